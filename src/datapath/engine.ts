@@ -1,0 +1,118 @@
+/** What every data path implements, and what it is given. Policy, memory and counters come by argument from the composition root. */
+import type { Admission } from '../policy/admission.ts';
+import type { Snapshot } from '../policy/decide.ts';
+import type { Direction, Kind, LabelState } from '../policy/facts.ts';
+import type { RejectReason } from '../policy/reason.ts';
+import type { Tally } from '../policy/tally.ts';
+import type { PeerTable } from '../ring/peers.ts';
+import type { Transport, TransportSetting } from '../wire/transport.ts';
+
+/** A remote member's address, or the app's. */
+export interface Endpoint {
+  /** Text without a zone; IPv4-mapped IPv6 is written as IPv4. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** One rejected frame, for logs and the API. Counting does not depend on it: a path under flood may leave events out. */
+export interface Rejection {
+  readonly atMs: number;
+  readonly direction: Direction;
+  readonly transport: Transport;
+  readonly kind: Kind;
+  readonly peer: Endpoint;
+  readonly labelState: LabelState;
+  readonly reason: RejectReason;
+  /** The label that the frame carried, as bytes (0..255), attacker-chosen: escape before showing. A copy. */
+  readonly label: Uint8Array;
+  /** How long the frame was, as far as it was read. */
+  readonly bytes: number;
+}
+
+/** What a path needs of its fence. `snapshot` is read for every frame, because the stage can change at any time. */
+export interface FenceContext {
+  readonly name: string;
+  /** The cluster label, 1..255 bytes. */
+  readonly label: Uint8Array;
+  snapshot(): Snapshot;
+  readonly admission: Admission;
+  readonly peers: PeerTable;
+  readonly tally: Tally;
+  /** Milliseconds since the Unix epoch that never run backwards, comparable across threads. */
+  now(): number;
+  onRejection(rejection: Rejection): void;
+  /** Something on our side went wrong or came right again (app unreachable, socket error). `message` is one line, escaped. */
+  onFault(fault: Fault): void;
+}
+
+export interface Fault {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What becomes of a native stream that is rejected. */
+export type RejectStreams = 'explain' | 'reset' | 'silent';
+
+/** Bounds of streams and sessions; every one can be set under `limits` in the configuration. */
+export interface PathLimits {
+  readonly headerTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly streams: number;
+  readonly streamsPerPeer: number;
+  readonly sessions: number;
+  readonly sessionIdleMs: number;
+  /** How long a rejected stream is drained after its explanation, and how much of it is read. */
+  readonly rejectDrainMs: number;
+  readonly rejectDrainBytes: number;
+}
+
+export interface StreamSettings {
+  readonly transport: TransportSetting;
+  readonly rejectStreams: RejectStreams;
+  readonly limits: PathLimits;
+}
+
+export interface OpenCounts {
+  readonly sessions: number;
+  readonly streamsInbound: number;
+  readonly streamsOutbound: number;
+  /** UDP sessions dropped for newer ones since the start. */
+  readonly sessionEvictions: number;
+}
+
+/** What a stop cut off. */
+export interface Cut {
+  readonly streams: number;
+  readonly sessions: number;
+}
+
+export interface DataPath {
+  /** `portable` (node:dgram and node:net) or `linux` (koffi). */
+  readonly engine: 'portable' | 'linux';
+  /** Opens the sockets. Rejects with a StartError that names the port, file or right at fault. */
+  start(): Promise<void>;
+  counts(): OpenCounts;
+  /** Whether the app was reachable when it was last tried; undefined before the first try. */
+  appUp(): boolean | undefined;
+  /** Why the path is not ready (rules missing, app not there), a sentence each; empty when it is. */
+  notReady(): Promise<readonly string[]>;
+  /** Tells workers that the snapshot changed. */
+  policyChanged(): void;
+  /** The buffers that this path's threads count in (policy/tally.ts). */
+  tallies(): readonly ArrayBufferLike[];
+  /** Keeps forwarding, new frames too, until the app has gone or `graceMs` have passed. */
+  drain(graceMs: number): Promise<void>;
+  /** Closes everything now and says what that cut. */
+  stop(): Promise<Cut>;
+}
+
+/** Why a path could not start, for one line to the operator and the exit code. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,75 @@
+/** The way of a frame through the core, the same on every path: look up, decide, record. */
+import { type Decision, decide } from '../policy/decide.ts';
+import { type Direction, type FrameState, isMalformed, type Kind, labelStateOf } from '../policy/facts.ts';
+import { parseAddress } from '../wire/address.ts';
+import { sameBytes } from '../wire/label.ts';
+import type { Transport } from '../wire/transport.ts';
+import type { Endpoint, FenceContext } from './engine.ts';
+
+/** One frame as a path saw it. */
+export interface SeenFrame {
+  readonly direction: Direction;
+  readonly transport: Transport;
+  readonly kind: Kind;
+  readonly state: FrameState;
+  /** The remote member, whichever side dialled. */
+  readonly peer: Endpoint;
+  /** Label bytes that the frame carried; a view is fine. */
+  readonly label: Uint8Array;
+  /** Bytes of the frame, as far as they are known when it is judged. */
+  readonly bytes: number;
+  /** Whether the peer's address is beyond one spoofed datagram: it completed a TCP handshake. */
+  readonly handshake: boolean;
+}
+
+const UNKNOWN_ADDRESS = new Uint8Array(16);
+
+/** The state of a frame whose label bytes are `label` (empty: none). */
+export function stateOfLabel(label: Uint8Array, own: Uint8Array): 'own' | 'none' | 'foreign' {
+  if (label.length === 0) return 'none';
+  return sameBytes(label, own) ? 'own' : 'foreign';
+}
+
+/** Decides about a frame, counts it, learns from it, and reports it when it is rejected. */
+export function judge(context: FenceContext, frame: SeenFrame): Decision {
+  const nowMs = context.now();
+  const address = parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS;
+  const memory = context.peers.recall(address, nowMs);
+  const view = {
+    admitted: context.admission.admits(frame.peer.address),
+    proven: memory.proven,
+    foreign: memory.foreign,
+  };
+  const decision = decide(frame, view, context.snapshot());
+  context.tally.frame(frame, frame.state, decision);
+  learn(context, frame, address, nowMs);
+  if (decision.verdict === 'reject' && decision.reason !== undefined) {
+    context.onRejection({
+      atMs: nowMs,
+      direction: frame.direction,
+      transport: frame.transport,
+      kind: frame.kind,
+      peer: frame.peer,
+      labelState: labelStateOf(frame.state),
+      reason: decision.reason,
+      label: Uint8Array.from(frame.label),
+      bytes: frame.bytes,
+    });
+  } else if (frame.direction === 'outbound') {
+    context.peers.sent(address, frame.peer.port, nowMs);
+  }
+  return decision;
+}
+
+/**
+ * Memory learns from bytes that arrive, never from verdicts: from inbound TCP, and from own-labelled datagrams that come from where
+ * we lately sent. A foreign label on UDP teaches nothing, because one spoofed datagram could cut a member off.
+ */
+function learn(context: FenceContext, frame: SeenFrame, address: Uint8Array, nowMs: number): void {
+  const { state } = frame;
+  if (frame.direction === 'outbound' || state === 'opaque' || isMalformed(state)) return;
+  if (frame.handshake) context.peers.learn(address, state, nowMs);
+  else if (state === 'own' && context.peers.answers(address, frame.peer.port, nowMs)) {
+    context.peers.learn(address, 'own', nowMs);
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * The stage table of the design, in both directions. A snapshot holds the decision for every combination of facts, made once when
+ * the policy changes, so that `decide` is a look-up on every data path and allocates nothing.
+ */
+import { DIRECTIONS, type Facts, FRAME_STATES, isMalformed, type PeerView } from './facts.ts';
+import type { RejectReason } from './reason.ts';
+import { type Dialect, type Dialects, STAGE_INDEX, STAGES, type Stage, wireDialect } from './stage.ts';
+
+/** What happens to the label of a frame that passes. */
+export type Rewrite = 'keep' | 'add' | 'strip';
+
+/** The verdict of one stage. */
+export type StageVerdict =
+  | { readonly verdict: 'pass'; readonly rewrite: Rewrite }
+  | { readonly verdict: 'reject'; readonly reason: RejectReason };
+
+/** The current stage's verdict, and what each later stage would have done. Shared and frozen: never change one. */
+export interface Decision {
+  readonly verdict: 'pass' | 'reject';
+  /** Undefined when it passes. */
+  readonly reason: RejectReason | undefined;
+  /** `keep` when it is rejected. */
+  readonly rewrite: Rewrite;
+  /** Each later stage that would reject the frame, with its reason. */
+  readonly wouldReject: readonly { readonly stage: Stage; readonly reason: RejectReason }[];
+  /** Each later stage that would send this passing outbound frame in a dialect that the peer has not proved to take. */
+  readonly wouldStrand: readonly Stage[];
+  /** An unlabelled frame of a peer that lately showed the own label: a restarted or rolled-back neighbour. Counted, never cut. */
+  readonly fallback: boolean;
+}
+
+export interface PolicySettings extends Dialects {
+  readonly stage: Stage;
+  /** What a TLS connection that the fence does not terminate meets from `accept` on. */
+  readonly unterminatedTls: 'pass' | 'reject';
+}
+
+/** All that `decide` needs, immutable. */
+export interface Snapshot {
+  readonly settings: PolicySettings;
+  readonly table: readonly Decision[];
+}
+
+const VIEW_BITS = 8;
+const STATE_INDEX = Object.fromEntries(FRAME_STATES.map((state, i) => [state, i])) as Record<Facts['state'], number>;
+
+function tableIndex({ direction, state }: Facts, view: PeerView): number {
+  const bits = (view.admitted ? 1 : 0) | (view.proven ? 2 : 0) | (view.foreign ? 4 : 0);
+  return ((direction === 'inbound' ? 0 : FRAME_STATES.length) + STATE_INDEX[state]) * VIEW_BITS + bits;
+}
+
+/** The one decision of every data path: pure, total, without allocation. */
+export function decide(facts: Facts, view: PeerView, snapshot: Snapshot): Decision {
+  // The table holds every index that tableIndex can give (createSnapshot).
+  return snapshot.table[tableIndex(facts, view)] as Decision;
+}
+
+/** Decides every combination of facts for `settings`. */
+export function createSnapshot(settings: PolicySettings): Snapshot {
+  const table = new Array<Decision>(DIRECTIONS.length * FRAME_STATES.length * VIEW_BITS);
+  for (const direction of DIRECTIONS) {
+    for (const state of FRAME_STATES) {
+      for (let bits = 0; bits < VIEW_BITS; bits++) {
+        const facts = { direction, state };
+        const view = { admitted: (bits & 1) !== 0, proven: (bits & 2) !== 0, foreign: (bits & 4) !== 0 };
+        table[tableIndex(facts, view)] = Object.freeze(decideAll(facts, view, settings));
+      }
+    }
+  }
+  return Object.freeze({ settings: Object.freeze({ ...settings }), table: Object.freeze(table) });
+}
+
+function decideAll(facts: Facts, view: PeerView, settings: PolicySettings): Decision {
+  const now = verdictAt(settings.stage, facts, view, settings);
+  const wouldReject: { stage: Stage; reason: RejectReason }[] = [];
+  const wouldStrand: Stage[] = [];
+  for (const stage of STAGES.slice(STAGE_INDEX[settings.stage] + 1)) {
+    const later = verdictAt(stage, facts, view, settings);
+    if (later.verdict === 'reject') wouldReject.push({ stage, reason: later.reason });
+    else if (now.verdict === 'pass' && strands(stage, facts, view, settings)) wouldStrand.push(stage);
+  }
+  return {
+    verdict: now.verdict,
+    reason: now.verdict === 'reject' ? now.reason : undefined,
+    rewrite: now.verdict === 'pass' ? now.rewrite : 'keep',
+    wouldReject,
+    wouldStrand,
+    fallback: facts.direction === 'inbound' && facts.state === 'none' && view.proven,
+  };
+}
+
+/** What one stage does with a frame: a row of the design's stage table. */
+export function verdictAt(stage: Stage, facts: Facts, view: PeerView, settings: PolicySettings): StageVerdict {
+  if (stage === 'observe') return { verdict: 'pass', rewrite: 'keep' };
+  const { direction, state } = facts;
+  if (isMalformed(state)) return { verdict: 'reject', reason: state };
+  if (state === 'foreign') return { verdict: 'reject', reason: 'label_foreign' };
+  if (state === 'opaque') {
+    if (settings.unterminatedTls === 'reject') return { verdict: 'reject', reason: 'tls_unterminated' };
+    return admitted(view, 'keep');
+  }
+  if (direction === 'outbound') return outbound(stage, state, view, settings);
+  if (state === 'own') return { verdict: 'pass', rewrite: settings.takes === 'none' ? 'strip' : 'keep' };
+  if (stage === 'enforce') return { verdict: 'reject', reason: 'label_missing' };
+  return admitted(view, settings.takes === 'own' ? 'add' : 'keep');
+}
+
+/** The peer passes by identity unless a foreigner lately answered at its address. */
+function admitted(view: PeerView, rewrite: Rewrite): StageVerdict {
+  if (view.foreign) return { verdict: 'reject', reason: 'peer_foreign' };
+  return view.admitted ? { verdict: 'pass', rewrite } : { verdict: 'reject', reason: 'peer_not_admitted' };
+}
+
+function outbound(
+  stage: Exclude<Stage, 'observe'>,
+  state: Dialect,
+  view: PeerView,
+  settings: PolicySettings,
+): StageVerdict {
+  if (!view.proven) {
+    if (view.foreign) return { verdict: 'reject', reason: 'peer_foreign' };
+    if (!view.admitted) return { verdict: 'reject', reason: 'peer_not_admitted' };
+  }
+  const target = wireDialect(stage, settings.wire);
+  if (target === state) return { verdict: 'pass', rewrite: 'keep' };
+  return { verdict: 'pass', rewrite: target === 'own' ? 'add' : 'strip' };
+}
+
+function strands(stage: Stage, { direction, state }: Facts, view: PeerView, { wire }: PolicySettings): boolean {
+  if (stage === 'observe' || direction === 'inbound' || (state !== 'own' && state !== 'none')) return false;
+  return wireDialect(stage, wire) === 'own' && !view.proven;
+}

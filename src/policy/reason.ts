@@ -1,0 +1,54 @@
+/**
+ * Why a frame is rejected: the closed list, the same word in code, metric, log and docs. Malformed reasons come from the wire; the
+ * rest is policy (refused) and bounds (limited). A fault of ours, or of the app, is not a rejection: see DROP_REASONS in tally.ts.
+ */
+import { MALFORMED_REASONS } from '../wire/reason.ts';
+
+export const REFUSED_REASONS = [
+  'label_foreign',
+  'label_missing',
+  'peer_not_admitted',
+  'peer_foreign',
+  'tls_unterminated',
+] as const;
+
+export const LIMITED_REASONS = [
+  'header_timeout',
+  'idle_timeout',
+  'streams_limit',
+  'peer_streams_limit',
+  'not_intercepted',
+] as const;
+
+export const REJECT_REASONS = [...MALFORMED_REASONS, ...REFUSED_REASONS, ...LIMITED_REASONS] as const;
+export type RefusedReason = (typeof REFUSED_REASONS)[number];
+export type LimitedReason = (typeof LIMITED_REASONS)[number];
+export type RejectReason = (typeof REJECT_REASONS)[number];
+
+/** Position of a reason in REJECT_REASONS, for counters. */
+export const REASON_INDEX = Object.fromEntries(REJECT_REASONS.map((reason, i) => [reason, i])) as Record<
+  RejectReason,
+  number
+>;
+
+/** A sentence each, for people: the README's table and the status are made from it. */
+export const REASON_SENTENCES = {
+  label_empty: 'The label header announces a label of zero bytes; memberlist refuses it too.',
+  label_truncated: 'The frame ended inside its label header.',
+  label_double: 'A second label header follows the first.',
+  stream_unknown_type: 'The first byte of the connection starts no memberlist exchange of the configured transport.',
+  dskit_truncated: 'A dskit packet connection ended before its address, packet and 16-byte digest were complete.',
+  dskit_oversize:
+    'A dskit packet is larger than 10 MiB; what was forwarded of it was reset, so that no half packet is delivered.',
+  label_foreign: "The frame carries another cluster's label.",
+  label_missing: 'The frame carries no label, and the stage demands one.',
+  peer_not_admitted: 'The peer is outside the admission rules and has not lately shown the own label.',
+  peer_foreign:
+    "The peer's address lately showed another cluster's label on a TCP exchange, so its unlabelled traffic is not trusted.",
+  tls_unterminated: 'The connection is TLS, which this fence does not terminate, so its label cannot be read.',
+  header_timeout: 'The connection did not finish its header in time.',
+  idle_timeout: 'The connection was silent in both directions for too long.',
+  streams_limit: 'The limit on open streams in total was reached.',
+  peer_streams_limit: 'The limit on open streams of one peer was reached.',
+  not_intercepted: "The traffic was sent to the fence's own proxy port and not to the gossip port.",
+} as const satisfies Record<RejectReason, string>;

@@ -1,0 +1,180 @@
+/**
+ * The counters' layout: doubles over a buffer that is passed in, one buffer for each thread that counts (one writer each), summed
+ * by whoever reads. Every series that the configuration can produce has its place, so zero is visible from the start.
+ */
+import { TRANSPORTS, type Transport } from '../wire/transport.ts';
+import type { Decision } from './decide.ts';
+import {
+  DIRECTIONS,
+  type Direction,
+  type FrameState,
+  KINDS,
+  type Kind,
+  LABEL_STATES,
+  type LabelState,
+  labelStateOf,
+} from './facts.ts';
+import { REASON_INDEX, REJECT_REASONS, type RejectReason } from './reason.ts';
+import { STAGE_INDEX, STAGES, type Stage } from './stage.ts';
+
+/** Why a frame with the verdict `pass` was not delivered: faults and overload, `overload_dropped_total`'s reasons. */
+export const DROP_REASONS = ['app_unreachable', 'peer_unreachable', 'send_failed', 'backlog_full', 'draining'] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
+
+/** Where a frame was seen: the labels that frames and rejections share. */
+export interface Where {
+  readonly direction: Direction;
+  readonly transport: Transport;
+  readonly kind: Kind;
+}
+
+const WHERE_COUNT = DIRECTIONS.length * TRANSPORTS.length * KINDS.length;
+const FRAMES_AT = 0;
+const FRAMES_SIZE = WHERE_COUNT * LABEL_STATES.length * 2;
+const BYTES_AT = FRAMES_AT + FRAMES_SIZE;
+const REJECTED_AT = BYTES_AT + WHERE_COUNT;
+const REJECTED_SIZE = WHERE_COUNT * REJECT_REASONS.length;
+const WOULD_REJECT_AT = REJECTED_AT + REJECTED_SIZE;
+const WOULD_REJECT_SIZE = REJECTED_SIZE * STAGES.length;
+const WOULD_STRAND_AT = WOULD_REJECT_AT + WOULD_REJECT_SIZE;
+const FALLBACKS_AT = WOULD_STRAND_AT + STAGES.length;
+const OVERSIZE_AT = FALLBACKS_AT + 1;
+const DROPPED_AT = OVERSIZE_AT + 1;
+const FORWARD_AT = DROPPED_AT + DROP_REASONS.length;
+
+/** Upper bounds of the forward_seconds buckets; the last bucket is open. */
+export const FORWARD_BUCKETS_SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1] as const;
+const FORWARD_CELLS = FORWARD_BUCKETS_SECONDS.length + 2;
+const FORWARD_SIZE = DIRECTIONS.length * KINDS.length * FORWARD_CELLS;
+const SIZE = FORWARD_AT + FORWARD_SIZE;
+
+/** Bytes of one tally buffer. */
+export const TALLY_BYTES = SIZE * Float64Array.BYTES_PER_ELEMENT;
+
+function whereIndex({ direction, transport, kind }: Where): number {
+  const d = direction === 'inbound' ? 0 : 1;
+  return (d * TRANSPORTS.length + TRANSPORTS.indexOf(transport)) * KINDS.length + (kind === 'packet' ? 0 : 1);
+}
+
+/** The writing side, owned by one thread. */
+export interface Tally {
+  /** Counts one decided frame: its verdict, its rejection, what later stages would do, a fall-back. */
+  frame(where: Where, state: FrameState, decision: Decision): void;
+  /** Counts bytes of a passing frame, as read from its sender. */
+  bytes(where: Where, count: number): void;
+  /** Counts a rejection by a bound, after or without a decision (time-outs, limits). The frame itself counts as rejected. */
+  limited(where: Where, labelState: LabelState, reason: RejectReason): void;
+  /** Counts a rejection of a frame that was already counted as passing (a bound hit while it flowed). */
+  cut(where: Where, reason: RejectReason): void;
+  dropped(reason: DropReason): void;
+  /** A passing datagram that is larger than the path's MTU once its label is added. */
+  oversize(): void;
+  /** The time from a frame's arrival (a stream: its header's) to its hand-over to the other side. */
+  forwarded(direction: Direction, kind: Kind, seconds: number): void;
+}
+
+/** A writer over `buffer` (TALLY_BYTES, zeroed). */
+export function createTally(buffer: ArrayBufferLike): Tally {
+  const cells = new Float64Array(buffer, 0, SIZE);
+  const bump = (at: number, by = 1) => {
+    cells[at] = (cells[at] as number) + by;
+  };
+  const frameAt = (where: number, state: LabelState, rejected: boolean) =>
+    FRAMES_AT + (where * LABEL_STATES.length + LABEL_STATES.indexOf(state)) * 2 + (rejected ? 1 : 0);
+  const rejectedAt = (where: number, reason: RejectReason) =>
+    REJECTED_AT + where * REJECT_REASONS.length + REASON_INDEX[reason];
+  return {
+    frame(where, state, decision) {
+      const w = whereIndex(where);
+      bump(frameAt(w, labelStateOf(state), decision.verdict === 'reject'));
+      if (decision.reason !== undefined) bump(rejectedAt(w, decision.reason));
+      for (const { stage, reason } of decision.wouldReject) bump(wouldRejectAt(w, reason, stage));
+      for (const stage of decision.wouldStrand) bump(WOULD_STRAND_AT + STAGE_INDEX[stage]);
+      if (decision.fallback) bump(FALLBACKS_AT);
+    },
+    bytes: (where, count) => bump(BYTES_AT + whereIndex(where), count),
+    limited(where, labelState, reason) {
+      const w = whereIndex(where);
+      bump(frameAt(w, labelState, true));
+      bump(rejectedAt(w, reason));
+    },
+    cut: (where, reason) => bump(rejectedAt(whereIndex(where), reason)),
+    dropped: (reason) => bump(DROPPED_AT + DROP_REASONS.indexOf(reason)),
+    oversize: () => bump(OVERSIZE_AT),
+    forwarded(direction, kind, seconds) {
+      const base = forwardAt(direction, kind);
+      let bucket = 0;
+      while (bucket < FORWARD_BUCKETS_SECONDS.length && seconds > (FORWARD_BUCKETS_SECONDS[bucket] as number)) bucket++;
+      bump(base + bucket);
+      bump(base + FORWARD_CELLS - 1, seconds);
+    },
+  };
+}
+
+function wouldRejectAt(where: number, reason: RejectReason, stage: Stage): number {
+  return WOULD_REJECT_AT + (where * REJECT_REASONS.length + REASON_INDEX[reason]) * STAGES.length + STAGE_INDEX[stage];
+}
+
+function forwardAt(direction: Direction, kind: Kind): number {
+  const place = (direction === 'inbound' ? 0 : 1) * KINDS.length + (kind === 'packet' ? 0 : 1);
+  return FORWARD_AT + place * FORWARD_CELLS;
+}
+
+/** The sums of several tallies, as series of the metrics. */
+export interface TallyReading {
+  readonly frames: readonly (Where & { labelState: LabelState; verdict: 'pass' | 'reject'; value: number })[];
+  readonly bytes: readonly (Where & { value: number })[];
+  readonly rejected: readonly (Where & { reason: RejectReason; value: number })[];
+  readonly wouldReject: readonly (Where & { reason: RejectReason; stage: Stage; value: number })[];
+  readonly wouldStrand: readonly { stage: Stage; value: number }[];
+  readonly dropped: readonly { reason: DropReason; value: number }[];
+  readonly fallbacks: number;
+  readonly oversize: number;
+  /** `buckets` are counts of each bucket alone (not cumulative), one more than FORWARD_BUCKETS_SECONDS. */
+  readonly forward: readonly { direction: Direction; kind: Kind; buckets: readonly number[]; sumSeconds: number }[];
+}
+
+/** Reads the sums over `buffers`, every place of the layout included. */
+export function readTallies(buffers: readonly ArrayBufferLike[]): TallyReading {
+  const sums = new Float64Array(SIZE);
+  for (const buffer of buffers) {
+    const cells = new Float64Array(buffer, 0, SIZE);
+    for (let i = 0; i < SIZE; i++) sums[i] = (sums[i] as number) + (cells[i] as number);
+  }
+  const at = (i: number) => sums[i] as number;
+  const places = DIRECTIONS.flatMap((direction) =>
+    TRANSPORTS.flatMap((transport) => KINDS.map((kind) => ({ direction, transport, kind }))),
+  );
+  return {
+    frames: places.flatMap((where, w) =>
+      LABEL_STATES.flatMap((labelState, s) =>
+        (['pass', 'reject'] as const).map((verdict, v) => ({
+          ...where,
+          labelState,
+          verdict,
+          value: at(FRAMES_AT + (w * LABEL_STATES.length + s) * 2 + v),
+        })),
+      ),
+    ),
+    bytes: places.map((where, w) => ({ ...where, value: at(BYTES_AT + w) })),
+    rejected: places.flatMap((where, w) =>
+      REJECT_REASONS.map((reason, r) => ({ ...where, reason, value: at(REJECTED_AT + w * REJECT_REASONS.length + r) })),
+    ),
+    wouldReject: places.flatMap((where, w) =>
+      REJECT_REASONS.flatMap((reason) =>
+        STAGES.map((stage) => ({ ...where, reason, stage, value: at(wouldRejectAt(w, reason, stage)) })),
+      ),
+    ),
+    wouldStrand: STAGES.map((stage, i) => ({ stage, value: at(WOULD_STRAND_AT + i) })),
+    dropped: DROP_REASONS.map((reason, i) => ({ reason, value: at(DROPPED_AT + i) })),
+    fallbacks: at(FALLBACKS_AT),
+    oversize: at(OVERSIZE_AT),
+    forward: DIRECTIONS.flatMap((direction) =>
+      KINDS.map((kind) => {
+        const base = forwardAt(direction, kind);
+        const buckets = Array.from({ length: FORWARD_CELLS - 1 }, (_, i) => at(base + i));
+        return { direction, kind, buckets, sumSeconds: at(base + FORWARD_CELLS - 1) };
+      }),
+    ),
+  };
+}
