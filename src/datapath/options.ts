@@ -1,0 +1,37 @@
+/** What each data path is made from: plain values that the composition root takes from the configuration. */
+
+import type { Cidr } from '../policy/admission.ts';
+import type { PolicySettings } from '../policy/decide.ts';
+import type { PeerTableOptions } from '../ring/peers.ts';
+import type { Endpoint, StreamSettings } from './engine.ts';
+
+/** The portable path: the fence binds `listen`, the app binds `app` and advertises `listen`. */
+export interface ListenOptions {
+  readonly listen: Endpoint;
+  readonly app: Endpoint;
+  readonly streams: StreamSettings;
+}
+
+/** Which source address the app sees on TCP: the peer's own, or the pod's. */
+export type TcpSource = 'peer' | 'pod';
+
+/** The transparent path: traffic of the gossip port reaches `proxyPort` by the rules of `ringfence intercept`. */
+export interface TransparentOptions {
+  /** The gossip port, on either side. */
+  readonly port: number;
+  /** Further gossip ports of peers, TCP and UDP, outbound. */
+  readonly peerPorts: readonly number[];
+  readonly proxyPort: number;
+  /** The user id that the fence runs under: the rules let its own traffic through. */
+  readonly uid: number;
+  readonly tcpSource: TcpSource;
+  readonly streams: StreamSettings;
+  /** What the packet worker builds its own view of the fence from. */
+  readonly worker: {
+    readonly label: Uint8Array;
+    readonly cidrs: readonly Cidr[];
+    readonly peersBuffer: SharedArrayBuffer;
+    readonly peers: PeerTableOptions;
+    policy(): PolicySettings;
+  };
+}
