@@ -89,7 +89,9 @@ function decodeLabel(bytes: Uint8Array, ended: boolean, place: Place): StreamHea
   const next = bytes[bodyAt];
   if (next === undefined && !ended) return NEED_MORE;
   if (next === MESSAGE_TYPE.hasLabel) return done({ ...place, malformed: 'label_double' });
-  return done({ ...place, bodyAt, label: bytes.slice(labelAt + LABEL_HEADER_BYTES, bodyAt), messageType: next });
+  // Not `slice`: a Buffer's is a view, and would keep (and follow) the caller's memory.
+  const label = Uint8Array.from(bytes.subarray(labelAt + LABEL_HEADER_BYTES, bodyAt));
+  return done({ ...place, bodyAt, label, messageType: next });
 }
 
 function done(known: Partial<StreamHeader> & Pick<StreamHeader, 'transport'>): StreamHeaderState {
