@@ -14,3 +14,34 @@ export const DSKIT_PACKET_MAX_BYTES = 10 * 1024 * 1024;
 
 /** dskit `md5.Size`: the digest that ends a packet connection. */
 export const DSKIT_DIGEST_BYTES = 16;
+
+/** memberlist net.go `maxPushStateNodes`: the most node states a push/pull header may announce. */
+export const PUSH_PULL_NODES_MAX = 1_048_576;
+
+/** memberlist net.go `maxPushStateBytes` and `maxUserMsgBytes`: the largest user state, and the largest streamed user message. */
+export const USER_STATE_MAX_BYTES = 20 * 1024 * 1024;
+
+/** memberlist net.go `maxDecompressedBytes`: the most that one compress message may unpack to. */
+export const DECOMPRESSED_MAX_BYTES = 40 * 1024 * 1024;
+
+/** memberlist net.go `MetaMaxSize`: a node's metadata. */
+export const NODE_META_MAX_BYTES = 512;
+
+/** Nested maps and arrays in a skipped msgpack value; memberlist's own bodies have one level. */
+export const MSGPACK_DEPTH_MAX = 16;
+
+/** Entries of a msgpack map or array; memberlist's largest body has nine, and newer versions may add some. */
+export const MSGPACK_ENTRIES_MAX = 1_024;
+
+/** memberlist util.go `makeCompoundMessages`: the count is one byte, a part's length two. */
+export const COMPOUND_PARTS_MAX = 255;
+export const COMPOUND_PART_MAX_BYTES = 65_535;
+
+/** Layers (compress, compound) inside each other that a packet walk enters; memberlist itself writes two. */
+export const WALK_DEPTH_MAX = 8;
+
+/** Messages that one packet walk yields; a 64 KiB packet of the smallest useful messages holds fewer. */
+export const WALK_MESSAGES_MAX = 16_384;
+
+/** Bytes that all compress layers of one packet may unpack to, together: what dskit's largest packet could hold. */
+export const WALK_EXPANDED_MAX_BYTES = 10 * 1024 * 1024;

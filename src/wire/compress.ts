@@ -1,0 +1,27 @@
+/**
+ * The compress layer: `9 msgpack{Algo, Buf}`. Mirrors memberlist util.go `decompressPayload` and `decompressBuffer`. Algo 0 is LZW;
+ * Grafana's fork has 1, Snappy, which is `compress_algorithm` here as it is in upstream.
+ */
+import { failed, type Parsed } from './codec-reason.ts';
+import { decodeLzw } from './lzw.ts';
+import { MESSAGE_TYPE } from './message-type.ts';
+import { decodeStruct, type Schema } from './msgpack.ts';
+
+const COMPRESS = { fields: { Algo: 'u8', Buf: 'bytes' } } as const satisfies Schema;
+const LZW = 0;
+
+/**
+ * What a compress message (its type byte included) unpacks to, at most `maxBytes`; a new buffer. Unpacking to nothing is `empty`:
+ * memberlist up to v0.6.0 dies of that on a stream.
+ */
+export function openCompress(message: Uint8Array, maxBytes: number): Parsed<Uint8Array> {
+  if (message[0] !== MESSAGE_TYPE.compress) return failed(message.length === 0 ? 'empty' : 'type_unexpected', 0);
+  const body = decodeStruct(message, 1, COMPRESS);
+  if (!body.ok) return body;
+  const { Algo, Buf } = body.value.fields;
+  if (Algo !== LZW) return failed('compress_algorithm', 1);
+  const inner = decodeLzw(Buf, maxBytes);
+  // The whole of Buf is here, so more input would not help: `truncated` of the inside must not read as "wait for more".
+  if (!inner.ok) return failed(inner.reason === 'truncated' ? 'lzw_truncated' : inner.reason, 1);
+  return inner.value.length === 0 ? failed('empty', 1) : inner;
+}
