@@ -2,6 +2,9 @@
  * A network laboratory: hosts as network namespaces on one bridge, real addresses of both families, and fences in front of real
  * members. Linux, root. Nothing reaches outside: no host has a route off the bridge, and the bridge has no uplink.
  */
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { copyDist, type Dist } from './dist.ts';
 import { type Fence, type FenceOptions, startFence } from './fence.ts';
 import { addNamespace, inNamespace, ip, namespaceName, removeNamespace, removeStaleNamespaces } from './netns.ts';
@@ -34,6 +37,8 @@ export interface Host {
   exec(command: string, args: readonly string[], env?: NodeJS.ProcessEnv): string;
   /** The same, telling failure by value. */
   tryExec(command: string, args: readonly string[]): { readonly ok: boolean; readonly output: string };
+  /** Runs a command to its end without holding up the test process; rejects after `timeoutMs` (20 s unless told). */
+  run(command: string, args: readonly string[], timeoutMs?: number): Promise<{ ok: boolean; output: string }>;
   /** Starts a fence in the host: rules by `ringfence intercept` where the configuration is transparent, then `ringfence run`. */
   fence(config: unknown, options?: FenceOptions): Promise<Fence>;
   /** Takes the host off the network and kills what runs in it; its addresses can be given to another (a recycled pod IP). */
@@ -43,6 +48,8 @@ export interface Host {
 export interface Lab {
   readonly name: string;
   addHost(name: string, options?: HostOptions): Host;
+  /** Writes a file that everyone may read, and gives its path; removed with the lab. */
+  file(name: string, text: string): string;
   /** Stops everything and removes the namespaces; safe to call twice. Give it to `t.teardown`. */
   close(): Promise<void>;
 }
@@ -52,6 +59,8 @@ export function createLab({ name }: { readonly name: string }): Lab {
   removeStaleNamespaces();
   const bridge = namespaceName(name, 'switch');
   const hosts = new Map<string, Host>();
+  const dir = mkdtempSync(join(tmpdir(), `ringfence-lab-${process.pid}-`));
+  chmodSync(dir, 0o755);
   let dist: Dist | undefined;
   let ports = 0;
   let closed = false;
@@ -67,14 +76,11 @@ export function createLab({ name }: { readonly name: string }): Lab {
     for (const host of hosts.values()) removeNamespace(host.namespace);
     removeNamespace(bridge);
     dist?.remove();
+    rmSync(dir, { recursive: true, force: true });
   };
   process.once('exit', closeSync);
 
-  addNamespace(bridge);
-  // Without snooping, neighbour discovery's multicast needs no querier.
-  ip('-n', bridge, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0', 'forward_delay', '0');
-  ip('-n', bridge, 'link', 'set', 'br0', 'up');
-
+  addSwitch(bridge);
   const sharedDist = () => {
     dist ??= copyDist();
     return dist;
@@ -85,6 +91,12 @@ export function createLab({ name }: { readonly name: string }): Lab {
   return {
     name,
     close,
+    file(fileName, text) {
+      const path = join(dir, fileName);
+      writeFileSync(path, text);
+      chmodSync(path, 0o644);
+      return path;
+    },
     addHost(hostName, options = {}) {
       if (hosts.has(hostName)) throw new Error(`the lab has a host ${hostName} already`);
       const number = ++ports;
@@ -102,6 +114,13 @@ export function createLab({ name }: { readonly name: string }): Lab {
       return host;
     },
   };
+}
+
+function addSwitch(namespace: string): void {
+  addNamespace(namespace);
+  // Without snooping, neighbour discovery's multicast needs no querier.
+  ip('-n', namespace, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0', 'forward_delay', '0');
+  ip('-n', namespace, 'link', 'set', 'br0', 'up');
 }
 
 type Addresses = { readonly ipv4: string | false; readonly ipv6: string | false };
@@ -155,6 +174,16 @@ function createHost(
         return { ok: true, output: inNamespace(namespace, command, args) };
       } catch (error) {
         return { ok: false, output: (error as Error).message };
+      }
+    },
+    async run(command, args, timeoutMs = 20_000) {
+      const started = host.spawn(command, args);
+      try {
+        const code = await started.exited(timeoutMs);
+        return { ok: code === 0, output: started.lines().join('\n') };
+      } finally {
+        await started.kill();
+        processes.delete(started);
       }
     },
     async fence(config, options) {
