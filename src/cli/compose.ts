@@ -1,0 +1,130 @@
+/** The composition of one fence: from its configuration to its context (policy, memory, counters) and its data path. */
+import type { FenceConfig, ListenMode, TransparentMode } from '../config/types.ts';
+import type { DataPath, Fault, FenceContext, Rejection } from '../datapath/engine.ts';
+import type { ListenPath } from '../datapath/listen.ts';
+import { createAdmission } from '../policy/admission.ts';
+import { createSnapshot, type PolicySettings } from '../policy/decide.ts';
+import type { Stage } from '../policy/stage.ts';
+import { createTally, TALLY_BYTES } from '../policy/tally.ts';
+import { createPeerTable, peerTableBytes } from '../ring/peers.ts';
+import { createSightings, type Sightings } from '../telemetry/sightings.ts';
+
+/** Where a fence's events go besides its own sightings: the log. */
+export interface FenceSink {
+  rejection(fence: string, rejection: Rejection): void;
+  fault(fence: string, fault: Fault): void;
+}
+
+/** A fence put together, not yet started. */
+export interface Fence<Path extends DataPath = DataPath> {
+  readonly config: FenceConfig;
+  readonly context: FenceContext;
+  readonly path: Path;
+  readonly sightings: Sightings;
+  settings(): PolicySettings;
+  /** Takes effect with the next frame, in workers soon after; whether the step is wise is the caller's business. */
+  setStage(stage: Stage): void;
+  /** Every buffer that this fence counts in (policy/tally.ts readTallies). */
+  tallies(): readonly ArrayBufferLike[];
+}
+
+/** Milliseconds since the epoch as the process's start saw it; never runs backwards, and is the same in every thread. */
+export function monotonicNow(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+interface Core {
+  readonly context: FenceContext;
+  readonly sightings: Sightings;
+  readonly tallyBuffer: SharedArrayBuffer;
+  readonly peersBuffer: SharedArrayBuffer;
+  settings(): PolicySettings;
+  change(stage: Stage): void;
+}
+
+function createCore(config: FenceConfig, sink: FenceSink): Core {
+  const peersBuffer = new SharedArrayBuffer(peerTableBytes(config.memory.peers));
+  const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
+  const sightings = createSightings({ windowMs: config.memory.windowMs });
+  const { dialects, unterminatedTls } = config;
+  let snapshot = createSnapshot({ stage: config.stage, ...dialects, unterminatedTls });
+  const context: FenceContext = {
+    name: config.name,
+    label: config.label,
+    snapshot: () => snapshot,
+    admission: createAdmission(config.cidrs),
+    peers: createPeerTable(peersBuffer, config.memory),
+    tally: createTally(tallyBuffer),
+    now: monotonicNow,
+    onRejection(rejection) {
+      sightings.note(rejection);
+      sink.rejection(config.name, rejection);
+    },
+    onFault: (fault) => sink.fault(config.name, fault),
+  };
+  return {
+    context,
+    sightings,
+    tallyBuffer,
+    peersBuffer,
+    settings: () => snapshot.settings,
+    change(stage) {
+      snapshot = createSnapshot({ ...snapshot.settings, stage });
+    },
+  };
+}
+
+function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path): Fence<Path> {
+  return {
+    config,
+    context: core.context,
+    path,
+    sightings: core.sightings,
+    settings: core.settings,
+    setStage(stage) {
+      core.change(stage);
+      path.policyChanged();
+    },
+    tallies: () => [core.tallyBuffer, ...path.tallies()],
+  };
+}
+
+/** Composes a listen fence; its path can also carry an app of this process (outboundPacket, outboundStream). */
+export async function composeListenFence(
+  config: FenceConfig & { readonly mode: ListenMode },
+  sink: FenceSink,
+): Promise<Fence<ListenPath>> {
+  const core = createCore(config, sink);
+  const { createListenPath } = await import('../datapath/listen.ts');
+  const { listen, app } = config.mode;
+  return assemble(config, core, createListenPath(core.context, { listen, app, streams: config.streams }));
+}
+
+async function composeTransparentFence(
+  config: FenceConfig & { readonly mode: TransparentMode },
+  sink: FenceSink,
+): Promise<Fence> {
+  const core = createCore(config, sink);
+  const { createTransparentPath } = await import('../datapath/linux/transparent.ts');
+  const { kind: _kind, whenDown: _whenDown, ...ports } = config.mode;
+  const path = createTransparentPath(core.context, {
+    ...ports,
+    streams: config.streams,
+    worker: {
+      label: config.label,
+      cidrs: config.cidrs,
+      peersBuffer: core.peersBuffer,
+      peers: config.memory,
+      policy: core.settings,
+    },
+  });
+  return assemble(config, core, path);
+}
+
+/** Composes the fence that `config` describes. */
+export function composeFence(config: FenceConfig, sink: FenceSink): Promise<Fence> {
+  const { mode } = config;
+  return mode.kind === 'listen'
+    ? composeListenFence({ ...config, mode }, sink)
+    : composeTransparentFence({ ...config, mode }, sink);
+}

@@ -1,0 +1,71 @@
+/** What an operator should know about a file that is right: said by check-config and by run, and stopping nothing. */
+import type { Path } from './locate.ts';
+import type { ConfigFile } from './schema.ts';
+import type { FenceConfig } from './types.ts';
+
+export interface Note {
+  readonly level: 'info' | 'warn';
+  readonly path: Path;
+  readonly message: string;
+}
+
+/** Shorter ones are guessable over the network. */
+const TOKEN_MIN_CHARACTERS = 16;
+
+/** Whether `path` is written in the file, default or not. */
+function isSet(raw: unknown, path: Path): boolean {
+  let node = raw;
+  for (const part of path) {
+    if (node === null || typeof node !== 'object' || !Object.hasOwn(node, part)) return false;
+    node = (node as Record<string | number, unknown>)[part];
+  }
+  return true;
+}
+
+/** Notes on `file`; `raw` is the same file before defaults, `fences` what it became. */
+export function findNotes(file: ConfigFile, raw: unknown, fences: readonly FenceConfig[]): Note[] {
+  const notes: Note[] = [];
+  file.fences.forEach((fence, i) => {
+    const note = (level: Note['level'], message: string, ...path: Path) =>
+      notes.push({ level, path: ['fences', i, ...path], message });
+    const has = (...path: Path) => isSet(raw, ['fences', i, ...path]);
+    const stage = fences[i]?.stage ?? 'observe';
+    if (fence.stage === undefined) noteStart(stage, note);
+    if (has('shield') && fence.shield) {
+      note(
+        'warn',
+        'the shield is not in this version: frames that crash receivers pass if their label is right',
+        'shield',
+      );
+    }
+    if (has('admit', 'grace'))
+      note('warn', 'has no effect: admission by DNS name is not in this version', 'admit', 'grace');
+    if (has('tls', 'clientAuth'))
+      note('warn', 'has no effect: terminating TLS is not in this version', 'tls', 'clientAuth');
+    if (fence.admit.cidrs.length === 0 && stage !== 'observe') {
+      const until = stage === 'enforce' ? 'outbound frames to anyone' : 'unlabelled frames of anyone';
+      note('warn', `NO ADMISSION RULES at stage ${stage}: ${until} pass; name the members in admit.cidrs`, 'admit');
+    }
+    if (fence.transparent?.whenDown === 'open') {
+      note('warn', 'gossip passes UNFENCED while this fence is down', 'transparent', 'whenDown');
+    }
+  });
+  const { writeToken } = file.admin;
+  if (writeToken !== '' && writeToken.length < TOKEN_MIN_CHARACTERS) {
+    notes.push({
+      level: 'warn',
+      path: ['admin', 'writeToken'],
+      message: `is shorter than ${TOKEN_MIN_CHARACTERS} characters`,
+    });
+  }
+  return notes;
+}
+
+function noteStart(stage: string, note: (level: Note['level'], message: string) => void): void {
+  if (stage === 'accept') {
+    note(
+      'info',
+      'starts at accept, because the app and the wire speak different dialects, which observe does not translate',
+    );
+  } else note('info', `starts at ${stage}, because no stage is set`);
+}

@@ -1,0 +1,53 @@
+/** From the checked file to the values that fences are composed of. */
+import { type Cidr, parseCidr } from '../policy/admission.ts';
+import { needsTranslation, type Stage } from '../policy/stage.ts';
+import type { TransportSetting } from '../wire/transport.ts';
+import { LISTEN_CEILING_WHY } from './rules.ts';
+import type { FenceFile } from './schema.ts';
+import type { FenceConfig, ListenMode, TransparentMode } from './types.ts';
+import { parseEndpoint } from './units.ts';
+
+/** Called on fences in which findProblems found nothing. */
+export function resolveFence(fence: FenceFile): FenceConfig {
+  const { app, limits } = fence;
+  const dialects = { sends: app.sends, takes: app.takes, wire: fence.wire };
+  const implied: Stage = needsTranslation(dialects) ? 'accept' : 'observe';
+  return {
+    name: fence.name,
+    cluster: fence.cluster,
+    label: new TextEncoder().encode(fence.cluster),
+    stage: fence.stage === undefined || fence.stage === 'auto' ? implied : fence.stage,
+    ceiling:
+      fence.listen !== undefined && app.sends === 'none' ? { stage: 'accept', why: LISTEN_CEILING_WHY } : undefined,
+    dialects,
+    mode: modeOf(fence),
+    cidrs: fence.admit.cidrs.map(parseCidr).filter((cidr): cidr is Cidr => cidr !== undefined),
+    unterminatedTls: fence.tls.unterminated,
+    streams: {
+      // The TLS transports were refused in rules.ts.
+      transport: app.transport as TransportSetting,
+      rejectStreams: fence.rejectStreams,
+      limits: {
+        headerTimeoutMs: limits.header,
+        connectTimeoutMs: limits.connect,
+        idleTimeoutMs: limits.idle,
+        streams: limits.streams,
+        streamsPerPeer: limits.streamsPerPeer,
+        sessions: limits.sessions,
+        sessionIdleMs: limits.sessionIdle,
+        rejectDrainMs: limits.rejectDrain,
+        rejectDrainBytes: limits.rejectDrainBytes,
+      },
+    },
+    memory: { peers: fence.memory.peers, windowMs: fence.memory.window, foreignMs: limits.foreignEvidence },
+    drainGraceMs: limits.drainGrace,
+  };
+}
+
+function modeOf(fence: FenceFile): ListenMode | TransparentMode {
+  if (fence.transparent !== undefined) return { kind: 'transparent', ...fence.transparent };
+  const listen = parseEndpoint(fence.listen ?? '');
+  const app = parseEndpoint(fence.app.address);
+  if (listen === undefined || app === undefined) throw new TypeError('resolveFence needs a fence that was checked');
+  return { kind: 'listen', listen, app };
+}

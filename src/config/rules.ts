@@ -1,0 +1,137 @@
+/** What the schema cannot say: rules between fields, and settings whose capability is not in this version. */
+import { needsTranslation } from '../policy/stage.ts';
+import type { Path } from './locate.ts';
+import type { ConfigFile, FenceFile } from './schema.ts';
+import { parseEndpoint } from './units.ts';
+
+export interface Problem {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/** Istio's sidecar runs under it, and its rules let that user's traffic past everything. */
+const ISTIO_UID = 1337;
+
+const NOT_YET = 'is not in this version yet';
+
+/** Everything that is wrong with a file that fits the schema. */
+export function findProblems(file: ConfigFile): Problem[] {
+  const problems: Problem[] = [];
+  if (file.stateFile !== '') problems.push({ path: ['stateFile'], message: `a state file ${NOT_YET}` });
+  file.fences.forEach((fence, i) => {
+    const at = (...path: Path): Path => ['fences', i, ...path];
+    for (const { path, message } of [...modeProblems(fence), ...stageProblems(fence), ...notYet(fence)]) {
+      problems.push({ path: at(...path), message });
+    }
+  });
+  return [...problems, ...betweenFences(file)];
+}
+
+function modeProblems(fence: FenceFile): Problem[] {
+  const { transparent, listen, app } = fence;
+  if (transparent !== undefined && listen !== undefined) {
+    return [{ path: ['listen'], message: 'listen and transparent exclude each other: keep one of them' }];
+  }
+  if (transparent !== undefined) {
+    const problems: Problem[] = [];
+    if (app.address !== '') {
+      problems.push({
+        path: ['app', 'address'],
+        message: 'is for listen: a transparent fence finds the app at its own address',
+      });
+    }
+    if (transparent.proxyPort === transparent.port || transparent.peerPorts.includes(transparent.proxyPort)) {
+      problems.push({
+        path: ['transparent', 'proxyPort'],
+        message: 'must differ from the gossip ports that it stands for',
+      });
+    }
+    if (transparent.uid === ISTIO_UID) {
+      problems.push({
+        path: ['transparent', 'uid'],
+        message: `${ISTIO_UID} is Istio's proxy, whose traffic passes every rule: give the fence a uid of its own`,
+      });
+    }
+    return problems;
+  }
+  if (listen === undefined) return [{ path: [], message: 'one of listen and transparent must be set' }];
+  if (app.address === '') {
+    return [
+      {
+        path: ['app', 'address'],
+        message: 'listen needs app.address, the address and port where the app itself listens',
+      },
+    ];
+  }
+  return loops(listen, app.address)
+    ? [{ path: ['app', 'address'], message: 'is the address that the fence listens on' }]
+    : [];
+}
+
+/** Whether the fence would be its own app. */
+function loops(listen: string, app: string): boolean {
+  const [fence, target] = [parseEndpoint(listen), parseEndpoint(app)];
+  if (fence === undefined || target === undefined || fence.port !== target.port) return false;
+  const wildcard = fence.address === '0.0.0.0' || fence.address === '::';
+  return fence.address === target.address || (wildcard && /^(127\.|::1$)/.test(target.address));
+}
+
+/** Why a listen fence cannot go beyond accept for an app that sends no label. */
+export const LISTEN_CEILING_WHY =
+  'a listen fence sees inbound gossip only, so an app that sends no label (app.sends: none) would stay unlabelled on the wire and be cut off; its ceiling is accept, use transparent to go further';
+
+function stageProblems(fence: FenceFile): Problem[] {
+  const { stage, listen, app, wire } = fence;
+  if (stage === 'auto') return [{ path: ['stage'], message: `auto ${NOT_YET}` }];
+  if (listen !== undefined && app.sends === 'none' && (stage === 'label' || stage === 'enforce')) {
+    return [{ path: ['stage'], message: `${stage} cannot be: ${LISTEN_CEILING_WHY}` }];
+  }
+  if (stage === 'observe' && needsTranslation({ sends: app.sends, takes: app.takes, wire })) {
+    return [
+      {
+        path: ['stage'],
+        message: `observe cannot be: the app (sends ${app.sends}, takes ${app.takes}) and the wire (${wire}) speak different dialects, and observe translates nothing; start at accept`,
+      },
+    ];
+  }
+  return [];
+}
+
+/** A value other than the default, of a setting whose capability is still to come, is refused: it must not seem to work. */
+function notYet(fence: FenceFile): Problem[] {
+  const { local, admit, encryption, tls, app } = fence;
+  const claims: readonly [boolean, Path, string][] = [
+    [fence.quarantine, ['quarantine'], 'quarantine'],
+    [encryption.keyFiles.length > 0, ['encryption', 'keyFiles'], 'reading encrypted gossip with keys'],
+    [encryption.reseal === 'on', ['encryption', 'reseal'], 'resealing'],
+    [tls.certFile !== '', ['tls', 'certFile'], 'terminating TLS'],
+    [tls.keyFile !== '', ['tls', 'keyFile'], 'terminating TLS'],
+    [tls.caFile !== '', ['tls', 'caFile'], 'terminating TLS'],
+    [admit.dns.length > 0, ['admit', 'dns'], 'admission by DNS name'],
+    [admit.names.length > 0, ['admit', 'names'], 'admission by node name'],
+    [local.cidrs.length > 0, ['local', 'cidrs'], 'the gateway'],
+    [local.file !== '', ['local', 'file'], 'the gateway'],
+    [app.transport.endsWith('-tls'), ['app', 'transport'], `transport ${app.transport}`],
+  ];
+  return claims.filter(([set]) => set).map(([, path, what]) => ({ path, message: `${what} ${NOT_YET}` }));
+}
+
+function betweenFences({ fences }: ConfigFile): Problem[] {
+  const problems: Problem[] = [];
+  fences.forEach((fence, i) => {
+    const earlier = fences.slice(0, i);
+    if (earlier.some(({ name }) => name === fence.name)) {
+      problems.push({ path: ['fences', i, 'name'], message: `a fence named ${fence.name} is above` });
+    }
+    if (fence.listen !== undefined && earlier.some(({ listen }) => listen === fence.listen)) {
+      problems.push({ path: ['fences', i, 'listen'], message: `another fence listens on ${fence.listen}` });
+    }
+    if (fence.transparent !== undefined && earlier.some(({ transparent }) => transparent !== undefined)) {
+      problems.push({
+        path: ['fences', i, 'transparent'],
+        message: 'there is one transparent fence in a network namespace and so in a process; another is above',
+      });
+    }
+  });
+  return problems;
+}

@@ -1,0 +1,269 @@
+/**
+ * The one schema of the configuration: names, defaults, bounds and the documentation of every field, from which the JSON Schema is
+ * made. What one field alone cannot tell (either listen or transparent, dialects and stages) is in rules.ts.
+ */
+import * as z from 'zod';
+import { parseCidr } from '../policy/admission.ts';
+import { DIALECTS, STAGES, TAKES } from '../policy/stage.ts';
+import { LABEL_MAX_BYTES } from '../wire/limits.ts';
+import { DURATION_PATTERN, formatDuration, parseDuration, parseEndpoint } from './units.ts';
+
+/** Fences of one process: every one has sockets, a peer table and metric series of its own. */
+export const FENCES_MAX = 64;
+
+/** Admission rules of one fence. */
+const CIDRS_MAX = 4_096;
+
+const HOUR_MS = 3_600_000;
+
+/** A duration such as `10s`, in ms once read, within bounds. */
+function duration(fallback: string, minMs: number, maxMs: number, what: string) {
+  const range = `${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
+  return z
+    .string()
+    .regex(DURATION_PATTERN, { error: 'a duration is a whole number with ms, s, m or h, such as 500ms, 10s or 10m' })
+    .default(fallback)
+    .transform((text, context) => {
+      const ms = parseDuration(text) ?? -1;
+      if (ms >= minMs && ms <= maxMs) return ms;
+      context.addIssue({ code: 'custom', message: `must be ${range}` });
+      return z.NEVER;
+    })
+    .describe(`${what} (${range}).`);
+}
+
+const port = (what: string) => z.int().min(1).max(65_535).describe(what);
+const count = (fallback: number, max: number, what: string) => z.int().min(1).max(max).default(fallback).describe(what);
+
+/** An IP literal and a port as text; checked here, taken apart in resolve.ts. */
+const endpoint = (minPort: number) =>
+  z.string().refine((text) => (parseEndpoint(text)?.port ?? -1) >= minPort, {
+    error: `must be an IP address and a port from ${minPort} to 65535, such as 10.0.0.1:7946 or [fd00::1]:7946`,
+  });
+
+const cidr = z.string().refine((text) => parseCidr(text) !== undefined, {
+  error: 'is neither a network such as 10.0.0.0/8 or fd00::/8 nor an IP address',
+});
+
+const cluster = z
+  .string()
+  .refine(
+    (text) =>
+      Buffer.byteLength(text) >= 1 && Buffer.byteLength(text) <= LABEL_MAX_BYTES && !/\p{Surrogate}/u.test(text),
+    {
+      error: (issue) =>
+        `a label has 1 to ${LABEL_MAX_BYTES} bytes of UTF-8, this one has ${Buffer.byteLength(String(issue.input))}`,
+    },
+  )
+  .describe(
+    'The cluster label: 1 to 255 bytes of UTF-8, not characters; <release>.<namespace> by custom. Every member of the ring has the same one.',
+  );
+
+const transparent = z
+  .strictObject({
+    port: port('The gossip port, on either side.').default(7946),
+    peerPorts: z
+      .array(port('A gossip port.'))
+      .max(16)
+      .default([])
+      .describe('Further gossip ports that peers listen on, outbound, UDP and TCP.'),
+    proxyPort: port('The port that the rules of `ringfence intercept` redirect to; any free one.').default(17946),
+    uid: z
+      .int()
+      .min(1)
+      .max(2 ** 32 - 2)
+      .default(7946)
+      .describe(
+        'The user id that the fence runs under: the rules let its own traffic through. Not 0, and not 1337, which is Istio.',
+      ),
+    tcpSource: z
+      .enum(['peer', 'pod'])
+      .default('peer')
+      .describe("Which source address the app sees on TCP: the peer's own, or the pod's."),
+    whenDown: z
+      .enum(['closed', 'open'])
+      .default('closed')
+      .describe('What becomes of gossip while the fence is down: dropped and counted, or let through unfenced.'),
+  })
+  .describe('Guard an untouched app in its own network namespace (Linux). Either this or `listen`.');
+
+const app = z
+  .strictObject({
+    address: z
+      .union([z.literal(''), endpoint(1)], {
+        error: 'must be an IP address and a port, such as 127.0.0.1:7947 or [::1]:7947',
+      })
+      .default('')
+      .describe('Where the app listens, as address:port; for `listen`.'),
+    sends: z.enum(DIALECTS).default('none').describe('Whether the frames that the app sends carry the own label.'),
+    takes: z
+      .enum(TAKES)
+      .default('none')
+      .describe('Which frames the app takes: unlabelled ones (a label is stripped), own ones (it is added), or any.'),
+    transport: z
+      .enum(['auto', 'native', 'dskit', 'dskit-tls', 'alertmanager-tls'])
+      .default('auto')
+      .describe(
+        'The gossip transport; auto tells native and dskit apart by the first byte. The TLS ones are not in this version.',
+      ),
+  })
+  .prefault({})
+  .describe('What the app speaks.');
+
+const admit = z
+  .strictObject({
+    cidrs: z
+      .array(cidr)
+      .max(CIDRS_MAX)
+      .default([])
+      .describe('Networks and addresses whose unlabelled frames are members.'),
+    dns: z.array(z.string()).max(64).default([]).describe('Names whose addresses are members; not in this version.'),
+    names: z.array(z.string()).max(64).default([]).describe('Patterns of node names; not in this version.'),
+    grace: duration('60s', 0, 24 * HOUR_MS, 'How long an address that left DNS stays admitted; not in this version'),
+  })
+  .prefault({})
+  .describe('Who an unlabelled peer is. Without rules everyone is admitted.');
+
+const limits = z
+  .strictObject({
+    header: duration('5s', 100, HOUR_MS, 'How long a connection may take to finish its header'),
+    connect: duration('5s', 100, HOUR_MS, 'How long connecting to the other side may take'),
+    idle: duration('60s', 100, 24 * HOUR_MS, 'How long a stream may be silent in both directions'),
+    streams: count(1024, 65_535, 'Open streams in total.'),
+    streamsPerPeer: count(64, 65_535, 'Open streams of one peer address.'),
+    sessions: count(
+      4096,
+      16_384,
+      'UDP sessions (one peer address and port each, one socket each in listen mode); the oldest goes first.',
+    ),
+    sessionIdle: duration('60s', 1_000, 24 * HOUR_MS, 'How long a silent UDP session is kept'),
+    rejectDrain: duration('5s', 0, HOUR_MS, 'How long a rejected stream is read after its explanation'),
+    rejectDrainBytes: z
+      .int()
+      .min(0)
+      .max(2 ** 30)
+      .default(32 * 1024 * 1024)
+      .describe('How many bytes of a rejected stream are read and thrown away after its explanation.'),
+    drainGrace: duration('25s', 0, HOUR_MS, 'How long a stopping fence keeps forwarding while the app is still there'),
+    foreignEvidence: duration(
+      '10s',
+      100,
+      HOUR_MS,
+      "How long a foreign label on a peer's TCP exchange speaks against its unlabelled frames",
+    ),
+  })
+  .prefault({})
+  .describe('Every bound that can be set.');
+
+const fence = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, {
+        error:
+          'a fence name has 1 to 63 lower-case letters, digits and dashes, and neither starts nor ends with a dash',
+      })
+      .describe('The name of this fence in metrics, logs and commands.'),
+    cluster,
+    stage: z
+      .enum([...STAGES, 'auto'])
+      .optional()
+      .describe(
+        'The step of adoption. Without one: observe, or accept where the app and the wire speak different dialects. auto is not in this version.',
+      ),
+    wire: z.enum(DIALECTS).default('none').describe("What the ring's unfenced members put on the wire today."),
+    transparent: transparent.optional(),
+    listen: endpoint(1)
+      .optional()
+      .describe(
+        'Guard inbound gossip as an unprivileged proxy: the address:port that the app advertises. Either this or `transparent`.',
+      ),
+    local: z
+      .strictObject({ cidrs: z.array(z.string()).max(CIDRS_MAX).default([]), file: z.string().default('') })
+      .prefault({})
+      .describe('Which local addresses a gateway guards; not in this version.'),
+    app,
+    admit,
+    rejectStreams: z
+      .enum(['explain', 'reset', 'silent'])
+      .default('explain')
+      .describe(
+        "How a native stream is rejected: with memberlist's own error frame, a reset, or a close without a word.",
+      ),
+    shield: z
+      .boolean()
+      .default(true)
+      .describe('Reject frames known to crash receivers; not in this version, so it changes nothing yet.'),
+    quarantine: z.boolean().default(false).describe('Strip foreign members from gossip; not in this version.'),
+    encryption: z
+      .strictObject({
+        keyFiles: z.array(z.string()).max(16).default([]).describe('Gossip keys; not in this version.'),
+        reseal: z.enum(['off', 'on']).default('off').describe('Seal outbound frames anew; not in this version.'),
+      })
+      .prefault({})
+      .describe('Gossip encryption.'),
+    tls: z
+      .strictObject({
+        certFile: z.string().default('').describe('Not in this version.'),
+        keyFile: z.string().default('').describe('Not in this version.'),
+        caFile: z.string().default('').describe('Not in this version.'),
+        clientAuth: z.boolean().default(true).describe('Has an effect once TLS is terminated; not in this version.'),
+        unterminated: z
+          .enum(['reject', 'pass'])
+          .default('reject')
+          .describe(
+            'What a TLS connection, whose label cannot be read, meets from accept on; pass still asks for admission.',
+          ),
+      })
+      .prefault({})
+      .describe('TLS inside the gossip transport.'),
+    memory: z
+      .strictObject({
+        window: duration('10m', 1_000, 24 * HOUR_MS, 'How long a peer counts as proven after an own-labelled frame'),
+        peers: count(10_000, 100_000, 'Peers that are remembered.'),
+      })
+      .prefault({})
+      .describe('The memory of peers.'),
+    limits,
+  })
+  .describe('One fence guards one app for one cluster label.');
+
+/** The whole file. */
+export const configSchema = z
+  .strictObject({
+    fences: z.array(fence).min(1).max(FENCES_MAX).describe('The fences of this process.'),
+    admin: z
+      .strictObject({
+        address: endpoint(0)
+          .default('0.0.0.0:9746')
+          .describe(
+            'Where the admin API and the metrics listen, as address:port; port 0 takes a free one and logs it.',
+          ),
+        writeToken: z
+          .string()
+          .max(512)
+          .regex(/^[\x21-\x7e]*$/, { error: 'must be printable ASCII without spaces, so that it fits an HTTP header' })
+          .default('')
+          .describe('Bearer token that may change a stage from elsewhere than loopback. Reading is open.'),
+      })
+      .prefault({})
+      .describe('The admin API.'),
+    stateFile: z.string().default('').describe('Keeps the stage over restarts; not in this version.'),
+    log: z
+      .strictObject({
+        level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('The least level that is logged.'),
+        format: z.enum(['json', 'text']).default('json').describe('JSON lines, or text for people.'),
+      })
+      .prefault({})
+      .describe('The log, on standard output.'),
+  })
+  .describe('Configuration of ringfence.');
+
+/** The file as read: defaults filled in, durations in ms. */
+export type ConfigFile = z.output<typeof configSchema>;
+export type FenceFile = ConfigFile['fences'][number];
+
+/** The JSON Schema of the file as people write it. */
+export function configJsonSchema(): object {
+  return z.toJSONSchema(configSchema, { io: 'input' });
+}

@@ -1,0 +1,68 @@
+/** What the configuration becomes: plain values for the composition root. */
+import type { Endpoint, PathLimits, StreamSettings } from '../datapath/engine.ts';
+import type { TcpSource } from '../datapath/options.ts';
+import type { Cidr } from '../policy/admission.ts';
+import type { Dialects, Stage } from '../policy/stage.ts';
+import type { PeerTableOptions } from '../ring/peers.ts';
+
+export interface ListenMode {
+  readonly kind: 'listen';
+  readonly listen: Endpoint;
+  readonly app: Endpoint;
+}
+
+export interface TransparentMode {
+  readonly kind: 'transparent';
+  readonly port: number;
+  readonly peerPorts: readonly number[];
+  readonly proxyPort: number;
+  readonly uid: number;
+  readonly tcpSource: TcpSource;
+  readonly whenDown: 'closed' | 'open';
+}
+
+/** One fence, checked. */
+export interface FenceConfig {
+  readonly name: string;
+  readonly cluster: string;
+  /** `cluster` as UTF-8, 1..255 bytes. */
+  readonly label: Uint8Array;
+  /** Where it starts. */
+  readonly stage: Stage;
+  /** The highest stage that this mode can carry out, and why it ends there; undefined when there is no such bound. */
+  readonly ceiling: { readonly stage: Stage; readonly why: string } | undefined;
+  readonly dialects: Dialects;
+  readonly mode: ListenMode | TransparentMode;
+  readonly cidrs: readonly Cidr[];
+  readonly unterminatedTls: 'pass' | 'reject';
+  readonly streams: StreamSettings;
+  readonly memory: PeerTableOptions;
+  readonly drainGraceMs: number;
+}
+
+export type { PathLimits };
+
+export interface AdminConfig {
+  readonly address: Endpoint;
+  /** Empty: only loopback may change a stage. */
+  readonly writeToken: string;
+}
+
+export interface LogConfig {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly format: 'json' | 'text';
+}
+
+/** Something that an operator should know and that stops nothing. */
+export interface ConfigNote {
+  readonly level: 'info' | 'warn';
+  /** One line: `FILE:LINE: path: what`. */
+  readonly text: string;
+}
+
+export interface Config {
+  readonly fences: readonly FenceConfig[];
+  readonly admin: AdminConfig;
+  readonly log: LogConfig;
+  readonly notes: readonly ConfigNote[];
+}

@@ -1,0 +1,18 @@
+/** Attacker-chosen bytes as text that is safe in logs, metrics and terminals. */
+
+/** What is shown of a label: 64 bytes tell clusters apart, and an escaped byte takes four characters. */
+export const SHOWN_LABEL_BYTES = 64;
+
+/**
+ * Printable ASCII stays, a backslash is doubled, a quote gets one, every other byte becomes `\xNN`; past `maxBytes` it ends in
+ * `...`. The result has at most 4 * maxBytes + 3 characters.
+ */
+export function escapeBytes(bytes: Uint8Array, maxBytes: number = SHOWN_LABEL_BYTES): string {
+  let out = '';
+  for (const byte of bytes.subarray(0, maxBytes)) {
+    if (byte === 0x5c || byte === 0x22) out += `\\${String.fromCharCode(byte)}`;
+    else if (byte >= 0x20 && byte < 0x7f) out += String.fromCharCode(byte);
+    else out += `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return bytes.length > maxBytes ? `${out}...` : out;
+}

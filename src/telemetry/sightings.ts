@@ -1,0 +1,121 @@
+/** What was rejected lately, for people: recent rejections and foreign labels, in bounded tables; counting is the tally's. */
+import type { Endpoint, Rejection } from '../datapath/engine.ts';
+import { escapeBytes } from './escape.ts';
+
+/** Rows of rejections; the one seen longest ago goes first. */
+export const REJECTION_ROWS_MAX = 500;
+
+/** Foreign labels that are told apart; the one seen longest ago goes first. */
+export const FOREIGN_LABELS_MAX = 1_000;
+
+/** Peers with a foreign label that are told apart. */
+export const FOREIGN_PEERS_MAX = 10_000;
+
+/** Rejections of one peer address for one reason, direction, transport and kind. */
+export interface RejectionRow extends Pick<Rejection, 'direction' | 'transport' | 'kind' | 'reason' | 'labelState'> {
+  /** The peer as last seen; its port changes. */
+  readonly peer: Endpoint;
+  /** The sender's label as last seen, escaped. */
+  readonly label: string;
+  readonly count: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+export interface ForeignLabel {
+  /** Escaped. */
+  readonly label: string;
+  readonly count: number;
+  readonly lastMs: number;
+}
+
+export interface Evictions {
+  readonly rejections: number;
+  readonly foreignLabels: number;
+  readonly foreignPeers: number;
+}
+
+export interface Sightings {
+  note(rejection: Rejection): void;
+  /** The newest rows first. */
+  rejections(limit: number): RejectionRow[];
+  /** Labels seen within the window, the most frequent first. */
+  foreignLabels(nowMs: number, limit: number): ForeignLabel[];
+  /** Addresses that showed a foreign label within the window. */
+  foreignPeers(nowMs: number): ReadonlySet<string>;
+  evictions(): Evictions;
+}
+
+/** A table that keeps the `max` entries touched last. */
+class RecentTable<Value> {
+  readonly #entries = new Map<string, Value>();
+  readonly #max: number;
+  evicted = 0;
+  constructor(max: number) {
+    this.#max = max;
+  }
+  /** Replaces the entry of `key` by what `change` makes of it, and makes it the newest. */
+  touch(key: string, change: (old: Value | undefined) => Value): void {
+    const value = change(this.#entries.get(key));
+    this.#entries.delete(key);
+    this.#entries.set(key, value);
+    if (this.#entries.size <= this.#max) return;
+    for (const oldest of this.#entries.keys()) {
+      this.#entries.delete(oldest);
+      this.evicted++;
+      return;
+    }
+  }
+  entries(): [string, Value][] {
+    return [...this.#entries];
+  }
+}
+
+/** Creates the tables; `windowMs` is the memory window of the fence. */
+export function createSightings({ windowMs }: { readonly windowMs: number }): Sightings {
+  const rows = new RecentTable<RejectionRow>(REJECTION_ROWS_MAX);
+  const labels = new RecentTable<ForeignLabel>(FOREIGN_LABELS_MAX);
+  const peers = new RecentTable<number>(FOREIGN_PEERS_MAX);
+  return {
+    note(rejection) {
+      const { peer, direction, transport, kind, reason, labelState, atMs } = rejection;
+      const label = escapeBytes(rejection.label);
+      rows.touch(`${peer.address} ${direction} ${transport} ${kind} ${reason}`, (old) => ({
+        peer,
+        direction,
+        transport,
+        kind,
+        reason,
+        labelState,
+        label,
+        count: (old?.count ?? 0) + 1,
+        firstMs: old?.firstMs ?? atMs,
+        lastMs: atMs,
+      }));
+      if (labelState !== 'foreign') return;
+      labels.touch(label, (old) => ({ label, count: (old?.count ?? 0) + 1, lastMs: atMs }));
+      if (direction === 'inbound') peers.touch(peer.address, () => atMs);
+    },
+    rejections: (limit) =>
+      rows
+        .entries()
+        .slice(-limit)
+        .map(([, row]) => row)
+        .reverse(),
+    foreignLabels: (nowMs, limit) =>
+      labels
+        .entries()
+        .map(([, label]) => label)
+        .filter(({ lastMs }) => nowMs - lastMs <= windowMs)
+        .sort((a, b) => b.count - a.count || b.lastMs - a.lastMs)
+        .slice(0, limit),
+    foreignPeers: (nowMs) =>
+      new Set(
+        peers
+          .entries()
+          .filter(([, lastMs]) => nowMs - lastMs <= windowMs)
+          .map(([address]) => address),
+      ),
+    evictions: () => ({ rejections: rows.evicted, foreignLabels: labels.evicted, foreignPeers: peers.evicted }),
+  };
+}
