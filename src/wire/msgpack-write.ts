@@ -1,4 +1,7 @@
-/** Writes structs as hashicorp/go-msgpack does in the old spec: field names and byte strings as raw, integers in the shortest form. */
+/**
+ * Writes structs as hashicorp/go-msgpack does in the old spec, byte for byte: keys in alphabetical order, names and byte strings as
+ * raw, no bytes as nil, integers in the shortest form.
+ */
 import { encodeText, type FieldKind, type Fields, type Schema } from './msgpack.ts';
 
 /**
@@ -7,9 +10,9 @@ import { encodeText, type FieldKind, type Fields, type Schema } from './msgpack.
  */
 export function encodeStruct<S extends Schema>(fields: Fields<S>, schema: S): Uint8Array {
   const values = fields as Record<string, number | boolean | string | Uint8Array>;
-  const written = Object.entries(schema.fields).filter(([name]) => {
-    return schema.omitEmpty?.has(name) !== true || !isZero(values[name]);
-  });
+  const written = Object.entries(schema.fields)
+    .filter(([name]) => schema.omitEmpty?.has(name) !== true || !isZero(values[name]))
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   // memberlist's structs have at most nine fields; a fixmap holds fifteen.
   const parts: Uint8Array[] = [Uint8Array.of(0x80 | written.length)];
   for (const [name, kind] of written) {
@@ -25,7 +28,7 @@ function isZero(value: number | boolean | string | Uint8Array | undefined): bool
 
 function encodeValue(name: string, kind: FieldKind, value: unknown): Uint8Array {
   if (kind === 'bool') return Uint8Array.of(value === true ? 0xc3 : 0xc2);
-  if (kind === 'bytes') return encodeRaw(value as Uint8Array);
+  if (kind === 'bytes') return isZero(value as Uint8Array) ? Uint8Array.of(0xc0) : encodeRaw(value as Uint8Array);
   if (kind === 'text') return encodeRaw(encodeText(value as string));
   const limit = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, int: 0xffff_ffff }[kind];
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > limit) {

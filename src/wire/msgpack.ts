@@ -130,12 +130,8 @@ function readValue(bytes: Uint8Array, at: number, kind: FieldKind): Value | Code
   const { family, value, next } = head;
   if (family === 'nil') return { value: ZERO[kind], end: next };
   if (kind === 'bytes' || kind === 'text') {
-    if (kind === 'bytes' && family === 'array') return readByteArray(bytes, head);
-    if (family !== 'raw') return failed('field_type', at);
-    const end = next + value;
-    if (end > bytes.length) return failed('truncated', end);
-    const raw = bytes.subarray(next, end);
-    return { value: kind === 'text' ? decodeText(raw) : raw, end };
+    const raw = family === 'array' ? readByteArray(bytes, head) : readRaw(bytes, at, head);
+    return isFailure(raw) || kind === 'bytes' ? raw : { value: decodeText(raw.value), end: raw.end };
   }
   if (kind === 'bool') {
     if (family !== 'bool' && !(family === 'int' && (value === 0 || value === 1))) return failed('field_type', at);
@@ -146,8 +142,19 @@ function readValue(bytes: Uint8Array, at: number, kind: FieldKind): Value | Code
   return fits ? { value, end: next } : failed('field_range', at);
 }
 
-/** A byte string written as an array of small integers, which go-msgpack takes too. */
-function readByteArray(bytes: Uint8Array, { value: count, next }: Head): Value | CodecFailure {
+interface RawValue {
+  readonly value: Uint8Array;
+  readonly end: number;
+}
+
+function readRaw(bytes: Uint8Array, at: number, { family, value, next }: Head): RawValue | CodecFailure {
+  if (family !== 'raw') return failed('field_type', at);
+  const end = next + value;
+  return end > bytes.length ? failed('truncated', end) : { value: bytes.subarray(next, end), end };
+}
+
+/** A byte string or text written as an array of small integers, which go-msgpack takes too. */
+function readByteArray(bytes: Uint8Array, { value: count, next }: Head): RawValue | CodecFailure {
   if (count > MSGPACK_ENTRIES_MAX) return failed('entries_limit', next);
   const out = new Uint8Array(count);
   let at = next;
