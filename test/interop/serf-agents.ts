@@ -57,7 +57,10 @@ export async function startAgent(lab: Lab, host: Host, family: Family): Promise<
       return Object.fromEntries(members.map(({ name, status }) => [name, status]));
     },
     waitForMembers: (expected, timeoutMs) => waitForMembers(agent, expected, timeoutMs),
-    alarms: (from) => current.lines(from).filter((line) => /suspect|EventMemberFailed|refuting|no acks/i.test(line)),
+    alarms: (from) =>
+      current
+        .lines(from)
+        .filter((line) => /suspect|EventMemberFailed|refuting|no acks|probes failed|\[ERR\]/i.test(line)),
     async leave() {
       const { ok, output } = await host.run('serf', ['leave'], 30_000);
       if (!ok) throw new Error(`serf leave on ${host.name}: ${output}`);

@@ -2,7 +2,7 @@
  * A network laboratory: hosts as network namespaces on one bridge, real addresses of both families, and fences in front of real
  * members. Linux, root. Nothing reaches outside: no host has a route off the bridge, and the bridge has no uplink.
  */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { copyDist, type Dist } from './dist.ts';
@@ -48,6 +48,10 @@ export interface Host {
 export interface Lab {
   readonly name: string;
   addHost(name: string, options?: HostOptions): Host;
+  /** A host by its name; throws when there is none. */
+  host(name: string): Host;
+  /** Makes a directory for a process of the lab, removed with it. */
+  directory(name: string): string;
   /** Writes a file that everyone may read, and gives its path; removed with the lab. */
   file(name: string, text: string): string;
   /** Stops everything and removes the namespaces; safe to call twice. Give it to `t.teardown`. */
@@ -59,8 +63,7 @@ export function createLab({ name }: { readonly name: string }): Lab {
   removeStaleNamespaces();
   const bridge = namespaceName(name, 'switch');
   const hosts = new Map<string, Host>();
-  const dir = mkdtempSync(join(tmpdir(), `ringfence-lab-${process.pid}-`));
-  chmodSync(dir, 0o755);
+  const files = createFiles();
   let dist: Dist | undefined;
   let ports = 0;
   let closed = false;
@@ -76,7 +79,7 @@ export function createLab({ name }: { readonly name: string }): Lab {
     for (const host of hosts.values()) removeNamespace(host.namespace);
     removeNamespace(bridge);
     dist?.remove();
-    rmSync(dir, { recursive: true, force: true });
+    files.remove();
   };
   process.once('exit', closeSync);
 
@@ -91,12 +94,13 @@ export function createLab({ name }: { readonly name: string }): Lab {
   return {
     name,
     close,
-    file(fileName, text) {
-      const path = join(dir, fileName);
-      writeFileSync(path, text);
-      chmodSync(path, 0o644);
-      return path;
+    host(hostName) {
+      const host = hosts.get(hostName);
+      if (host === undefined) throw new Error(`the lab has no host ${hostName}`);
+      return host;
     },
+    directory: files.directory,
+    file: files.file,
     addHost(hostName, options = {}) {
       if (hosts.has(hostName)) throw new Error(`the lab has a host ${hostName} already`);
       const number = ++ports;
@@ -113,6 +117,26 @@ export function createLab({ name }: { readonly name: string }): Lab {
       hosts.set(hostName, host);
       return host;
     },
+  };
+}
+
+/** Files of the lab under one directory that every user may enter. */
+function createFiles() {
+  const dir = mkdtempSync(join(tmpdir(), `ringfence-lab-${process.pid}-`));
+  chmodSync(dir, 0o755);
+  return {
+    directory(name: string) {
+      const path = join(dir, name);
+      mkdirSync(path, { recursive: true });
+      return path;
+    },
+    file(name: string, text: string) {
+      const path = join(dir, name);
+      writeFileSync(path, text);
+      chmodSync(path, 0o644);
+      return path;
+    },
+    remove: () => rmSync(dir, { recursive: true, force: true }),
   };
 }
 

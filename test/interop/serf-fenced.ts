@@ -1,0 +1,127 @@
+/** The fenced arm: what merged in the control arm stays apart, and the counters say why. */
+import type { Test } from 'tap';
+import { pingUdp, probeTcp } from '../lab/probes.ts';
+import { type Agent, allAlive, assertQuiet, assertRing, type Family, SERF_PORT } from './serf-agents.ts';
+import { buildStand, type FencedHost, growth, marksOf, type Stand, sleep } from './serf-stand.ts';
+
+const QUIET_MS = 60_000;
+const PROXY_PORT = 17_946;
+
+export async function fencedArm(t: Test, family: Family): Promise<void> {
+  const stand = await buildStand(t, family);
+  const everyone = [...stand.a, ...stand.b, stand.stray];
+  const unchanged = async (t: Test, when: string) => {
+    await assertRing(t, stand.a, `A is itself ${when}`);
+    await assertRing(t, stand.b, `B is itself ${when}`);
+    await assertRing(t, [stand.stray], `the stray is alone ${when}`);
+  };
+  await t.test('60 s of quiet', async (t) => {
+    const marks = marksOf(everyone);
+    t.strictSame(await growth(stand, () => sleep(QUIET_MS)), {}, 'nothing was rejected');
+    assertQuiet(t, everyone, marks, 'no suspicion');
+    await unchanged(t, 'after the quiet');
+  });
+  const marks = marksOf(everyone);
+  await t.test('every join across fails', (t) => foreignJoins(t, stand));
+  await t.test('single frames are judged too', (t) => singleFrames(t, stand));
+  await unchanged(t, 'after the joins');
+  assertQuiet(t, everyone, marks, 'the attempts disturbed nobody');
+  await t.test('a member leaves and rejoins', (t) => leaveAndRejoin(t, stand));
+  await t.test('a killed fence fails closed', (t) => killedFence(t, stand));
+  await unchanged(t, 'at the end');
+  assertQuiet(t, [...stand.b, stand.stray], marks, "A's troubles never reached others");
+}
+
+async function foreignJoins(t: Test, stand: Stand): Promise<void> {
+  const { a, b, stray } = stand;
+  const attempts: readonly [Agent, Agent, FencedHost, string][] = [
+    [b[0], a[0], 'b1', 'outbound native stream peer_not_admitted'],
+    [b[1], a[0], 'a1', 'inbound native stream label_missing'],
+    [b[2], a[1], 'a2', 'inbound native stream label_missing'],
+    [stray, a[2], 'a3', 'inbound native stream label_foreign'],
+    [stray, b[0], 'b1', 'inbound native stream label_foreign'],
+    [a[0], b[1], 'a1', 'outbound native stream peer_not_admitted'],
+    [a[1], b[0], 'a2', 'outbound native stream peer_not_admitted'],
+    [a[2], stray, 'a3', 'outbound native stream peer_foreign'],
+  ];
+  for (const [from, to, rejecting, why] of attempts) {
+    const grown = await growth(stand, async () => {
+      const { ok, output } = await from.join(to);
+      t.notOk(ok, `${from.name} cannot join ${to.name}`);
+      t.match(output, /Failed to join|Error joining/, 'serf says so');
+    });
+    t.strictSame(grown, { [rejecting]: { [why]: 1 } }, `${rejecting}'s fence says why: ${why}`);
+  }
+}
+
+async function singleFrames(t: Test, stand: Stand): Promise<void> {
+  const { a, b, stray } = stand;
+  const at = ({ address }: Agent, port = SERF_PORT) => ({ address, port });
+  t.equal(await pingUdp(b[2].host, at(b[1]), { node: 'b2' }), 'ack', 'the probe works: a bare member answers it');
+  const grown = await growth(stand, async () => {
+    const answers = await Promise.all([
+      pingUdp(b[1].host, at(a[0]), { node: 'a1' }),
+      pingUdp(b[1].host, at(a[1]), { node: 'a2', label: 'b' }),
+      pingUdp(stray.host, at(a[2]), { node: 'a3' }),
+      pingUdp(a[0].host, at(b[1]), { node: 'b2' }),
+      pingUdp(b[1].host, at(a[1], PROXY_PORT), { node: 'a2' }),
+    ]);
+    t.strictSame(answers, Array(5).fill('silence'), 'no foreign datagram is answered');
+  });
+  t.strictSame(grown, {
+    a1: { 'inbound native packet label_missing': 1, 'outbound native packet peer_not_admitted': 1 },
+    a2: { 'inbound native packet label_foreign': 1, 'inbound native packet not_intercepted': 1 },
+    a3: { 'inbound native packet label_foreign': 1 },
+  });
+  const own = await growth(stand, async () => {
+    const ping = await pingUdp(b[1].host, at(a[0]), { node: 'a1', label: 'a' });
+    t.equal(ping, 'silence', 'the answer to an own-labelled stranger is not let out: it is not admitted');
+  });
+  t.strictSame(own, { a1: { 'outbound native packet peer_not_admitted': 1 } });
+}
+
+async function leaveAndRejoin(t: Test, { a }: Stand): Promise<void> {
+  const [a1, a2, a3] = a;
+  await a3.leave();
+  const without = { a1: 'alive', a2: 'alive', a3: 'left' };
+  await t.resolves(Promise.all([a1, a2].map((one) => one.waitForMembers(without, 20_000))), 'the others saw it leave');
+  await a3.start();
+  const { ok, output } = await a3.join(a1);
+  t.ok(ok, `it rejoins: ${output}`);
+  await t.resolves(Promise.all(a.map((one) => one.waitForMembers(allAlive(a), 30_000))), 'the ring is complete again');
+}
+
+async function killedFence(t: Test, stand: Stand): Promise<void> {
+  const { a, b, fences } = stand;
+  const [a1, a2, a3] = a;
+  await fences.a2.kill9();
+  const at = ({ address }: Agent) => ({ address, port: SERF_PORT });
+  const probes = await Promise.all([
+    probeTcp(b[1].host, at(a2)),
+    pingUdp(b[1].host, at(a2), { node: 'a2' }),
+    probeTcp(a2.host, at(b[1])),
+    pingUdp(a2.host, at(b[1]), { node: 'b2' }),
+  ]);
+  t.strictSame(probes, ['timeout', 'silence', 'timeout', 'silence'], 'nothing passes, in or out');
+  t.equal(await probeTcp(b[2].host, at(b[1])), 'connected', 'the probe works between bare members');
+  const { ok } = await b[1].join(a2);
+  t.notOk(ok, 'a foreigner cannot join the member without its fence');
+  t.notOk((await a2.join(b[1])).ok, 'nor can that member join a foreigner');
+  await t.resolves(
+    Promise.all([
+      a1.waitForMembers({ a1: 'alive', a2: 'failed', a3: 'alive' }, 40_000),
+      a3.waitForMembers({ a1: 'alive', a2: 'failed', a3: 'alive' }, 40_000),
+      a2.waitForMembers({ a1: 'failed', a2: 'alive', a3: 'failed' }, 40_000),
+    ]),
+    'its peers see the member fail, and it sees them fail',
+  );
+  const counters = a2.host.exec('nft', ['list', 'counters']);
+  for (const name of ['bypass_in', 'bypass_out']) {
+    t.match(counters, new RegExp(`${name} \\{\\s+packets [1-9]`), `the kernel counted ${name}`);
+  }
+  await fences.a2.start('ready');
+  await t.resolves(
+    Promise.all(a.map((one) => one.waitForMembers(allAlive(a), 60_000))),
+    'the ring recovers with the fence',
+  );
+}
