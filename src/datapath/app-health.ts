@@ -1,0 +1,27 @@
+/** Whether the app answers, told by what happens when it is dialled. One fault is reported for each change, not for each failure. */
+import type { FenceContext } from './engine.ts';
+
+export interface AppHealth {
+  /** Undefined before the first try. */
+  up(): boolean | undefined;
+  connected(): void;
+  /** `why` is our own or the kernel's text, never a peer's. */
+  failed(why: string): void;
+}
+
+export function createAppHealth(context: Pick<FenceContext, 'onFault'>): AppHealth {
+  let up: boolean | undefined;
+  return {
+    up: () => up,
+    connected() {
+      const was = up;
+      up = true;
+      if (was === false) context.onFault({ code: 'app_reachable', message: 'the app is reachable again' });
+    },
+    failed(why) {
+      const was = up;
+      up = false;
+      if (was !== false) context.onFault({ code: 'app_unreachable', message: `the app is not reachable: ${why}` });
+    },
+  };
+}

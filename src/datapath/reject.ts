@@ -1,0 +1,76 @@
+/**
+ * How a rejected stream is told so. A dialler of a push/pull writes its whole state before it reads, so the answer must wait in its
+ * receive buffer while we read the rest: closing early would reset the connection and lose the answer.
+ */
+import type { Socket } from 'node:net';
+import type { Direction } from '../policy/facts.ts';
+import type { RejectReason } from '../policy/reason.ts';
+import { encodeErrorFrame } from '../wire/error-frame.ts';
+import { MESSAGE_TYPE } from '../wire/message-type.ts';
+import { MALFORMED_REASONS } from '../wire/reason.ts';
+import type { StreamHeader } from '../wire/stream-header.ts';
+import type { StreamSettings } from './engine.ts';
+import { reset } from './relay.ts';
+
+/** Characters of a foreign label in an error text: enough to recognise it. */
+const LABEL_TEXT_MAX_CHARS = 128;
+
+const MALFORMED: ReadonlySet<string> = new Set(MALFORMED_REASONS);
+
+export interface RejectedStream {
+  readonly header: StreamHeader;
+  readonly direction: Direction;
+  readonly reason: RejectReason;
+}
+
+/** Answers the dialler of a rejected stream as `rejectStreams` says; owns the socket from here on and closes it within the bounds. */
+export function rejectStream(socket: Socket, stream: RejectedStream, settings: StreamSettings): void {
+  const { header } = stream;
+  // Only a plaintext memberlist stream can read an error frame; without the keys an encrypted one would refuse it as plaintext.
+  const explainable =
+    header.kind === 'stream' &&
+    (header.transport === 'native' || header.transport === 'dskit') &&
+    header.messageType !== MESSAGE_TYPE.encrypt;
+  if (settings.rejectStreams === 'silent') drain(socket, settings);
+  else if (settings.rejectStreams === 'explain' && explainable) {
+    socket.end(encodeErrorFrame(explain(stream)));
+    drain(socket, settings);
+  } else if (settings.rejectStreams === 'explain' && header.kind === 'packet') socket.destroy();
+  else reset(socket);
+}
+
+/** Reads and forgets what the dialler still writes, then closes; bounded in bytes and time. */
+function drain(socket: Socket, { limits }: StreamSettings): void {
+  let bytes = 0;
+  const timer = setTimeout(() => socket.destroy(), limits.rejectDrainMs);
+  socket.on('close', () => clearTimeout(timer));
+  socket.on('end', () => socket.end());
+  socket.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > limits.rejectDrainBytes) socket.destroy();
+  });
+  if (socket.readableEnded) socket.end();
+  else socket.resume();
+}
+
+/** The sentence in the error frame. It names the dialler's label and never ours: a stranger is not told what would be accepted. */
+function explain({ header, direction, reason }: RejectedStream): string {
+  if (MALFORMED.has(reason)) return `ringfence: the stream's label header is malformed (${reason})`;
+  if (reason === 'label_foreign') return `ringfence: label "${escapeLabel(header.label)}" is not accepted here`;
+  if (reason === 'label_missing') return 'ringfence: streams without a label are not accepted here';
+  const side = direction === 'outbound' ? 'the peer that was dialled' : 'the peer';
+  const label = header.label.length === 0 ? 'without a label' : `with label "${escapeLabel(header.label)}"`;
+  return `ringfence: ${side} is not admitted (stream ${label})`;
+}
+
+/** Label bytes as printable ASCII, everything else as \\xNN, bounded; safe in any log line. */
+export function escapeLabel(label: Uint8Array): string {
+  let out = '';
+  for (const byte of label) {
+    const plain = byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c;
+    const next = plain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
+    if (out.length + next.length > LABEL_TEXT_MAX_CHARS) return `${out}…`;
+    out += next;
+  }
+  return out;
+}

@@ -1,0 +1,97 @@
+/** The stream engine, shared by every data path that takes TCP through node:net. */
+import type { Socket } from 'node:net';
+import type { Direction } from '../policy/facts.ts';
+import type { LimitedReason } from '../policy/reason.ts';
+import { encodeLabelHeader } from '../wire/label.ts';
+import { type AppHealth, createAppHealth } from './app-health.ts';
+import type { Endpoint, FenceContext, StreamSettings } from './engine.ts';
+import { Exchange } from './exchange.ts';
+import { reset } from './relay.ts';
+
+/** One accepted connection, as the path that accepted it knows it. */
+export interface AcceptedStream {
+  /** Who dialled: inbound, a peer; outbound, the app. */
+  readonly direction: Direction;
+  /** The remote member, whichever side dialled. */
+  readonly peer: Endpoint;
+  /**
+   * Opens the connection to the other side: to the app for inbound, to the peer for outbound. The socket that it returns is
+   * connecting and has `allowHalfOpen: true`. Called at most once, and never for a stream that is rejected.
+   */
+  dial(): Socket;
+}
+
+export interface Streams {
+  /**
+   * Takes a connection over. It must come from a server made with `{ allowHalfOpen: true, pauseOnConnect: true }`: without the first
+   * a half-close is lost, without the second bytes can be.
+   */
+  accept(socket: Socket, stream: AcceptedStream): void;
+  /** Open streams, those being rejected included. */
+  counts(): { readonly inbound: number; readonly outbound: number };
+  /** Whether the app took the last inbound stream that was dialled through; undefined before the first. */
+  appUp(): boolean | undefined;
+  /** Resets every open stream and returns how many there were. */
+  stop(): number;
+}
+
+const NO_LABEL = new Uint8Array(0);
+
+/** Makes the stream engine of one fence. `health` is shared with whoever else dials the app. */
+export function createStreams(
+  context: FenceContext,
+  settings: StreamSettings,
+  health: AppHealth = createAppHealth(context),
+): Streams {
+  const labelHeader = encodeLabelHeader(context.label);
+  const parts = { context, settings, health, labelHeader };
+  const open = new Set<Exchange>();
+  const ofPeer = new Map<string, number>();
+  const counts = { inbound: 0, outbound: 0 };
+
+  const refuse = (socket: Socket, { direction, peer }: AcceptedStream, reason: LimitedReason): void => {
+    // Not a byte of it was read: as little is known of its label as of TLS.
+    const where = { direction, transport: 'unknown', kind: 'stream' } as const;
+    context.tally.limited(where, 'opaque', reason);
+    context.onRejection({
+      ...where,
+      atMs: context.now(),
+      peer,
+      labelState: 'opaque',
+      reason,
+      label: NO_LABEL,
+      bytes: 0,
+    });
+    reset(socket);
+  };
+
+  return {
+    accept(socket, stream) {
+      // Reported by 'close'; without a listener a reset would end the process.
+      socket.on('error', () => undefined);
+      if (socket.destroyed) return;
+      const { direction, peer } = stream;
+      const peerStreams = ofPeer.get(peer.address) ?? 0;
+      if (open.size >= settings.limits.streams) return refuse(socket, stream, 'streams_limit');
+      if (peerStreams >= settings.limits.streamsPerPeer) return refuse(socket, stream, 'peer_streams_limit');
+      const exchange = new Exchange(parts, socket, stream);
+      open.add(exchange);
+      ofPeer.set(peer.address, peerStreams + 1);
+      counts[direction]++;
+      exchange.start(() => {
+        open.delete(exchange);
+        counts[direction]--;
+        const left = (ofPeer.get(peer.address) ?? 1) - 1;
+        if (left > 0) ofPeer.set(peer.address, left);
+        else ofPeer.delete(peer.address);
+      });
+    },
+    counts: () => ({ ...counts }),
+    appUp: () => health.up(),
+    stop() {
+      const cut = open.size;
+      for (const exchange of open) exchange.cut();
+      return cut;
+    },
+  };
+}
