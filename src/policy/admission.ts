@@ -34,9 +34,11 @@ export function createAdmission(cidrs: readonly Cidr[]): Admission {
     hasRules,
     admits(address) {
       if (!hasRules) return true;
-      const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-      const bare = mapped ?? address;
-      return list.check(bare, bare.includes(':') ? 'ipv6' : 'ipv4');
+      const zone = address.indexOf('%');
+      const bare = zone < 0 ? address : address.slice(0, zone);
+      // BlockList counts IPv4-mapped IPv6 as IPv4; what is no address is never shown to it, and not admitted.
+      if (isIPv4(bare)) return list.check(bare, 'ipv4');
+      return isIPv6(bare) && list.check(bare, 'ipv6');
     },
   };
 }

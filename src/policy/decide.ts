@@ -97,9 +97,9 @@ export function verdictAt(stage: Stage, facts: Facts, view: PeerView, settings: 
   if (state === 'foreign') return { verdict: 'reject', reason: 'label_foreign' };
   if (state === 'opaque') {
     if (settings.unterminatedTls === 'reject') return { verdict: 'reject', reason: 'tls_unterminated' };
-    return admitted(view, 'keep');
+    return direction === 'outbound' ? outboundPeer(view, 'keep') : admitted(view, 'keep');
   }
-  if (direction === 'outbound') return outbound(stage, state, view, settings);
+  if (direction === 'outbound') return outboundPeer(view, rewriteTo(wireDialect(stage, settings.wire), state));
   if (state === 'own') return { verdict: 'pass', rewrite: settings.takes === 'none' ? 'strip' : 'keep' };
   if (stage === 'enforce') return { verdict: 'reject', reason: 'label_missing' };
   return admitted(view, settings.takes === 'own' ? 'add' : 'keep');
@@ -111,19 +111,14 @@ function admitted(view: PeerView, rewrite: Rewrite): StageVerdict {
   return view.admitted ? { verdict: 'pass', rewrite } : { verdict: 'reject', reason: 'peer_not_admitted' };
 }
 
-function outbound(
-  stage: Exclude<Stage, 'observe'>,
-  state: Dialect,
-  view: PeerView,
-  settings: PolicySettings,
-): StageVerdict {
-  if (!view.proven) {
-    if (view.foreign) return { verdict: 'reject', reason: 'peer_foreign' };
-    if (!view.admitted) return { verdict: 'reject', reason: 'peer_not_admitted' };
-  }
-  const target = wireDialect(stage, settings.wire);
-  if (target === state) return { verdict: 'pass', rewrite: 'keep' };
-  return { verdict: 'pass', rewrite: target === 'own' ? 'add' : 'strip' };
+/** What the app sends passes to a peer that is admitted or proven. */
+function outboundPeer(view: PeerView, rewrite: Rewrite): StageVerdict {
+  return view.proven ? { verdict: 'pass', rewrite } : admitted(view, rewrite);
+}
+
+function rewriteTo(target: Dialect, state: Dialect): Rewrite {
+  if (target === state) return 'keep';
+  return target === 'own' ? 'add' : 'strip';
 }
 
 function strands(stage: Stage, { direction, state }: Facts, view: PeerView, { wire }: PolicySettings): boolean {

@@ -26,7 +26,8 @@ function parseV4(text: string, into: Uint8Array): Uint8Array | undefined {
   into.set(V4_MAPPED_PREFIX);
   for (let i = 0; i < 4; i++) {
     const part = parts[i] ?? '';
-    if (!/^\d{1,3}$/.test(part) || Number(part) > 255) return undefined;
+    // A leading zero is octal to some readers: node:net refuses it too.
+    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
     into[12 + i] = Number(part);
   }
   return into;

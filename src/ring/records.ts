@@ -1,0 +1,235 @@
+/**
+ * Fixed records of times by address and port, over a buffer that several threads may share: the store under the peer table.
+ *
+ * Layout: HEADER_BYTES (lock, evictions), then records of RECORD_BYTES:
+ *   0 seq i32 (odd while the key changes) · 4 port+1 i32 (0 = empty) · 8 address[16] · 24 six doubles: times in ms (T), one spare
+ *
+ * A record is found in a bucket of WAYS slots. Every writer holds the lock, so no record changes hands between being found and
+ * being stamped. Readers take no lock: a time is one store, and `seq` read before and after shows whether the key stayed.
+ */
+import { ADDRESS_BYTES } from '../wire/address.ts';
+import { releaseLock, takeLock } from './lock.ts';
+
+const HEADER_BYTES = 64;
+const RECORD_BYTES = 80;
+const WAYS = 8;
+const LOCK_INT = 0;
+const EVICTIONS = 1;
+const RECORD_INTS = RECORD_BYTES / 4;
+const RECORD_DOUBLES = RECORD_BYTES / 8;
+const PORT_INT = 1;
+const ADDRESS_AT = 8;
+
+/** How often a reader starts again when a record changes under it; each change is another peer's arrival in the same slot. */
+const READ_TRIES_MAX = 4;
+
+/** Offsets of the times in a record, in doubles from its start. */
+export const T = { own: 3, foreign: 4, none: 5, sent: 6, switched: 7, ambiguous: 8 } as const;
+export type TimeField = (typeof T)[keyof typeof T];
+
+/** How long after our own frame a datagram from the same address and port counts as its answer, ms (memberlist LAN ProbeTimeout and indirect probes end within ProbeInterval 1 s; WAN 5 s). */
+export const ANSWER_WINDOW_MS = 5_000;
+
+export type ReadTime = (field: TimeField) => number;
+export type WriteTime = (field: TimeField, ms: number) => void;
+
+export type RecordChange = (time: ReadTime, stamp: WriteTime) => void;
+
+/** A copy of a record's key. */
+export interface RecordKey {
+  readonly address: Uint8Array;
+  readonly port: number;
+}
+
+export interface Records {
+  /** What `view` makes of the record; undefined when there is none, or when it is just changing hands. `view` may run again. */
+  read<V>(address: Uint8Array, port: number, view: (time: ReadTime) => V): V | undefined;
+  /** Changes the record, made when missing; `proves` lets it displace a proven one. Without room nothing happens, counted. */
+  write(address: Uint8Array, port: number, nowMs: number, proves: boolean, change: RecordChange): void;
+  /** What `view` makes of every record that is not expired. */
+  all<V>(nowMs: number, view: (key: RecordKey, time: ReadTime) => V): V[];
+  /** Records dropped before they expired, and ones that found no room. */
+  evictions(): number;
+}
+
+/** Slots for `peers`: an address has a record for its evidence and one for a port, and buckets fill unevenly, so twice that. */
+export function slotsFor(peers: number): number {
+  let slots = WAYS;
+  while (slots < peers * 4) slots *= 2;
+  return slots;
+}
+
+/** Bytes of a buffer of `slots`. */
+export function recordsBytes(slots: number): number {
+  return HEADER_BYTES + slots * RECORD_BYTES;
+}
+
+/** Added to a record's newest time (ms, far below): what it is worth. */
+const AWAITED = 2 ** 50;
+const PROVEN = 2 ** 52;
+
+/** How long a record counts, ms. */
+export interface RecordLife {
+  /** Own evidence of this age still protects a record from being displaced by what proves nothing. */
+  readonly provenMs: number;
+  /** This long after its last time a record is expired. */
+  readonly lifeMs: number;
+}
+
+/** Records over `buffer` (recordsBytes, zeroed by its maker). */
+export function createRecords(buffer: ArrayBufferLike, slots: number, life: RecordLife): Records {
+  return new RecordStore(buffer, slots, life);
+}
+
+class RecordStore implements Records {
+  readonly #slots: number;
+  readonly #life: RecordLife;
+  readonly #header: Int32Array;
+  readonly #ints: Int32Array;
+  readonly #doubles: Float64Array;
+  readonly #bytes: Uint8Array;
+  /** The record that `#time` and `#stamp` are about: one pair of closures, so that a frame allocates none. */
+  #inHand = 0;
+  readonly #time: ReadTime = (field) => this.#timeOf(this.#inHand, field);
+  readonly #stamp: WriteTime = (field, ms) => {
+    this.#doubles[this.#inHand * RECORD_DOUBLES + field] = ms;
+  };
+
+  constructor(buffer: ArrayBufferLike, slots: number, life: RecordLife) {
+    this.#slots = slots;
+    this.#life = { ...life, lifeMs: Math.max(life.lifeMs, ANSWER_WINDOW_MS) };
+    this.#header = new Int32Array(buffer, 0, HEADER_BYTES / 4);
+    this.#ints = new Int32Array(buffer, HEADER_BYTES, slots * RECORD_INTS);
+    this.#doubles = new Float64Array(buffer, HEADER_BYTES, slots * RECORD_DOUBLES);
+    this.#bytes = new Uint8Array(buffer, HEADER_BYTES, slots * RECORD_BYTES);
+  }
+
+  read<V>(address: Uint8Array, port: number, view: (time: ReadTime) => V): V | undefined {
+    for (let tries = 0; tries < READ_TRIES_MAX; tries++) {
+      const slot = this.#find(address, port);
+      if (slot < 0) return undefined;
+      const before = this.#seq(slot);
+      this.#inHand = slot;
+      const seen = view(this.#time);
+      if (this.#hasKey(slot, address, port) && this.#unchanged(slot, before)) return seen;
+    }
+    return undefined;
+  }
+
+  write(address: Uint8Array, port: number, nowMs: number, proves: boolean, change: RecordChange): void {
+    const token = takeLock(this.#header, LOCK_INT, nowMs);
+    if (token === 0) {
+      Atomics.add(this.#header, EVICTIONS, 1);
+      return;
+    }
+    try {
+      const slot = this.#claim(address, port, nowMs, proves);
+      if (slot < 0) return;
+      this.#inHand = slot;
+      change(this.#time, this.#stamp);
+    } finally {
+      releaseLock(this.#header, LOCK_INT, token);
+    }
+  }
+
+  all<V>(nowMs: number, view: (key: RecordKey, time: ReadTime) => V): V[] {
+    const out: V[] = [];
+    for (let slot = 0; slot < this.#slots; slot++) {
+      const before = this.#seq(slot);
+      if (this.#worth(slot, nowMs) <= 0) continue;
+      this.#inHand = slot;
+      const at = slot * RECORD_BYTES + ADDRESS_AT;
+      const address = Uint8Array.from(this.#bytes.subarray(at, at + ADDRESS_BYTES));
+      const port = Atomics.load(this.#ints, slot * RECORD_INTS + PORT_INT) - 1;
+      const seen = view({ address, port }, this.#time);
+      if (this.#unchanged(slot, before)) out.push(seen);
+    }
+    return out;
+  }
+
+  evictions(): number {
+    return Atomics.load(this.#header, EVICTIONS) >>> 0;
+  }
+
+  #timeOf(slot: number, field: TimeField): number {
+    return this.#doubles[slot * RECORD_DOUBLES + field] as number;
+  }
+
+  #seq(slot: number): number {
+    return Atomics.load(this.#ints, slot * RECORD_INTS);
+  }
+
+  /** Whether the slot kept its key since `before` was read. */
+  #unchanged(slot: number, before: number): boolean {
+    // A read-modify-write: a plain load could be served before the loads of key and times on weakly ordered CPUs.
+    return before % 2 === 0 && Atomics.add(this.#ints, slot * RECORD_INTS, 0) === before;
+  }
+
+  #hasKey(slot: number, address: Uint8Array, port: number): boolean {
+    if (Atomics.load(this.#ints, slot * RECORD_INTS + PORT_INT) !== port + 1) return false;
+    const at = slot * RECORD_BYTES + ADDRESS_AT;
+    for (let i = 0; i < ADDRESS_BYTES; i++) if (this.#bytes[at + i] !== address[i]) return false;
+    return true;
+  }
+
+  #find(address: Uint8Array, port: number): number {
+    const first = bucketOf(address, port, this.#slots);
+    for (let slot = first; slot < first + WAYS; slot++) if (this.#hasKey(slot, address, port)) return slot;
+    return -1;
+  }
+
+  /** How much a record is worth keeping; the least goes first: free, expired, strangers, awaited, proven; of equals the oldest. */
+  #worth(slot: number, nowMs: number): number {
+    if (Atomics.load(this.#ints, slot * RECORD_INTS + PORT_INT) === 0) return -1;
+    const own = this.#timeOf(slot, T.own);
+    const sent = this.#timeOf(slot, T.sent);
+    const newest = Math.max(own, sent, this.#timeOf(slot, T.foreign), this.#timeOf(slot, T.none));
+    if (nowMs - newest > this.#life.lifeMs) return 0;
+    // Proven ones outlive whatever a stranger can make us write.
+    if (own > 0 && nowMs - own <= this.#life.provenMs) return PROVEN + newest;
+    // What we wait for an answer from outlives strangers that dialled us: a flood of those must not stop us from learning.
+    return sent > 0 && nowMs - sent <= ANSWER_WINDOW_MS ? AWAITED + newest : newest;
+  }
+
+  /** The slot of the key, made when missing; -1 without room. With the lock held. */
+  #claim(address: Uint8Array, port: number, nowMs: number, proves: boolean): number {
+    const found = this.#find(address, port);
+    if (found >= 0) {
+      // Odd with the lock in our hands: a thread was ended while it wrote this key.
+      if (this.#seq(found) % 2 !== 0) this.#rekey(found, address, port);
+      return found;
+    }
+    let victim = bucketOf(address, port, this.#slots);
+    let least = this.#worth(victim, nowMs);
+    for (let slot = victim + 1, end = victim + WAYS; slot < end; slot++) {
+      const value = this.#worth(slot, nowMs);
+      if (value < least) [victim, least] = [slot, value];
+    }
+    if (least > 0) Atomics.add(this.#header, EVICTIONS, 1);
+    if (least >= PROVEN && !proves) return -1;
+    this.#rekey(victim, address, port);
+    return victim;
+  }
+
+  /** Gives a slot a new key. With the lock held. Atomic stores, so that zeroed times are visible before any byte of the key. */
+  #rekey(slot: number, address: Uint8Array, port: number): void {
+    const at = slot * RECORD_INTS;
+    const odd = this.#seq(slot) | 1;
+    Atomics.store(this.#ints, at, odd);
+    this.#doubles.fill(0, slot * RECORD_DOUBLES + T.own, (slot + 1) * RECORD_DOUBLES);
+    const key = slot * RECORD_BYTES + ADDRESS_AT;
+    for (let i = 0; i < ADDRESS_BYTES; i++) Atomics.store(this.#bytes, key + i, address[i] ?? 0);
+    Atomics.store(this.#ints, at + PORT_INT, port + 1);
+    Atomics.store(this.#ints, at, odd + 1);
+  }
+}
+
+/** FNV-1a over the key; the first slot of its bucket. */
+function bucketOf(address: Uint8Array, port: number, slots: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < ADDRESS_BYTES; i++) hash = Math.imul(hash ^ (address[i] as number), 0x01000193);
+  hash = Math.imul(hash ^ (port & 0xff), 0x01000193);
+  hash = Math.imul(hash ^ (port >> 8), 0x01000193);
+  hash ^= hash >>> 15;
+  return (hash & (slots / WAYS - 1)) * WAYS;
+}
