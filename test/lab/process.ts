@@ -29,7 +29,8 @@ export function startProcess(command: string, args: readonly string[], env: Node
       log.push(`cannot start ${command}: ${error.message}`);
       resolve('error');
     });
-    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'error'));
+    // 'close' and not 'exit': by then the output is complete.
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 'error'));
   });
   let running = true;
   void ended.then(() => {
