@@ -37,10 +37,14 @@ export interface RelayOptions {
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Resets a connection (RST), and only closes it where it is not yet one. */
+/**
+ * Resets a connection (RST), and only closes it where it is not yet one. So too while its FIN is on the way: all its bytes are written
+ * then, and libuv (uv_tcp_close_reset) would refuse with EINVAL and leave the socket open for good.
+ */
 export function reset(socket: Socket): void {
   if (socket.destroyed) return;
-  if (socket.connecting) socket.destroy();
+  const finOnTheWay = socket.writableEnded && !socket.writableFinished;
+  if (socket.connecting || finOnTheWay) socket.destroy();
   else socket.resetAndDestroy();
 }
 

@@ -1,0 +1,65 @@
+/**
+ * Asking the app's TCP port whether the app is there. A probe connects, sends nothing and closes, so it is asked only while nothing
+ * else tells: before the first exchange, while the app is down, and while draining.
+ */
+import { connect } from 'node:net';
+import type { AppHealth } from './app-health.ts';
+import type { Endpoint } from './engine.ts';
+
+/** How often the app is probed while it is unknown or down, and how long one probe may take, ms. */
+export const PROBE_INTERVAL_MS = 1_000;
+
+/** How often the app is probed while draining, ms: a leave takes memberlist a few seconds, and shutting down waits for us. */
+export const DRAIN_PROBE_INTERVAL_MS = 250;
+
+/** Whether the app takes a TCP connection: undefined, or why it does not. Never rejects; takes at most PROBE_INTERVAL_MS. */
+export function probeApp(app: Endpoint): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: app.address, port: app.port });
+    const timer = setTimeout(() => finish(`no connection within ${PROBE_INTERVAL_MS} ms`), PROBE_INTERVAL_MS);
+    const finish = (why: string | undefined): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(why);
+    };
+    socket.on('connect', () => finish(undefined));
+    socket.on('error', (error) => finish(error.message));
+  });
+}
+
+export interface AppWatch {
+  stop(): void;
+}
+
+/** Keeps `health` current while it is unknown or down; exchanges keep it current otherwise. */
+export function watchApp(app: Endpoint, health: AppHealth): AppWatch {
+  let stopped = false;
+  let probing = false;
+  const look = async (): Promise<void> => {
+    if (probing || health.up() === true) return;
+    probing = true;
+    const why = await probeApp(app);
+    probing = false;
+    if (stopped) return;
+    if (why === undefined) health.connected();
+    else if (health.up() !== true) health.failed(why);
+  };
+  const timer = setInterval(() => void look(), PROBE_INTERVAL_MS);
+  void look();
+  return {
+    stop() {
+      stopped = true;
+      clearInterval(timer);
+    },
+  };
+}
+
+/** Waits until the app's port takes no more connections, at most `graceMs`. `cancelled` ends the wait early. */
+export async function waitForAppToLeave(app: Endpoint, graceMs: number, cancelled: () => boolean): Promise<void> {
+  const end = performance.now() + graceMs;
+  while (performance.now() < end && !cancelled()) {
+    if ((await probeApp(app)) !== undefined) return;
+    const left = Math.min(DRAIN_PROBE_INTERVAL_MS, end - performance.now());
+    if (left > 0) await new Promise((resolve) => setTimeout(resolve, left));
+  }
+}
