@@ -1,0 +1,51 @@
+/** What the admin API sees of the process: filled by the composition root, read at each request. Texts are escaped already. */
+import type { Direction, Kind, LabelState } from '../policy/facts.ts';
+import type { RejectReason } from '../policy/reason.ts';
+import type { Dialects, Stage } from '../policy/stage.ts';
+import type { TallyReading } from '../policy/tally.ts';
+import type { PeerRecord } from '../ring/peers.ts';
+import type { Transport } from '../wire/transport.ts';
+
+export interface RejectionView {
+  readonly peer: string;
+  readonly direction: Direction;
+  readonly transport: Transport;
+  readonly kind: Kind;
+  readonly reason: RejectReason;
+  readonly labelState: LabelState;
+  readonly label: string;
+  readonly count: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+export interface FenceView {
+  readonly name: string;
+  readonly cluster: string;
+  readonly mode: 'listen' | 'transparent';
+  readonly engine: 'portable' | 'linux';
+  readonly dialects: Dialects;
+  readonly hasAdmissionRules: boolean;
+  /** The highest stage that this fence can carry out, and why; undefined when there is no bound. */
+  readonly ceiling: { readonly stage: Stage; readonly why: string } | undefined;
+  now(): number;
+  stage(): Stage;
+  setStage(stage: Stage): void;
+  appUp(): boolean | undefined;
+  /** Why it is not ready, as last looked; empty when it is. */
+  notReady(): readonly string[];
+  tally(): TallyReading;
+  open(): { readonly sessions: number; readonly streamsInbound: number; readonly streamsOutbound: number };
+  peers(): readonly PeerRecord[];
+  rejections(limit: number): readonly RejectionView[];
+  foreignLabels(limit: number): readonly { readonly label: string; readonly count: number; readonly lastMs: number }[];
+  foreignPeers(): number;
+}
+
+export interface AdminView {
+  readonly version: string;
+  readonly fences: readonly FenceView[];
+  metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** Said in the log after a stage was changed through the API. */
+  stageChanged(change: { fence: string; from: Stage; to: Stage; force: boolean; by: string }): void;
+}

@@ -1,0 +1,100 @@
+/** Fences, their admin API and their readiness as one thing that opens, drains and closes: what `run` and `demo` share. */
+import { type AdminServer, startAdmin } from '../admin/server.ts';
+import type { AdminConfig } from '../config/types.ts';
+import type { Cut } from '../datapath/engine.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Fence, FenceSink } from './compose.ts';
+import { createReadiness, type Readiness } from './readiness.ts';
+import { VERSION } from './version.ts';
+import { createAdminView } from './views.ts';
+
+/** Closing sockets takes milliseconds; a path that hangs must not keep the process. */
+const STOP_TIMEOUT_MS = 5_000;
+
+export interface House {
+  readonly admin: AdminServer;
+  readonly readiness: Readiness;
+  /** Keeps forwarding until each app is gone or its fence's drainGrace has passed. */
+  drain(): Promise<void>;
+  /** Closes everything and logs what that cut. */
+  stop(): Promise<void>;
+}
+
+/** Where composed fences send their events: rejections and faults to `log`, faults of reachability told by readiness instead. */
+export function logSink(log: Log): FenceSink {
+  return {
+    rejection: (fence, rejection) => log.rejection(fence, rejection),
+    fault(fence, fault) {
+      // Readiness says these once, with its reasons.
+      if (REACHABILITY_FAULTS.has(fault.code)) log.debug({ fence, code: fault.code }, fault.message);
+      else log.fault(fence, fault);
+    },
+  };
+}
+
+const REACHABILITY_FAULTS: ReadonlySet<string> = new Set(['app_unreachable', 'app_reachable']);
+
+/** Starts `fences` and the admin API. When one cannot start, what was started is stopped again, and it rejects with the error. */
+export async function openHouse(fences: readonly Fence[], adminConfig: AdminConfig, log: Log): Promise<House> {
+  const readiness = createReadiness(fences, log);
+  const admin = await startAdmin(createAdminView(fences, readiness, log, VERSION), adminConfig);
+  const started: Fence[] = [];
+  try {
+    for (const fence of fences) {
+      await fence.path.start();
+      started.push(fence);
+      log.info(describe(fence), 'fence started');
+    }
+  } catch (error) {
+    await Promise.all(started.map(({ path }) => bounded(path.stop())));
+    await admin.stop();
+    throw error;
+  }
+  await readiness.check();
+  readiness.start();
+  return {
+    admin,
+    readiness,
+    async drain() {
+      readiness.end('stopping');
+      await Promise.all(fences.map(({ path, config }) => path.drain(config.drainGraceMs)));
+    },
+    async stop() {
+      readiness.end('stopping');
+      await Promise.all(
+        fences.map(async ({ config, path }) => {
+          const cut = await bounded(path.stop());
+          const fence = config.name;
+          if (cut === undefined) log.error({ fence }, `the data path did not stop within ${STOP_TIMEOUT_MS} ms`);
+          else log.info({ fence, ...cut }, `stopped; cut ${cut.streams} streams and ${cut.sessions} sessions`);
+        }),
+      );
+      await admin.stop();
+    },
+  };
+}
+
+async function bounded(stop: Promise<Cut>): Promise<Cut | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), STOP_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([stop, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function describe({ config, path, context, settings }: Fence): object {
+  const { name, mode, dialects } = config;
+  return {
+    fence: name,
+    cluster: config.cluster,
+    stage: settings().stage,
+    engine: path.engine,
+    ...mode,
+    ...dialects,
+    admissionRules: context.admission.hasRules,
+  };
+}

@@ -1,0 +1,97 @@
+/** `ringfence run`: the composition root. */
+import { once } from 'node:events';
+import { AdminStartError } from '../admin/server.ts';
+import type { Config } from '../config/types.ts';
+import { formatEndpoint } from '../config/units.ts';
+import { StartError } from '../datapath/engine.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+import { composeFence, type Fence } from './compose.ts';
+import { readConfigFile } from './config-file.ts';
+import { CliError, EXIT, oneLine } from './exit.ts';
+import { type House, logSink, openHouse } from './house.ts';
+import { VERSION } from './version.ts';
+
+/** Runs the fences of `file` until a signal ends them. Resolves with the exit code; a start that fails rejects with a CliError. */
+export async function run(file: string): Promise<number> {
+  const config = readConfigFile(file);
+  const labels = new Map(config.fences.map(({ name, label }) => [name, label]));
+  const log = createLog({ ...config.log, ownLabel: (fence) => labels.get(fence) });
+  const crashed = watchCrashes(log);
+  try {
+    log.info({ version: VERSION, node: process.versions.node, pid: process.pid }, 'ringfence starts');
+    for (const { level, text } of config.notes) log[level]({}, text);
+    const house = await open(config, log);
+    const { address } = house.admin;
+    log.info({ admin: formatEndpoint(address) }, `admin API on http://${formatEndpoint(address)}`);
+    return await Promise.race([untilSignalled(house, log), crashed]);
+  } finally {
+    log.close();
+  }
+}
+
+async function open(config: Config, log: Log): Promise<House> {
+  const fatal = (fence: string, message: string) => {
+    // A path whose worker died guards nothing any more: end, and let the rules fail closed.
+    throw new Error(`fence ${fence}: ${message}`);
+  };
+  const sink = logSink(log);
+  const fences: Fence[] = [];
+  try {
+    for (const fence of config.fences) {
+      fences.push(
+        await composeFence(fence, {
+          ...sink,
+          fault(name, fault) {
+            sink.fault(name, fault);
+            if (FATAL_FAULTS.has(fault.code)) setImmediate(fatal, name, fault.message);
+          },
+        }),
+      );
+    }
+    return await openHouse(fences, config.admin, log);
+  } catch (error) {
+    if (error instanceof StartError || error instanceof AdminStartError) {
+      const code = error instanceof StartError ? error.code : 'admin';
+      const line = oneLine(error.message);
+      log.error({ code }, `cannot start: ${line}`);
+      throw new CliError(EXIT.failure, [`ringfence: cannot start: ${line}`], { cause: error });
+    }
+    throw error;
+  }
+}
+
+const FATAL_FAULTS: ReadonlySet<string> = new Set(['worker_died']);
+
+/** First signal: drain, then stop. Second: stop at once. */
+async function untilSignalled(house: House, log: Log): Promise<number> {
+  const first = await nextSignal();
+  log.info({ signal: first }, `${first}: forwarding goes on until the app is gone or the grace ends`);
+  const second = nextSignal();
+  const drained = house.drain().then(() => undefined);
+  const hurry = await Promise.race([drained, second]);
+  if (hurry !== undefined) log.warn({ signal: hurry }, `second signal (${hurry}): stopping at once`);
+  await house.stop();
+  return EXIT.ok;
+}
+
+async function nextSignal(): Promise<string> {
+  const abort = new AbortController();
+  const wait = (signal: string) => once(process, signal, { signal: abort.signal }).then(() => signal);
+  const waits = ['SIGTERM', 'SIGINT'].map(wait);
+  const got = await Promise.race(waits);
+  abort.abort();
+  await Promise.allSettled(waits);
+  return got;
+}
+
+/** Resolves with the exit code once something unforeseen happened, which is logged: going on could mean going on wrongly. */
+function watchCrashes(log: Log): Promise<number> {
+  return new Promise((resolve) => {
+    const crash = (kind: string) => (error: unknown) => {
+      log.error({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }, kind);
+      resolve(EXIT.failure);
+    };
+    process.on('uncaughtException', crash('uncaught exception'));
+    process.on('unhandledRejection', crash('unhandled rejection'));
+  });
+}

@@ -1,0 +1,67 @@
+/** `ringfence status`: what a running process says of its fences. */
+import type { FenceStatus, Status } from '../admin/status.ts';
+import { callAdmin } from './admin-client.ts';
+import { CliError, EXIT, oneLine } from './exit.ts';
+
+export interface StatusFlags {
+  readonly admin: string;
+  readonly json?: boolean;
+  readonly fence?: string;
+  readonly token?: string;
+}
+
+/** Rejects with a CliError when there is no answer, or no fence of that name. */
+export async function printStatus(flags: StatusFlags): Promise<number> {
+  const answer = await callAdmin({ admin: flags.admin, path: '/api/v1/status', token: flags.token });
+  if (!isStatus(answer)) throw new CliError(EXIT.failure, ['ringfence: the answer is not the status of a fence']);
+  const fences = answer.fences.filter(({ name }) => flags.fence === undefined || name === flags.fence);
+  if (fences.length === 0) {
+    const names = answer.fences.map(({ name }) => name).join(', ');
+    throw new CliError(EXIT.failure, [oneLine(`ringfence: no fence named ${flags.fence}; there are: ${names}`)]);
+  }
+  const text =
+    flags.json === true ? JSON.stringify({ ...answer, fences }, null, 2) : fences.map(formatFence).join('\n\n');
+  process.stdout.write(`${text}\n`);
+  return EXIT.ok;
+}
+
+/** As much of the shape as formatFence relies on: another version, or another program, may have answered. */
+function isStatus(value: unknown): value is Status {
+  if (value === null || typeof value !== 'object' || !Array.isArray((value as Status).fences)) return false;
+  return (value as Status).fences.every((fence: FenceStatus | null) => {
+    if (fence === null || typeof fence !== 'object' || typeof fence.name !== 'string') return false;
+    const { app, frames, rejected, streams, notReady, foreignLabels, notes } = fence;
+    const objects = [app, frames, rejected, streams];
+    return (
+      objects.every((part) => part !== null && typeof part === 'object') &&
+      [notReady, foreignLabels, notes].every((part) => Array.isArray(part))
+    );
+  });
+}
+
+function formatFence(fence: FenceStatus): string {
+  const { app, frames, rejected, streams, foreignLabels } = fence;
+  const ceiling = fence.ceiling === null ? '' : ` (at most ${fence.ceiling})`;
+  const counts = (record: object) =>
+    Object.entries(record)
+      .map(([key, count]) => `${key} ${String(count)}`)
+      .join(', ') || 'none';
+  const states = Object.entries(frames)
+    .map(([state, total]) => `${state} ${total?.pass}/${total?.reject}`)
+    .join(', ');
+  const lines = [
+    `${fence.name}: ${fence.stage}${ceiling}, ${fence.ready ? 'ready' : 'NOT READY'}`,
+    `  cluster        ${fence.cluster}`,
+    `  path           ${fence.mode} (${fence.engine})`,
+    `  app            ${app.up === null ? 'not tried yet' : app.up ? 'up' : 'DOWN'}; sends ${app.sends}, takes ${app.takes}; wire ${fence.wire}`,
+    `  admission      ${fence.admissionRules ? 'by rules' : 'NO RULES: everyone'}`,
+    ...fence.notReady.map((reason) => `  not ready      ${reason}`),
+    `  frames         ${states} (passed/rejected)`,
+    `  rejected       ${counts(rejected)}`,
+    `  open           ${fence.sessions} sessions, streams ${streams.inbound} in, ${streams.outbound} out`,
+    `  foreign peers  ${fence.foreignPeers}`,
+    ...foreignLabels.map((row) => `  foreign label  ${row?.label} (${row?.count} frames)`),
+    ...fence.notes.map((note) => `  note           ${note}`),
+  ];
+  return lines.map((line) => line.replace(/[^\x20-\x7e]/g, '?')).join('\n');
+}

@@ -1,0 +1,82 @@
+/** Fences as the admin API and the metrics see them. */
+import type { AdminView, FenceView } from '../admin/view.ts';
+import { formatEndpoint } from '../config/units.ts';
+import { readTallies } from '../policy/tally.ts';
+import { escapeBytes } from '../telemetry/escape.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { MetricsFence } from '../telemetry/metric-table.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { foreignAddresses } from '../telemetry/peer-states.ts';
+import type { Fence } from './compose.ts';
+import type { Readiness } from './readiness.ts';
+
+/** What the metrics read of a fence. */
+export function metricsFence(fence: Fence): MetricsFence {
+  const { config, context, path, sightings } = fence;
+  return {
+    name: config.name,
+    shape: {
+      mode: config.mode.kind,
+      transport: config.streams.transport,
+      hasAdmissionRules: context.admission.hasRules,
+      ceiling: config.ceiling?.stage ?? 'enforce',
+    },
+    windowMs: config.memory.windowMs,
+    now: context.now,
+    stage: () => fence.settings().stage,
+    tallies: fence.tallies,
+    counts: () => path.counts(),
+    appUp: () => path.appUp(),
+    peerRecords: (nowMs) => context.peers.records(nowMs),
+    peerEvictions: () => context.peers.evictions(),
+    foreignPeers: (nowMs) => sightings.foreignPeers(nowMs),
+    foreignLabels: (nowMs, limit) => sightings.foreignLabels(nowMs, limit),
+    sightingEvictions: () => sightings.evictions(),
+  };
+}
+
+function fenceView(fence: Fence, readiness: Readiness): FenceView {
+  const { config, context, path, sightings } = fence;
+  const { now } = context;
+  return {
+    name: config.name,
+    cluster: escapeBytes(config.label, config.label.length),
+    mode: config.mode.kind,
+    engine: path.engine,
+    dialects: config.dialects,
+    hasAdmissionRules: context.admission.hasRules,
+    ceiling: config.ceiling,
+    now,
+    stage: () => fence.settings().stage,
+    setStage: fence.setStage,
+    appUp: () => path.appUp(),
+    notReady: () => readiness.of(config.name),
+    tally: () => readTallies(fence.tallies()),
+    open: () => path.counts(),
+    peers: () => context.peers.records(now()),
+    rejections: (limit) =>
+      sightings.rejections(limit).map(({ peer, ...row }) => ({ ...row, peer: formatEndpoint(peer) })),
+    foreignLabels: (limit) => sightings.foreignLabels(now(), limit),
+    foreignPeers: () => {
+      const nowMs = now();
+      const source = { windowMs: config.memory.windowMs, foreignPeers: sightings.foreignPeers };
+      return foreignAddresses(source, nowMs, context.peers.records(nowMs)).size;
+    },
+  };
+}
+
+/** The admin API's view of `fences`. */
+export function createAdminView(
+  fences: readonly Fence[],
+  readiness: Readiness,
+  log: Pick<Log, 'warn'>,
+  version: string,
+): AdminView {
+  const page = createMetrics(fences.map(metricsFence), version);
+  return {
+    version,
+    fences: fences.map((fence) => fenceView(fence, readiness)),
+    metrics: async () => ({ contentType: page.contentType, body: await page.render() }),
+    stageChanged: (change) => log.warn(change, `stage changed from ${change.from} to ${change.to}`),
+  };
+}

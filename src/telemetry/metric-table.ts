@@ -1,0 +1,237 @@
+/** One typed table of every metric of a fence, with its names and labels as users meet them, and how each is read. */
+import type { OpenCounts } from '../datapath/engine.ts';
+import { STAGES, type Stage } from '../policy/stage.ts';
+import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
+import type { PeerRecord } from '../ring/peers.ts';
+import { foreignAddresses, lastShown } from './peer-states.ts';
+import { placeOccurs, reasonOccurs, type Shape, stateOccurs, wouldRejectOccurs } from './possible.ts';
+import type { Evictions, ForeignLabel } from './sightings.ts';
+
+/** What a fence gives for its metrics. */
+export interface MetricsFence {
+  readonly name: string;
+  readonly shape: Shape;
+  /** The memory window, ms. */
+  readonly windowMs: number;
+  now(): number;
+  stage(): Stage;
+  tallies(): readonly ArrayBufferLike[];
+  counts(): OpenCounts;
+  appUp(): boolean | undefined;
+  peerRecords(nowMs: number): readonly PeerRecord[];
+  peerEvictions(): number;
+  foreignPeers(nowMs: number): ReadonlySet<string>;
+  foreignLabels(nowMs: number, limit: number): readonly ForeignLabel[];
+  sightingEvictions(): Evictions;
+}
+
+/** Foreign labels on the metrics page: an attacker chooses them, so they are few. */
+export const FOREIGN_LABEL_SERIES_MAX = 20;
+
+/** One fence at one scrape. */
+export interface Scrape {
+  readonly fence: MetricsFence;
+  readonly nowMs: number;
+  readonly tally: TallyReading;
+  readonly records: readonly PeerRecord[];
+  readonly counts: OpenCounts;
+}
+
+type Labels = Readonly<Record<string, string>>;
+export interface MetricValue {
+  readonly labels: Labels;
+  readonly value: number;
+  readonly metricName?: string;
+}
+
+export interface MetricSpec {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  read(scrape: Scrape): readonly MetricValue[];
+}
+
+/** A series. */
+export const one = (value: number, labels: Labels = {}): MetricValue => ({ labels, value });
+
+/** Keeps what counted anything or can (possible.ts), and turns the rest of its fields into labels. */
+function series<Row extends { readonly value: number }>(
+  rows: readonly Row[],
+  occurs: (row: Row) => boolean,
+  labels: (row: Row) => Labels,
+): MetricValue[] {
+  return rows.filter((row) => row.value > 0 || occurs(row)).map((row) => ({ labels: labels(row), value: row.value }));
+}
+
+type WhereRow = TallyReading['bytes'][number];
+const whereLabels = ({ direction, transport, kind }: Omit<WhereRow, 'value'>): Labels => ({
+  direction,
+  transport,
+  kind,
+});
+
+/** Every metric of a fence that this version fills; the label `fence` is added to each. */
+export const METRICS: readonly MetricSpec[] = [
+  {
+    name: 'ringfence_frames_total',
+    type: 'counter',
+    help: 'Frames (gossip packets and streams) by label state and verdict.',
+    read: ({ fence: { shape }, tally }) =>
+      series(
+        tally.frames,
+        (row) => placeOccurs(shape, row) && stateOccurs(row, row.labelState),
+        (row) => ({ ...whereLabels(row), label_state: row.labelState, verdict: row.verdict }),
+      ),
+  },
+  {
+    name: 'ringfence_frame_bytes_total',
+    type: 'counter',
+    help: 'Bytes of passing frames, as read from their sender.',
+    read: ({ fence: { shape }, tally }) => series(tally.bytes, (row) => placeOccurs(shape, row), whereLabels),
+  },
+  {
+    name: 'ringfence_rejected_total',
+    type: 'counter',
+    help: 'Rejected frames by reason.',
+    read: ({ fence: { shape }, tally }) =>
+      series(
+        tally.rejected,
+        (row) => placeOccurs(shape, row) && reasonOccurs(shape, row, row.reason),
+        (row) => ({ ...whereLabels(row), reason: row.reason }),
+      ),
+  },
+  {
+    name: 'ringfence_would_reject_total',
+    type: 'counter',
+    help: 'Frames that a later stage would have rejected, an upper bound on what it would cut.',
+    read: ({ fence: { shape }, tally }) =>
+      series(
+        tally.wouldReject,
+        (row) =>
+          placeOccurs(shape, row) &&
+          reasonOccurs(shape, row, row.reason) &&
+          wouldRejectOccurs(shape, row.reason, row.stage),
+        (row) => ({ ...whereLabels(row), reason: row.reason, stage: row.stage }),
+      ),
+  },
+  {
+    name: 'ringfence_would_strand_total',
+    type: 'counter',
+    help: 'Passing outbound frames that a later stage would send with a label to a peer that has not proved to take one.',
+    read: ({ fence: { shape }, tally }) =>
+      series(
+        tally.wouldStrand,
+        (row) => row.stage !== 'observe' && STAGES.indexOf(row.stage) <= STAGES.indexOf(shape.ceiling),
+        (row) => ({ stage: row.stage }),
+      ),
+  },
+  {
+    name: 'ringfence_fallbacks_total',
+    type: 'counter',
+    help: 'Unlabelled frames of peers that lately showed the own label: restarted or rolled back.',
+    read: ({ tally }) => [one(tally.fallbacks)],
+  },
+  {
+    name: 'ringfence_foreign_peers',
+    type: 'gauge',
+    help: 'Peer addresses that showed a foreign label within the memory window.',
+    read: ({ fence, nowMs, records }) => [one(foreignAddresses(fence, nowMs, records).size)],
+  },
+  {
+    name: 'ringfence_foreign_label_info',
+    type: 'gauge',
+    help: `Foreign labels rejected within the memory window, escaped, the ${FOREIGN_LABEL_SERIES_MAX} most frequent; always 1.`,
+    read: ({ fence, nowMs }) =>
+      fence.foreignLabels(nowMs, FOREIGN_LABEL_SERIES_MAX).map(({ label }) => one(1, { label })),
+  },
+  {
+    name: 'ringfence_peers',
+    type: 'gauge',
+    help: 'Peer addresses by the label state that they showed last, within the memory window.',
+    read: ({ fence, nowMs, records }) =>
+      (['own', 'none', 'foreign'] as const).map((state) =>
+        one(records.filter((record) => lastShown(record, nowMs, fence.windowMs) === state).length, {
+          label_state: state,
+        }),
+      ),
+  },
+  {
+    name: 'ringfence_stage',
+    type: 'gauge',
+    help: '1 for the stage that the fence is in.',
+    read: ({ fence }) => STAGES.map((stage) => one(fence.stage() === stage ? 1 : 0, { stage })),
+  },
+  {
+    name: 'ringfence_sessions',
+    type: 'gauge',
+    help: 'Open UDP sessions.',
+    read: ({ counts }) => [one(counts.sessions)],
+  },
+  {
+    name: 'ringfence_streams_open',
+    type: 'gauge',
+    help: 'Open streams.',
+    read: ({ counts }) => [
+      one(counts.streamsInbound, { direction: 'inbound' }),
+      one(counts.streamsOutbound, { direction: 'outbound' }),
+    ],
+  },
+  {
+    name: 'ringfence_oversize_packets_total',
+    type: 'counter',
+    help: 'Passing datagrams that are larger than the MTU once their label is added.',
+    read: ({ tally }) => [one(tally.oversize)],
+  },
+  {
+    name: 'ringfence_overload_dropped_total',
+    type: 'counter',
+    help: 'Frames that passed and could not be delivered.',
+    read: ({ tally }) => tally.dropped.map(({ reason, value }) => one(value, { reason })),
+  },
+  {
+    name: 'ringfence_table_evictions_total',
+    type: 'counter',
+    help: 'Entries dropped from bounded tables for newer ones.',
+    read: ({ fence, counts }) => {
+      const { rejections, foreignLabels, foreignPeers } = fence.sightingEvictions();
+      const tables = {
+        peers: fence.peerEvictions(),
+        sessions: counts.sessionEvictions,
+        rejections,
+        foreign_labels: foreignLabels,
+        foreign_peers: foreignPeers,
+      };
+      return Object.entries(tables).map(([table, value]) => one(value, { table }));
+    },
+  },
+  {
+    name: 'ringfence_app_up',
+    type: 'gauge',
+    help: '1 if the app was reachable when it was last tried.',
+    read: ({ fence }) => [one(fence.appUp() === true ? 1 : 0)],
+  },
+  {
+    name: 'ringfence_forward_seconds',
+    type: 'histogram',
+    help: "Time from a passing frame's arrival (a stream: its header's) to its hand-over to the other side.",
+    read: ({ tally }) => tally.forward.flatMap(histogramValues),
+  },
+];
+
+function histogramValues({ direction, kind, buckets, sumSeconds }: TallyReading['forward'][number]): MetricValue[] {
+  const name = 'ringfence_forward_seconds';
+  const labels = { direction, kind };
+  let total = 0;
+  const values: MetricValue[] = buckets.map((count, i) => {
+    total += count;
+    const le = FORWARD_BUCKETS_SECONDS[i];
+    return {
+      labels: { ...labels, le: le === undefined ? '+Inf' : String(le) },
+      value: total,
+      metricName: `${name}_bucket`,
+    };
+  });
+  values.push({ labels, value: sumSeconds, metricName: `${name}_sum` });
+  values.push({ labels, value: total, metricName: `${name}_count` });
+  return values;
+}

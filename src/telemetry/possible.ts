@@ -1,0 +1,86 @@
+/**
+ * Which series a fence can produce at all, so that those exist from the start at zero and the page stays readable. A guess on the
+ * narrow side is harmless: whatever counted anything is shown anyway (metrics.ts).
+ */
+import type { LabelState } from '../policy/facts.ts';
+import { REFUSED_REASONS, type RejectReason } from '../policy/reason.ts';
+import { STAGE_INDEX, type Stage } from '../policy/stage.ts';
+import type { Where } from '../policy/tally.ts';
+import type { TransportSetting } from '../wire/transport.ts';
+
+/** What of a fence's configuration decides it. */
+export interface Shape {
+  readonly mode: 'listen' | 'transparent';
+  readonly transport: TransportSetting;
+  readonly hasAdmissionRules: boolean;
+  /** The highest stage that it can be in. */
+  readonly ceiling: Stage;
+}
+
+/** Whether frames can be seen there: UDP is always native, dskit has packets of its own, a listen fence's streams come from outside. */
+export function placeOccurs(shape: Shape, { direction, transport, kind }: Where): boolean {
+  if (shape.mode === 'listen' && direction === 'outbound') return transport === 'native' && kind === 'packet';
+  if (kind === 'packet') return transport === 'native' || (transport === 'dskit' && shape.transport !== 'native');
+  switch (transport) {
+    case 'native':
+      return shape.transport !== 'dskit';
+    case 'dskit':
+      return shape.transport !== 'native';
+    case 'tls':
+    case 'unknown':
+      return true;
+  }
+}
+
+/** Whether a frame there can have that label state. */
+export function stateOccurs({ transport }: Where, state: LabelState): boolean {
+  if (transport === 'tls') return state === 'opaque';
+  if (transport === 'unknown') return state === 'malformed';
+  return state !== 'opaque';
+}
+
+/** Whether a frame there can be rejected for that reason. */
+export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): boolean {
+  const { direction, transport, kind } = where;
+  const readable = transport === 'native' || transport === 'dskit';
+  const connection = kind === 'stream' || transport === 'dskit';
+  switch (reason) {
+    case 'label_empty':
+    case 'label_truncated':
+    case 'label_double':
+    case 'label_foreign':
+      return readable;
+    case 'label_missing':
+      return readable && direction === 'inbound' && shape.ceiling === 'enforce';
+    case 'peer_not_admitted':
+      return shape.hasAdmissionRules && transport !== 'unknown';
+    case 'peer_foreign':
+      return transport !== 'unknown';
+    case 'tls_unterminated':
+      return transport === 'tls';
+    case 'stream_unknown_type':
+      return transport === 'unknown';
+    case 'dskit_truncated':
+    case 'dskit_oversize':
+      return transport === 'dskit' && kind === 'packet';
+    case 'header_timeout':
+      return readable && connection;
+    case 'idle_timeout':
+      return transport !== 'unknown' && connection;
+    case 'streams_limit':
+    case 'peer_streams_limit':
+      // Said at accept, before the first byte tells the transport.
+      return transport === 'unknown' && kind === 'stream';
+    case 'not_intercepted':
+      return shape.mode === 'transparent' && direction === 'inbound' && !readable === (kind === 'stream');
+  }
+}
+
+const REFUSED: ReadonlySet<RejectReason> = new Set(REFUSED_REASONS);
+
+/** Whether a later stage can reject for that reason: bounds are the same in every stage, and nothing is later than the ceiling. */
+export function wouldRejectOccurs(shape: Shape, reason: RejectReason, stage: Stage): boolean {
+  if (stage === 'observe' || STAGE_INDEX[stage] > STAGE_INDEX[shape.ceiling]) return false;
+  if (reason === 'label_missing') return stage === 'enforce';
+  return REFUSED.has(reason) || reason.startsWith('label_') || reason === 'stream_unknown_type';
+}
