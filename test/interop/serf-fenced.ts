@@ -57,7 +57,7 @@ async function foreignJoins(t: Test, stand: Stand): Promise<void> {
 async function singleFrames(t: Test, stand: Stand): Promise<void> {
   const { a, b, stray } = stand;
   const at = ({ address }: Agent, port = SERF_PORT) => ({ address, port });
-  t.equal(await pingUdp(b[2].host, at(b[1]), { node: 'b2' }), 'ack', 'the probe works: a bare member answers it');
+  t.equal(await pingUdp(b[2].host, at(b[1]), { node: 'b2' }), 'answer', 'the probe works: a bare member answers it');
   const grown = await growth(stand, async () => {
     const answers = await Promise.all([
       pingUdp(b[1].host, at(a[0]), { node: 'a1' }),

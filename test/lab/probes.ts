@@ -21,12 +21,12 @@ export interface PingOptions {
   readonly label?: string;
 }
 
-/** A memberlist ping from a free port, without Source fields: `ack` when the member answers, else `silence`. */
+/** A memberlist ping from a free port, without Source fields: `answer` when anything comes back (gossip may be packed with the ack), else `silence`. */
 export async function pingUdp(host: Host, { address, port }: Endpoint, options: PingOptions): Promise<string> {
   const script = `
     const socket = require('node:dgram').createSocket(${JSON.stringify(address.includes(':') ? 'udp6' : 'udp4')});
     const done = (word) => { console.log(word); process.exit(); };
-    socket.on('message', (bytes) => done(bytes[0] === 2 ? 'ack' : 'answer ' + bytes.toString('hex')));
+    socket.on('message', () => done('answer'));
     socket.on('error', (error) => done(error.code));
     socket.send(Buffer.from('${pingBytes(options).toString('hex')}', 'hex'), ${port}, ${JSON.stringify(address)});
     setTimeout(done, ${PROBE_TIMEOUT_MS}, 'silence');`;
