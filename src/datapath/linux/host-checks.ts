@@ -117,7 +117,8 @@ export function isOwnRule({ priority, fwmark, fwmask, table, protocol }: IpRule)
 }
 
 export function isOwnRoute({ type, dst, dev, protocol }: IpRoute): boolean {
-  return type === 'local' && dst === 'default' && dev === 'lo' && protocol === `${ROUTE_PROTOCOL}`;
+  // `ip -N` writes RTN_LOCAL as a number.
+  return (type === 'local' || type === '2') && dst === 'default' && dev === 'lo' && protocol === `${ROUTE_PROTOCOL}`;
 }
 
 /** Other fwmark rules and a routing table 100 that somebody else filled. */

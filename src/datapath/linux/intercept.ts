@@ -14,6 +14,7 @@ import {
   refuseRights,
   refuseRouting,
 } from './host-checks.ts';
+import { hasIpv6 } from './ipv6.ts';
 import {
   FAMILY_FLAGS,
   type FamilyFlag,
@@ -133,12 +134,6 @@ function parseJson<T>(text: string, { fence }: InterceptOptions): T[] {
     });
   }
   throw new StartError('ip_unreadable', `fence ${fence}: ip gave no list`);
-}
-
-/** Whether this network namespace has IPv6: built in, and not switched off for lo. */
-export function hasIpv6(): boolean {
-  const off = '/proc/sys/net/ipv6/conf/lo/disable_ipv6';
-  return existsSync('/proc/net/if_inet6') && (!existsSync(off) || readFileSync(off, 'utf8').trim() === '0');
 }
 
 function physicalInterfaces(): string[] {

@@ -1,0 +1,54 @@
+/** Which addresses belong to this network namespace: an original destination that does makes a frame inbound. */
+import { networkInterfaces } from 'node:os';
+import { isV4Mapped, parseAddress } from '../../wire/address.ts';
+
+/** Interfaces are read again after this long, ms: a pod's addresses hardly ever change. */
+const REFRESH_MS = 1_000;
+
+export interface LocalAddresses {
+  /** `text` as formatAddress writes it. */
+  has(text: string): boolean;
+  /** Whether there are several addresses of the family that other hosts may know us by. */
+  several(family: 'IPv4' | 'IPv6'): boolean;
+}
+
+/** `now` in ms; `read` is there for tests. */
+export function createLocalAddresses(
+  now: () => number,
+  read: typeof networkInterfaces = networkInterfaces,
+): LocalAddresses {
+  let readAtMs = Number.NEGATIVE_INFINITY;
+  let known = new Set<string>();
+  let counts = { IPv4: 0, IPv6: 0 };
+  const refresh = () => {
+    const nowMs = now();
+    if (nowMs - readAtMs < REFRESH_MS) return;
+    readAtMs = nowMs;
+    known = new Set();
+    counts = { IPv4: 0, IPv6: 0 };
+    for (const list of Object.values(read())) {
+      for (const { address, internal, family } of list ?? []) {
+        known.add(address);
+        if (!internal && !address.startsWith('fe80:')) counts[family]++;
+      }
+    }
+  };
+  return {
+    has(text) {
+      refresh();
+      return known.has(text) || text.startsWith('127.');
+    },
+    several(family) {
+      refresh();
+      return counts[family] > 1;
+    },
+  };
+}
+
+/** An address as sockets give it, in the form that everything else uses: no zone, IPv4-mapped as IPv4. */
+export function plainAddress(text: string): string {
+  const zone = text.indexOf('%');
+  const bare = zone < 0 ? text : text.slice(0, zone);
+  const bytes = bare.startsWith('::ffff:') ? parseAddress(bare) : undefined;
+  return bytes !== undefined && isV4Mapped(bytes) ? [...bytes.subarray(12)].join('.') : bare;
+}

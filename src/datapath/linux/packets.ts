@@ -1,0 +1,114 @@
+/** The way of a datagram through the transparent path: received with its original destination, judged, rewritten, sent on. */
+import { formatAddress, isV4Mapped } from '../../wire/address.ts';
+import { encodeLabelHeader, peekPacketLabel } from '../../wire/label.ts';
+import type { FenceContext } from '../engine.ts';
+import { judge, stateOfLabel } from '../judge.ts';
+import type { LocalAddresses } from './local-addresses.ts';
+import type { PacketSender } from './packet-sender.ts';
+import type { Received } from './receive.ts';
+import { NONCE_BYTES, TEST_ADDRESSES } from './self-test.ts';
+import { createTokenBucket } from './token-bucket.ts';
+
+const NOTHING = new Uint8Array(0);
+/** Send failures that are reported as faults; the counters have them all. */
+const FAULT_BURST = 5;
+const FAULTS_PER_SECOND = 0.1;
+
+export interface PacketPathOptions {
+  readonly proxyPort: number;
+  readonly senders: { readonly 4: PacketSender; readonly 6: PacketSender | undefined };
+  readonly local: LocalAddresses;
+  /** A datagram to a test address, NONCE_BYTES long; true when it was the self-test's. */
+  onTestDatagram(family: 4 | 6, payload: Uint8Array): boolean;
+}
+
+export interface PacketPath {
+  /** Handles one datagram to its end. `arrivedMs`: when its batch was there, by the context's clock. */
+  handle(datagram: Received, arrivedMs: number): void;
+}
+
+export function createPacketPath(context: FenceContext, options: PacketPathOptions): PacketPath {
+  const { senders, local, proxyPort } = options;
+  const header = encodeLabelHeader(context.label);
+  const faults = createTokenBucket(FAULT_BURST, FAULTS_PER_SECOND);
+
+  const refuseDirect = ({ source, payload }: Received) => {
+    const where = { direction: 'inbound', transport: 'native', kind: 'packet' } as const;
+    context.tally.limited(where, 'none', 'not_intercepted');
+    context.onRejection({
+      ...where,
+      atMs: context.now(),
+      peer: { address: formatAddress(source.address), port: source.port },
+      labelState: 'none',
+      reason: 'not_intercepted',
+      label: NOTHING,
+      bytes: payload.length,
+    });
+  };
+
+  const forward = (datagram: Received, to: string, prefix: Uint8Array, bodyAt: number, inbound: boolean): boolean => {
+    const { source, destination, payload } = datagram;
+    const family = isV4Mapped(destination.address) ? 4 : 6;
+    const nowMs = context.now();
+    const result = senders[family]?.send(
+      {
+        family,
+        source: source.address,
+        sourcePort: source.port,
+        destination: destination.address,
+        destinationPort: destination.port,
+      },
+      to,
+      destination.scope,
+      prefix,
+      payload.subarray(bodyAt),
+      nowMs,
+    );
+    if (result === undefined) return false;
+    if (result.oversize) context.tally.oversize();
+    if (result.failure === undefined) return true;
+    context.tally.dropped(result.failure === 'peer_unreachable' && inbound ? 'app_unreachable' : result.failure);
+    if (faults.take(nowMs)) {
+      const message = `a datagram of ${payload.length} bytes to ${to} was not sent: ${result.errno}`;
+      context.onFault({ code: 'packet_send_failed', message });
+    }
+    return false;
+  };
+
+  return {
+    handle(datagram, arrivedMs) {
+      const { source, destination, payload } = datagram;
+      if (destination.port === proxyPort) return refuseDirect(datagram);
+      const to = formatAddress(destination.address);
+      if (payload.length === NONCE_BYTES) {
+        const family = to === TEST_ADDRESSES[4] ? 4 : to === TEST_ADDRESSES[6] ? 6 : undefined;
+        if (family !== undefined && options.onTestDatagram(family, payload)) return;
+      }
+      const inbound = local.has(to);
+      const decoded = peekPacketLabel(payload);
+      const label = decoded.ok ? decoded.value.label : NOTHING;
+      const where = {
+        direction: inbound ? 'inbound' : 'outbound',
+        transport: 'native',
+        kind: 'packet',
+      } as const;
+      const decision = judge(context, {
+        ...where,
+        state: decoded.ok ? stateOfLabel(label, context.label) : decoded.reason,
+        peer: inbound
+          ? { address: formatAddress(source.address), port: source.port }
+          : { address: to, port: destination.port },
+        label,
+        bytes: payload.length,
+        handshake: false,
+      });
+      if (decision.verdict === 'reject') return;
+      context.tally.bytes(where, payload.length);
+      const prefix = decision.rewrite === 'add' ? header : NOTHING;
+      const bodyAt = decision.rewrite === 'strip' && decoded.ok ? decoded.value.bodyAt : 0;
+      if (forward(datagram, to, prefix, bodyAt, inbound)) {
+        context.tally.forwarded(where.direction, 'packet', Math.max(0, context.now() - arrivedMs) / 1_000);
+      }
+    },
+  };
+}

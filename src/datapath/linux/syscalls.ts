@@ -1,0 +1,169 @@
+/**
+ * The system calls that Node has no words for, through koffi (an FFI whose binary comes inside npm), loaded only when a transparent
+ * path starts. Sockets are plain file descriptors here: whoever opens one closes it.
+ *
+ * koffi passes a Buffer's memory itself, not a copy; an address taken with `address` does not keep its buffer alive.
+ */
+import { constants, endianness } from 'node:os';
+import { StartError } from '../engine.ts';
+
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0x800;
+const SOCK_CLOEXEC = 0x80000;
+export const IPPROTO_RAW = 255;
+
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_BINDTODEVICE = 25;
+export const SO_MARK = 36;
+
+export const SOL_IP = 0;
+export const IP_MTU = 14;
+export const IP_TRANSPARENT = 19;
+export const IP_RECVORIGDSTADDR = 20;
+export const IP_NODEFRAG = 22;
+export const IP_BIND_ADDRESS_NO_PORT = 24;
+
+export const SOL_IPV6 = 41;
+export const IPV6_MTU = 24;
+export const IPV6_V6ONLY = 26;
+export const IPV6_RECVORIGDSTADDR = 74;
+export const IPV6_TRANSPARENT = 75;
+
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+export const POLLIN = 1;
+
+const EFD_NONBLOCK_CLOEXEC = SOCK_NONBLOCK | SOCK_CLOEXEC;
+
+/** The architectures whose numbers and layouts these are (64 bits, little-endian). */
+const ARCHITECTURES: ReadonlySet<string> = new Set(['x64', 'arm64']);
+
+/** A system call's refusal: `code` is the errno's name. */
+export class SystemError extends Error {
+  override readonly name = 'SystemError';
+  readonly code: string;
+  constructor(call: string, code: string) {
+    super(`${call}: ${code}`);
+    this.code = code;
+  }
+}
+
+/** The calls; those that return a number give -1 for failure, `errno()` says why. */
+export interface Syscalls {
+  /** Non-blocking, close-on-exec. Throws a SystemError. */
+  socket(family: number, type: number, protocol: number): number;
+  /** Throws a SystemError. */
+  setInt(fd: number, level: number, option: number, value: number): void;
+  setBytes(fd: number, level: number, option: number, value: Uint8Array): void;
+  /** Undefined on failure. */
+  getInt(fd: number, level: number, option: number): number | undefined;
+  /** Throws a SystemError. `address` is a sockaddr (sockaddr.ts). */
+  bind(fd: number, address: Uint8Array): void;
+  connect(fd: number, address: Uint8Array): number;
+  close(fd: number): void;
+  recvmmsg(fd: number, headers: Uint8Array, count: number): number;
+  sendto(fd: number, bytes: Uint8Array, length: number, address: Uint8Array): number;
+  /** `fds`: pollfd records of 8 bytes. Returns how many are ready, 0 on a time-out or a signal. */
+  poll(fds: Uint8Array, count: number, timeoutMs: number): number;
+  eventfd(): number;
+  /** Adds one to an eventfd, which wakes who polls it. */
+  wake(fd: number): void;
+  /** Empties an eventfd. */
+  unwake(fd: number): void;
+  /** The name of the last failure's errno, in this thread. */
+  errno(): string;
+  /** The address of a buffer's memory; hold on to the buffer. */
+  address(buffer: Uint8Array): bigint;
+}
+
+const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** Loads koffi and binds the calls. Rejects with a StartError that says what is missing. */
+export async function loadSyscalls(): Promise<Syscalls> {
+  if (process.platform !== 'linux') throw new StartError('not_linux', 'the transparent path needs Linux');
+  if (!ARCHITECTURES.has(process.arch) || endianness() !== 'LE') {
+    throw new StartError('architecture', `the transparent path runs on x64 and arm64, not on ${process.arch}`);
+  }
+  let koffi: typeof import('koffi');
+  try {
+    // A CommonJS package: its functions are on the default export, which its types do not mention.
+    const loaded: unknown = await import('koffi');
+    koffi = (loaded as { readonly default: typeof import('koffi') }).default;
+  } catch (cause) {
+    throw new StartError(
+      'koffi_missing',
+      'the transparent path needs koffi and its binary for this platform (an optional package: install without --omit=optional), or use listen instead',
+      { cause },
+    );
+  }
+  return bindCalls(koffi);
+}
+
+function bindCalls(koffi: typeof import('koffi')): Syscalls {
+  const libc = koffi.load(null);
+  const raw = {
+    socket: libc.func('int socket(int, int, int)'),
+    setsockopt: libc.func('int setsockopt(int, int, int, void *, uint)'),
+    getsockopt: libc.func('int getsockopt(int, int, int, void *, void *)'),
+    bind: libc.func('int bind(int, void *, uint)'),
+    connect: libc.func('int connect(int, void *, uint)'),
+    close: libc.func('int close(int)'),
+    recvmmsg: libc.func('int recvmmsg(int, void *, uint, int, void *)'),
+    sendto: libc.func('long sendto(int, void *, ulong, int, void *, uint)'),
+    poll: libc.func('int poll(void *, ulong, int)'),
+    eventfd: libc.func('int eventfd(uint, int)'),
+    read: libc.func('long read(int, void *, ulong)'),
+    write: libc.func('long write(int, void *, ulong)'),
+  };
+  const errno = () => ERRNO_NAMES.get(koffi.errno()) ?? `errno ${koffi.errno()}`;
+  const must = (call: string, result: number): number => {
+    if (result < 0) throw new SystemError(call, errno());
+    return result;
+  };
+  const int = Buffer.alloc(4);
+  const length = Buffer.alloc(4);
+  const counter = Buffer.alloc(8);
+  return {
+    errno,
+    address: (buffer) => koffi.address(buffer),
+    socket: (family, type, protocol) =>
+      must('socket', raw.socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol)),
+    setInt(fd, level, option, value) {
+      int.writeInt32LE(value);
+      must('setsockopt', raw.setsockopt(fd, level, option, int, int.length));
+    },
+    setBytes: (fd, level, option, value) => {
+      must('setsockopt', raw.setsockopt(fd, level, option, value, value.length));
+    },
+    getInt(fd, level, option) {
+      length.writeUInt32LE(int.length);
+      return raw.getsockopt(fd, level, option, int, length) < 0 ? undefined : int.readInt32LE();
+    },
+    bind: (fd, address) => {
+      must('bind', raw.bind(fd, address, address.length));
+    },
+    connect: (fd, address) => raw.connect(fd, address, address.length),
+    close: (fd) => {
+      raw.close(fd);
+    },
+    recvmmsg: (fd, headers, count) => raw.recvmmsg(fd, headers, count, MSG_DONTWAIT, null),
+    sendto: (fd, bytes, size, address) =>
+      raw.sendto(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length),
+    poll: (fds, count, timeoutMs) => Math.max(0, raw.poll(fds, count, timeoutMs)),
+    eventfd: () => must('eventfd', raw.eventfd(0, EFD_NONBLOCK_CLOEXEC)),
+    wake(fd) {
+      counter.writeBigUInt64LE(1n);
+      raw.write(fd, counter, counter.length);
+    },
+    unwake: (fd) => {
+      raw.read(fd, counter, counter.length);
+    },
+  };
+}

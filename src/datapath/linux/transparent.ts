@@ -1,0 +1,209 @@
+/**
+ * The transparent path: the kernel rules of rules.ts bring the gossip port's traffic to the proxy port, UDP to a worker thread
+ * (worker.ts), TCP to listeners here. The app is untouched and sees its peers' addresses. Linux, CAP_NET_RAW.
+ */
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { TALLY_BYTES } from '../../policy/tally.ts';
+import { createAppHealth } from '../app-health.ts';
+import { type Cut, type DataPath, type Endpoint, type FenceContext, StartError } from '../engine.ts';
+import type { TransparentOptions } from '../options.ts';
+import { createStreams, type Streams } from '../streams.ts';
+import { appListens } from './app-listener.ts';
+import { createPeerDialler, dialPlain } from './dial.ts';
+import { CAP_NET_RAW, hasCapability } from './host-checks.ts';
+import { hasIpv6 } from './ipv6.ts';
+import { type Intercepted, listenForStreams, type ProxyListener } from './listener.ts';
+import { createLocalAddresses } from './local-addresses.ts';
+import { NET_RAW_MISSING } from './proxy-sockets.ts';
+import { loadSyscalls, type Syscalls } from './syscalls.ts';
+import { startWorker, type WorkerHandle } from './worker-handle.ts';
+import { monotonicMs } from './worker-protocol.ts';
+
+/** How often the kernel's tables are asked whether the app listens, ms. */
+const APP_CHECK_MS = 1_000;
+/** The same while draining: shutting down waits for it. */
+const DRAIN_CHECK_MS = 200;
+
+const NOTHING = new Uint8Array(0);
+
+/** What the path needs of its process; replaced in tests. */
+export interface TransparentProcess {
+  /** Ends the process after the packet worker died: with the rules in place nothing passes then. */
+  fatal(): void;
+}
+
+const PROCESS: TransparentProcess = {
+  // The log line of the fault is written first.
+  fatal: () => void setImmediate(() => process.exit(1)),
+};
+
+/** Makes the path; nothing is opened before `start`. */
+export function createTransparentPath(
+  context: FenceContext,
+  options: TransparentOptions,
+  { fatal }: TransparentProcess = PROCESS,
+): DataPath {
+  const health = createAppHealth(context);
+  const streams = createStreams(context, options.streams, health);
+  const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
+  let families: readonly (4 | 6)[] = [4];
+  let worker: WorkerHandle | undefined;
+  let listener: ProxyListener | undefined;
+  let appTimer: NodeJS.Timeout | undefined;
+
+  const lookForApp = async () => {
+    const there = await appListens(options.port, options.uid);
+    if (there) health.connected();
+    else health.failed(`nothing listens on TCP port ${options.port}`);
+    return there;
+  };
+
+  const close = async () => {
+    clearInterval(appTimer);
+    listener?.close();
+    listener = undefined;
+    const running = worker;
+    worker = undefined;
+    await running?.stop();
+  };
+
+  const died = (why: string) => {
+    context.onFault({ code: 'packet_worker_died', message: `the packet worker died (${why}): the fence ends` });
+    fatal();
+  };
+
+  return {
+    engine: 'linux',
+    async start() {
+      refuseStart(options.uid);
+      const ipv6 = hasIpv6();
+      families = ipv6 ? [4, 6] : [4];
+      if (!ipv6)
+        context.onFault({ code: 'ipv6_absent', message: 'this network namespace has no IPv6: only IPv4 is fenced' });
+      const calls = await loadSyscalls();
+      const onStream = createStreamHandler(context, options, calls, streams);
+      try {
+        listener = await listenForStreams(calls, { proxyPort: options.proxyPort, ipv6 }, onStream);
+        worker = startWorker(context, calls, workerStart(context, options, tallyBuffer, ipv6), died);
+        await worker.ready();
+      } catch (error) {
+        await close();
+        throw error;
+      }
+      appTimer = setInterval(() => void lookForApp(), APP_CHECK_MS);
+      void lookForApp();
+    },
+    counts() {
+      const { inbound, outbound } = streams.counts();
+      return { sessions: 0, streamsInbound: inbound, streamsOutbound: outbound, sessionEvictions: 0 };
+    },
+    appUp: () => health.up(),
+    async notReady() {
+      if (worker === undefined) return ['the sockets are not open'];
+      const [back, there] = await Promise.all([worker.selfTest(families), lookForApp()]);
+      const why = families
+        .filter((family) => !back.has(family))
+        .map((family) => `the kernel rules for IPv${family} are not in place (\`ringfence intercept\` installs them)`);
+      if (!there) why.push(`the app does not listen on TCP port ${options.port}`);
+      return why;
+    },
+    policyChanged: () => worker?.post({ type: 'policy', policy: options.worker.policy() }),
+    tallies: () => [tallyBuffer],
+    async drain(graceMs) {
+      const end = performance.now() + graceMs;
+      while (worker !== undefined && (await appListens(options.port, options.uid))) {
+        const left = end - performance.now();
+        if (left <= 0) return;
+        await new Promise((resolve) => setTimeout(resolve, Math.min(left, DRAIN_CHECK_MS)));
+      }
+    },
+    async stop(): Promise<Cut> {
+      listener?.close();
+      const cut = streams.stop();
+      await close();
+      return { streams: cut, sessions: 0 };
+    },
+  };
+}
+
+function refuseStart(uid: number): void {
+  if (process.platform !== 'linux') throw new StartError('not_linux', 'the transparent path needs Linux');
+  const own = process.getuid?.();
+  if (own !== uid) {
+    const why = `the rules let the traffic of uid ${uid} through and this process has uid ${own}: it would be caught in its own rules`;
+    throw new StartError('wrong_uid', `run as uid ${uid}: ${why}`);
+  }
+  if (!hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_NET_RAW)) {
+    throw new StartError('no_net_raw', NET_RAW_MISSING);
+  }
+}
+
+function workerStart(
+  context: FenceContext,
+  { worker, proxyPort, port }: TransparentOptions,
+  tallyBuffer: SharedArrayBuffer,
+  ipv6: boolean,
+) {
+  return {
+    name: context.name,
+    label: worker.label,
+    policy: worker.policy(),
+    cidrs: worker.cidrs,
+    peersBuffer: worker.peersBuffer,
+    peers: worker.peers,
+    tallyBuffer,
+    clock: { nowMs: context.now(), monotonicMs: monotonicMs() },
+    proxyPort,
+    port,
+    ipv6,
+  };
+}
+
+/** Tells each connection's direction and hands it to the stream engine with the way to the other side. */
+function createStreamHandler(
+  context: FenceContext,
+  { proxyPort, tcpSource }: TransparentOptions,
+  calls: Syscalls,
+  streams: Streams,
+): (stream: Intercepted) => void {
+  const local = createLocalAddresses(context.now);
+  const diallers = createPeerDialler(calls, Math.random());
+  /** `address port` of the peers' connections that are open: a connection under a peer's address must not take one's port. */
+  const open = new Set<string>();
+  const toApp = (peer: Endpoint, app: Endpoint): Socket => {
+    // The app's own connection to itself passes the rules; one from a local address is not a peer's to imitate.
+    if (tcpSource === 'pod' || local.has(peer.address)) return dialPlain(app);
+    return diallers.dial(peer.address, app, (port) => open.has(`${peer.address} ${port}`));
+  };
+  return ({ socket, source, destination }) => {
+    if (destination.port === proxyPort) return refuseDirect(context, socket, source);
+    if (local.has(destination.address)) {
+      const key = `${source.address} ${source.port}`;
+      open.add(key);
+      socket.once('close', () => open.delete(key));
+      streams.accept(socket, { direction: 'inbound', peer: source, dial: () => toApp(source, destination) });
+      return;
+    }
+    const family = destination.address.includes(':') ? 'IPv6' : 'IPv4';
+    // With several addresses the kernel's choice may not be the one that the app dialled from and is known by.
+    const from = local.several(family) ? source.address : undefined;
+    streams.accept(socket, { direction: 'outbound', peer: destination, dial: () => dialPlain(destination, from) });
+  };
+}
+
+function refuseDirect(context: FenceContext, socket: Socket, source: Endpoint): void {
+  const where = { direction: 'inbound', transport: 'unknown', kind: 'stream' } as const;
+  context.tally.limited(where, 'opaque', 'not_intercepted');
+  context.onRejection({
+    ...where,
+    atMs: context.now(),
+    peer: source,
+    labelState: 'opaque',
+    reason: 'not_intercepted',
+    label: NOTHING,
+    bytes: 0,
+  });
+  socket.on('error', () => undefined);
+  socket.resetAndDestroy();
+}

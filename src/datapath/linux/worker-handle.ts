@@ -1,0 +1,129 @@
+/** The main thread's hold on the packet worker: start, messages, self-test, stop, and its death. */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { sameBytes } from '../../wire/label.ts';
+import { type FenceContext, StartError } from '../engine.ts';
+import { NONCE_BYTES } from './self-test.ts';
+import type { Syscalls } from './syscalls.ts';
+import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.ts';
+
+/** How long the worker may take to open its sockets: it loads in a tenth of a second, longer on a starved machine. */
+const START_TIMEOUT_MS = 15_000;
+/** How long it may take to end after it was told: its longest wait is 100 ms. */
+const STOP_TIMEOUT_MS = 1_000;
+const SELF_TEST_TIMEOUT_MS = 1_000;
+
+export interface WorkerHandle {
+  /** Resolves when its sockets are open. Rejects with a StartError. */
+  ready(): Promise<void>;
+  post(message: ToWorker): void;
+  /** The families whose test datagram came back within a second. Calls that overlap share one test. */
+  selfTest(families: readonly (4 | 6)[]): Promise<ReadonlySet<4 | 6>>;
+  stop(): Promise<void>;
+}
+
+/** Where the worker's code is: beside the sources, or in dist/ while this code may be in dist/chunks/. */
+function workerFile(): URL {
+  if (import.meta.url.endsWith('.ts')) return new URL('./worker.ts', import.meta.url);
+  const candidates = ['./packet-worker.js', '../packet-worker.js', './worker.js'].map(
+    (at) => new URL(at, import.meta.url),
+  );
+  const found = candidates.find((file) => existsSync(file));
+  if (found === undefined) throw new StartError('worker_missing', 'packet-worker.js is missing from the installation');
+  return found;
+}
+
+/** `onDeath` is called once, with a line that says why, when the worker ends without having been told to. */
+export function startWorker(
+  context: Pick<FenceContext, 'onRejection' | 'onFault'>,
+  calls: Syscalls,
+  start: Omit<WorkerStart, 'wakeFd'>,
+  onDeath: (why: string) => void,
+): WorkerHandle {
+  const wakeFd = calls.eventfd();
+  const worker = new Worker(workerFile(), { workerData: { ...start, wakeFd } satisfies WorkerStart, name: 'packets' });
+  let started = false;
+  let stopping = false;
+  let why = 'it ended';
+  let settle: ((error?: StartError) => void) | undefined;
+  const ready = new Promise<void>((resolve, reject) => {
+    settle = (error) => (error === undefined ? resolve() : reject(error));
+  });
+  // Whoever calls ready() gets the rejection; a worker that fails before anyone does must not end the process by it.
+  ready.catch(() => undefined);
+  const listeners = new Set<(message: FromWorker) => void>();
+  worker.on('message', (message: FromWorker) => {
+    if (message.type === 'ready') {
+      started = true;
+      settle?.();
+    } else if (message.type === 'failed') settle?.(new StartError(message.code, message.message));
+    else if (message.type === 'rejection') context.onRejection(message.rejection);
+    else if (message.type === 'fault') context.onFault(message.fault);
+    else for (const listener of listeners) listener(message);
+  });
+  worker.on('error', (error) => {
+    why = error.message;
+    settle?.(new StartError('packet_worker_failed', `the packet worker failed to start: ${error.message}`));
+  });
+  const exited = new Promise<void>((resolve) => {
+    worker.once('exit', () => {
+      calls.close(wakeFd);
+      settle?.(new StartError('packet_worker_failed', `the packet worker failed to start: ${why}`));
+      resolve();
+      if (started && !stopping) onDeath(why);
+      stopping = true;
+    });
+  });
+
+  const post = (message: ToWorker) => {
+    if (stopping) return;
+    worker.postMessage(message);
+    calls.wake(wakeFd);
+  };
+  const test = (families: readonly (4 | 6)[]) =>
+    new Promise<ReadonlySet<4 | 6>>((resolve) => {
+      const nonce = new Uint8Array(randomBytes(NONCE_BYTES));
+      const back = new Set<4 | 6>();
+      const listener = (message: FromWorker) => {
+        if (message.type !== 'self_test' || !sameBytes(message.nonce, nonce)) return;
+        back.add(message.family);
+        if (families.every((family) => back.has(family))) finish();
+      };
+      const finish = () => {
+        clearTimeout(timer);
+        listeners.delete(listener);
+        resolve(back);
+      };
+      const timer = setTimeout(finish, SELF_TEST_TIMEOUT_MS);
+      listeners.add(listener);
+      post({ type: 'self_test', nonce });
+    });
+  let running: Promise<ReadonlySet<4 | 6>> | undefined;
+  return {
+    async ready() {
+      const timer = setTimeout(
+        () =>
+          settle?.(
+            new StartError('packet_worker_failed', `the packet worker took over ${START_TIMEOUT_MS} ms to start`),
+          ),
+        START_TIMEOUT_MS,
+      );
+      await ready.finally(() => clearTimeout(timer));
+    },
+    post,
+    selfTest(families) {
+      running ??= test(families).finally(() => {
+        running = undefined;
+      });
+      return running;
+    },
+    async stop() {
+      post({ type: 'stop' });
+      stopping = true;
+      const timer = setTimeout(() => void worker.terminate(), STOP_TIMEOUT_MS);
+      await exited;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,55 @@
+/** What the main thread and the packet worker say to each other. Plain values: they are cloned. */
+import type { Cidr } from '../../policy/admission.ts';
+import type { PolicySettings } from '../../policy/decide.ts';
+import type { PeerTableOptions } from '../../ring/peers.ts';
+import type { Fault, Rejection } from '../engine.ts';
+
+/** A pair of clocks read at one moment: process.hrtime is the same in every thread, so both count alike from it. */
+export interface ClockPair {
+  /** FenceContext.now() at that moment. */
+  readonly nowMs: number;
+  readonly monotonicMs: number;
+}
+
+/** workerData. */
+export interface WorkerStart {
+  readonly name: string;
+  readonly label: Uint8Array;
+  readonly policy: PolicySettings;
+  readonly cidrs: readonly Cidr[];
+  readonly peersBuffer: SharedArrayBuffer;
+  readonly peers: PeerTableOptions;
+  readonly tallyBuffer: SharedArrayBuffer;
+  readonly clock: ClockPair;
+  readonly proxyPort: number;
+  /** The gossip port, for the self-test's datagram. */
+  readonly port: number;
+  readonly ipv6: boolean;
+  /** An eventfd that the main thread writes to after posting, so that a message is seen at once. */
+  readonly wakeFd: number;
+}
+
+export type ToWorker =
+  | { readonly type: 'policy'; readonly policy: PolicySettings }
+  | { readonly type: 'self_test'; readonly nonce: Uint8Array }
+  | { readonly type: 'stop' };
+
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'rejection'; readonly rejection: Rejection }
+  | { readonly type: 'fault'; readonly fault: Fault }
+  /** The self-test's datagram came back by the rules. */
+  | { readonly type: 'self_test'; readonly family: 4 | 6; readonly nonce: Uint8Array };
+
+/** CLOCK_MONOTONIC in ms. */
+export function monotonicMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1_000 + nanoseconds / 1e6;
+}
+
+/** FenceContext.now() in another thread. */
+export function clockFrom(pair: ClockPair): () => number {
+  const offset = pair.nowMs - pair.monotonicMs;
+  return () => offset + monotonicMs();
+}
