@@ -111,7 +111,7 @@ function fenceStatus(fence: FenceView): FenceStatus {
 function notesOf(fence: FenceView): string[] {
   const notes: string[] = [];
   if (!fence.hasAdmissionRules && fence.stage() !== 'observe') notes.push(NO_RULES_NOTE);
-  if (fence.mode === 'listen') {
+  if (!fence.guardsOutbound) {
     notes.push('A listen fence guards inbound gossip only: what the app itself dials does not pass it.');
   } else if (fence.stage() !== 'observe') notes.push(ANSWERS_NOTE);
   if (fence.ceiling !== undefined) notes.push(fence.ceiling.why);

@@ -23,6 +23,8 @@ export interface FenceView {
   readonly name: string;
   readonly cluster: string;
   readonly mode: 'listen' | 'transparent';
+  /** Whether what the app dials passes the fence. */
+  readonly guardsOutbound: boolean;
   readonly engine: 'portable' | 'linux';
   readonly dialects: Dialects;
   readonly hasAdmissionRules: boolean;

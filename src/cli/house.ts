@@ -1,6 +1,7 @@
 /** Fences, their admin API and their readiness as one thing that opens, drains and closes: what `run` and `demo` share. */
 import { type AdminServer, startAdmin } from '../admin/server.ts';
 import type { AdminConfig } from '../config/types.ts';
+import { formatEndpoint } from '../config/units.ts';
 import type { Cut } from '../datapath/engine.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Fence, FenceSink } from './compose.ts';
@@ -88,12 +89,15 @@ async function bounded(stop: Promise<Cut>): Promise<Cut | undefined> {
 
 function describe({ config, path, context, settings }: Fence): object {
   const { name, mode, dialects } = config;
+  const { kind, ...where } =
+    mode.kind === 'listen' ? { ...mode, listen: formatEndpoint(mode.listen), app: formatEndpoint(mode.app) } : mode;
   return {
     fence: name,
     cluster: config.cluster,
     stage: settings().stage,
     engine: path.engine,
-    ...mode,
+    mode: kind,
+    ...where,
     ...dialects,
     admissionRules: context.admission.hasRules,
   };

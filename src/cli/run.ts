@@ -16,6 +16,8 @@ export async function run(file: string): Promise<number> {
   const config = readConfigFile(file);
   const labels = new Map(config.fences.map(({ name, label }) => [name, label]));
   const log = createLog({ ...config.log, ownLabel: (fence) => labels.get(fence) });
+  // A data path whose worker died ends the process on the spot (datapath/linux/transparent.ts); its last words must get out.
+  process.once('exit', () => log.close());
   const crashed = watchCrashes(log);
   try {
     log.info({ version: VERSION, node: process.versions.node, pid: process.pid }, 'ringfence starts');
@@ -30,37 +32,18 @@ export async function run(file: string): Promise<number> {
 }
 
 async function open(config: Config, log: Log): Promise<House> {
-  const fatal = (fence: string, message: string) => {
-    // A path whose worker died guards nothing any more: end, and let the rules fail closed.
-    throw new Error(`fence ${fence}: ${message}`);
-  };
   const sink = logSink(log);
   const fences: Fence[] = [];
   try {
-    for (const fence of config.fences) {
-      fences.push(
-        await composeFence(fence, {
-          ...sink,
-          fault(name, fault) {
-            sink.fault(name, fault);
-            if (FATAL_FAULTS.has(fault.code)) setImmediate(fatal, name, fault.message);
-          },
-        }),
-      );
-    }
+    for (const fence of config.fences) fences.push(await composeFence(fence, sink));
     return await openHouse(fences, config.admin, log);
   } catch (error) {
     if (error instanceof StartError || error instanceof AdminStartError) {
-      const code = error instanceof StartError ? error.code : 'admin';
-      const line = oneLine(error.message);
-      log.error({ code }, `cannot start: ${line}`);
-      throw new CliError(EXIT.failure, [`ringfence: cannot start: ${line}`], { cause: error });
+      throw new CliError(EXIT.failure, [`ringfence: cannot start: ${oneLine(error.message)}`], { cause: error });
     }
     throw error;
   }
 }
-
-const FATAL_FAULTS: ReadonlySet<string> = new Set(['worker_died']);
 
 /** First signal: drain, then stop. Second: stop at once. */
 async function untilSignalled(house: House, log: Log): Promise<number> {

@@ -1,5 +1,6 @@
 /** Fences as the admin API and the metrics see them. */
 import type { AdminView, FenceView } from '../admin/view.ts';
+import type { FenceConfig } from '../config/types.ts';
 import { formatEndpoint } from '../config/units.ts';
 import { readTallies } from '../policy/tally.ts';
 import { escapeBytes } from '../telemetry/escape.ts';
@@ -17,6 +18,7 @@ export function metricsFence(fence: Fence): MetricsFence {
     name: config.name,
     shape: {
       mode: config.mode.kind,
+      guardsOutbound: guardsOutbound(config),
       transport: config.streams.transport,
       hasAdmissionRules: context.admission.hasRules,
       ceiling: config.ceiling?.stage ?? 'enforce',
@@ -35,6 +37,10 @@ export function metricsFence(fence: Fence): MetricsFence {
   };
 }
 
+function guardsOutbound({ mode }: FenceConfig): boolean {
+  return mode.kind === 'transparent' || mode.appInside === true;
+}
+
 function fenceView(fence: Fence, readiness: Readiness): FenceView {
   const { config, context, path, sightings } = fence;
   const { now } = context;
@@ -42,6 +48,7 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
     name: config.name,
     cluster: escapeBytes(config.label, config.label.length),
     mode: config.mode.kind,
+    guardsOutbound: guardsOutbound(config),
     engine: path.engine,
     dialects: config.dialects,
     hasAdmissionRules: context.admission.hasRules,

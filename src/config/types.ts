@@ -9,6 +9,8 @@ export interface ListenMode {
   readonly kind: 'listen';
   readonly listen: Endpoint;
   readonly app: Endpoint;
+  /** The app runs in this process and sends through the fence too (the demo's members); a file cannot say so. */
+  readonly appInside?: boolean;
 }
 
 export interface TransparentMode {

@@ -4,14 +4,13 @@
 export const SHOWN_LABEL_BYTES = 64;
 
 /**
- * Printable ASCII stays, a backslash is doubled, a quote gets one, every other byte becomes `\xNN`; past `maxBytes` it ends in
+ * Printable ASCII stays, but a backslash, a quote and every other byte become `\xNN`, so that no notation around it escapes it twice; past `maxBytes` it ends in
  * `...`. The result has at most 4 * maxBytes + 3 characters.
  */
 export function escapeBytes(bytes: Uint8Array, maxBytes: number = SHOWN_LABEL_BYTES): string {
   let out = '';
   for (const byte of bytes.subarray(0, maxBytes)) {
-    if (byte === 0x5c || byte === 0x22) out += `\\${String.fromCharCode(byte)}`;
-    else if (byte >= 0x20 && byte < 0x7f) out += String.fromCharCode(byte);
+    if (byte >= 0x20 && byte < 0x7f && byte !== 0x5c && byte !== 0x22) out += String.fromCharCode(byte);
     else out += `\\x${byte.toString(16).padStart(2, '0')}`;
   }
   return bytes.length > maxBytes ? `${out}...` : out;

@@ -11,6 +11,8 @@ import type { TransportSetting } from '../wire/transport.ts';
 /** What of a fence's configuration decides it. */
 export interface Shape {
   readonly mode: 'listen' | 'transparent';
+  /** Whether what the app dials passes the fence. */
+  readonly guardsOutbound: boolean;
   readonly transport: TransportSetting;
   readonly hasAdmissionRules: boolean;
   /** The highest stage that it can be in. */
@@ -19,7 +21,7 @@ export interface Shape {
 
 /** Whether frames can be seen there: UDP is always native, dskit has packets of its own, a listen fence's streams come from outside. */
 export function placeOccurs(shape: Shape, { direction, transport, kind }: Where): boolean {
-  if (shape.mode === 'listen' && direction === 'outbound') return transport === 'native' && kind === 'packet';
+  if (!shape.guardsOutbound && direction === 'outbound') return transport === 'native' && kind === 'packet';
   if (kind === 'packet') return transport === 'native' || (transport === 'dskit' && shape.transport !== 'native');
   switch (transport) {
     case 'native':

@@ -15,5 +15,6 @@ export function formatTextLine(line: string): string {
 
 function formatValue(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return typeof value === 'string' && !/^[\w.:[\]/-]+$/.test(text) ? JSON.stringify(text) : text;
+  if (typeof value !== 'string' || /^[\w.:[\]/-]+$/.test(text)) return text;
+  return /^[\x20-\x21\x23-\x7e]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
 }
