@@ -27,23 +27,8 @@ const DRAIN_CHECK_MS = 200;
 
 const NOTHING = new Uint8Array(0);
 
-/** What the path needs of its process; replaced in tests. */
-export interface TransparentProcess {
-  /** Ends the process after the packet worker died: with the rules in place nothing passes then. */
-  fatal(): void;
-}
-
-const PROCESS: TransparentProcess = {
-  // The log line of the fault is written first.
-  fatal: () => void setImmediate(() => process.exit(1)),
-};
-
 /** Makes the path; nothing is opened before `start`. */
-export function createTransparentPath(
-  context: FenceContext,
-  options: TransparentOptions,
-  { fatal }: TransparentProcess = PROCESS,
-): DataPath {
+export function createTransparentPath(context: FenceContext, options: TransparentOptions): DataPath {
   const health = createAppHealth(context);
   const streams = createStreams(context, options.streams, health);
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
@@ -68,9 +53,11 @@ export function createTransparentPath(
     await running?.stop();
   };
 
+  /** Half a fence is none: streams end too, and the fault tells the composition root to end the process (fail closed). */
   const died = (why: string) => {
-    context.onFault({ code: 'packet_worker_died', message: `the packet worker died (${why}): the fence ends` });
-    fatal();
+    streams.stop();
+    void close();
+    context.onFault({ code: 'worker_died', message: `the packet worker died (${why}): nothing passes any more` });
   };
 
   return {
