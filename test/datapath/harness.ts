@@ -233,12 +233,13 @@ export async function startFence(
   };
 }
 
-/** Dials `port` and records the answer; the connection is open when it resolves. */
+/** Dials `port` and records the answer; when it resolves the connection is open, or was reset already. */
 export async function dial(port: number, localAddress?: string, host = '127.0.0.1'): Promise<Recorded> {
   const from = localAddress === undefined ? {} : { localAddress };
   const socket = connect({ port, host, allowHalfOpen: true, ...from });
-  await once(socket, 'connect');
-  return record(socket);
+  const recorded = record(socket);
+  await until('a connection', () => !socket.connecting);
+  return recorded;
 }
 
 /** Writes `chunks` one by one, each in a packet of its own as far as the system allows, then a FIN. */
