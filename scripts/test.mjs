@@ -1,6 +1,7 @@
 // What `npm test` runs. First the unit tests (with every line, branch and function of the pure core covered), then the tests with real
 // peers, which take namespaces, root and other programs. What the machine does not allow is left out, loudly; with CI=true nothing
-// may be. `--long` runs test/long instead. The last line is `N passed, N failed`, counted in assertions.
+// may be. `--long` runs test/long instead; other arguments are parts of the paths to run. The last line is `N passed, N failed`,
+// counted in assertions.
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,9 +21,11 @@ const FIRST = ['test/interop/serf', 'test/interop/memberlist', 'test/interop/dsk
 const totals = { passed: 0, failed: 0, leftOut: [] };
 const startedMs = Date.now();
 
+const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const files = readdirSync(join(root, 'test'), { recursive: true })
   .filter((name) => name.endsWith('.test.ts'))
   .map((name) => `test/${name}`)
+  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .sort();
 const room = (file) => file.split('/')[1];
 const rank = (file) => {

@@ -65,6 +65,10 @@ async function fencedArm(t: Test, family: Family): Promise<void> {
   await two.silence('Long', LONG);
   await t.resolves(knows(one, LONG), 'a long one back');
   t.strictSame([await rejections(fenceOne), await rejections(fenceTwo)], [{}, {}], 'nothing of our own was rejected');
+  for (const kind of ['packet', 'stream']) {
+    const own = { direction: 'inbound', kind, label_state: 'own', verdict: 'pass' };
+    t.ok((await fenceOne.metric('frames_total', own)) > 0, `it came labelled: ${kind}s`);
+  }
 
   const bare = await startAlertmanager(lab, lab.host('bare'), family, [one.endpoint, two.endpoint]);
   const other = await startAlertmanager(lab, lab.host('other'), family, [one.endpoint]);

@@ -6,6 +6,7 @@ import { buildStand, type FencedHost, growth, marksOf, type Stand, sleep } from 
 
 const QUIET_MS = 60_000;
 const PROXY_PORT = 17_946;
+const BYPASS = ['bypass_in', 'bypass_out'] as const;
 
 export async function fencedArm(t: Test, family: Family): Promise<void> {
   const stand = await buildStand(t, family);
@@ -20,6 +21,7 @@ export async function fencedArm(t: Test, family: Family): Promise<void> {
     t.strictSame(await growth(stand, () => sleep(QUIET_MS)), {}, 'nothing was rejected');
     assertQuiet(t, everyone, marks, 'no suspicion');
     await unchanged(t, 'after the quiet');
+    await throughTheFence(t, stand);
   });
   const marks = marksOf(everyone);
   await t.test('every join across fails', (t) => foreignJoins(t, stand));
@@ -30,6 +32,28 @@ export async function fencedArm(t: Test, family: Family): Promise<void> {
   await t.test('a killed fence fails closed', (t) => killedFence(t, stand));
   await unchanged(t, 'at the end');
   assertQuiet(t, [...stand.b, stand.stray], marks, "A's troubles never reached others");
+}
+
+/** That the quiet was a fenced one: labels on the wire both ways and in both kinds, and the peers' own addresses at the app. */
+async function throughTheFence(t: Test, { a, fences }: Stand): Promise<void> {
+  for (const kind of ['packet', 'stream']) {
+    for (const [direction, state] of [
+      ['inbound', 'own'],
+      ['outbound', 'none'],
+    ] as const) {
+      const seen = await fences.a2.metric('frames_total', { kind, direction, label_state: state, verdict: 'pass' });
+      t.ok(seen > 0, `${direction} ${kind}s with label ${state} passed a2's fence: ${seen}`);
+    }
+  }
+  t.equal(await fences.a2.metric('frames_total', { direction: 'inbound', label_state: 'none' }), 0, 'none came bare');
+  const streams = a[0].process().lines().join('\n');
+  for (const { name, address } of a.slice(1)) {
+    t.match(
+      streams,
+      `Stream connection from=${address.includes(':') ? `[${address}]` : address}:`,
+      `a1's app saw ${name}`,
+    );
+  }
 }
 
 async function foreignJoins(t: Test, stand: Stand): Promise<void> {
@@ -67,12 +91,14 @@ async function singleFrames(t: Test, stand: Stand): Promise<void> {
       pingUdp(b[1].host, at(a[1], PROXY_PORT), { node: 'a2' }),
     ]);
     t.strictSame(answers, Array(5).fill('silence'), 'no foreign datagram is answered');
+    t.equal(await probeTcp(b[1].host, at(a[1], PROXY_PORT)), 'timeout', "the fence's own port is not reached");
   });
   t.strictSame(grown, {
     a1: { 'inbound native packet label_missing': 1, 'outbound native packet peer_not_admitted': 1 },
-    a2: { 'inbound native packet label_foreign': 1, 'inbound native packet not_intercepted': 1 },
+    a2: { 'inbound native packet label_foreign': 1 },
     a3: { 'inbound native packet label_foreign': 1 },
   });
+  t.ok(kernelDrops(a[1], 'bypass_in') >= 2, "what was sent to the fence's own port, the kernel counted");
   const own = await growth(stand, async () => {
     const ping = await pingUdp(b[1].host, at(a[0]), { node: 'a1', label: 'a' });
     t.equal(ping, 'silence', 'the answer to an own-labelled stranger is not let out: it is not admitted');
@@ -94,6 +120,7 @@ async function leaveAndRejoin(t: Test, { a }: Stand): Promise<void> {
 async function killedFence(t: Test, stand: Stand): Promise<void> {
   const { a, b, fences } = stand;
   const [a1, a2, a3] = a;
+  const dropsBefore = BYPASS.map((name) => kernelDrops(a2, name));
   await fences.a2.kill9();
   const at = ({ address }: Agent) => ({ address, port: SERF_PORT });
   const probes = await Promise.all([
@@ -115,13 +142,20 @@ async function killedFence(t: Test, stand: Stand): Promise<void> {
     ]),
     'its peers see the member fail, and it sees them fail',
   );
-  const counters = a2.host.exec('nft', ['list', 'counters']);
-  for (const name of ['bypass_in', 'bypass_out']) {
-    t.match(counters, new RegExp(`${name} \\{\\s+packets [1-9]`), `the kernel counted ${name}`);
+  for (const [i, name] of BYPASS.entries()) {
+    t.ok(kernelDrops(a2, name) > (dropsBefore[i] as number), `the kernel counted ${name}`);
   }
   await fences.a2.start('ready');
   await t.resolves(
     Promise.all(a.map((one) => one.waitForMembers(allAlive(a), 60_000))),
     'the ring recovers with the fence',
   );
+}
+
+/** What the rules' own counter of drops stands at. */
+function kernelDrops({ host }: Agent, counter: (typeof BYPASS)[number]): number {
+  const text = host.exec('nft', ['list', 'counter', 'inet', 'ringfence', counter]);
+  const packets = /packets (\d+)/.exec(text)?.[1];
+  if (packets === undefined) throw new Error(`nft shows no counter: ${text}`);
+  return Number(packets);
 }
