@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"html/template"
 	"net"
 	"net/http"
@@ -143,13 +144,13 @@ func run(s settings) error {
 }
 
 func (n *node) obey(words []string) (map[string]any, error) {
-	args := append(words[1:], "", "")
+	args := append(words[1:], "", "", "")
 	switch words[0] {
 	case "join":
 		count, err := n.kv.JoinMembers([]string{args[0]})
 		return map[string]any{"count": count}, err
 	case "cas":
-		return n.cas(args[0], args[1])
+		return n.cas(args[0], args[1], args[2])
 	case "get":
 		return n.get(args[0])
 	case "members":
@@ -160,8 +161,19 @@ func (n *node) obey(words []string) (map[string]any, error) {
 	return nil, fmt.Errorf("no such command")
 }
 
-// cas adds the instance `id` to the ring descriptor under `key`, with tokens made from its name.
-func (n *node) cas(key, id string) (map[string]any, error) {
+// cas adds `count` instances to the ring descriptor under `key`: `id`, or `id-0` and so on, with tokens that do not compress.
+func (n *node) cas(key, id, count string) (map[string]any, error) {
+	ids := []string{id}
+	if count != "" {
+		many, err := strconv.Atoi(count)
+		if err != nil || many < 1 || many > 10_000 {
+			return nil, fmt.Errorf("not a count: %q", count)
+		}
+		ids = nil
+		for i := 0; i < many; i++ {
+			ids = append(ids, fmt.Sprintf("%s-%d", id, i))
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return nil, n.client.CAS(ctx, key, func(in any) (any, bool, error) {
@@ -169,14 +181,24 @@ func (n *node) cas(key, id string) (map[string]any, error) {
 		if !ok || desc == nil {
 			desc = ring.NewDesc()
 		}
-		tokens := make([]uint32, 128)
-		for i := range tokens {
-			tokens[i] = uint32(len(id)*1000003 + i*16777619)
-		}
 		now := time.Now()
-		desc.AddIngester(id, id+":9095", "zone-a", tokens, ring.ACTIVE, now, false, time.Time{}, nil)
+		for _, id := range ids {
+			desc.AddIngester(id, id+":9095", "zone-a", tokensOf(id), ring.ACTIVE, now, false, time.Time{}, nil)
+		}
 		return desc, true, nil
 	})
+}
+
+// tokensOf makes 128 tokens, sorted as the ring wants them.
+func tokensOf(id string) []uint32 {
+	hash := fnv.New32a()
+	tokens := make([]uint32, 128)
+	for i := range tokens {
+		fmt.Fprintf(hash, "%s %d", id, i)
+		tokens[i] = hash.Sum32()
+	}
+	sort.Slice(tokens, func(i, j int) bool { return tokens[i] < tokens[j] })
+	return tokens
 }
 
 // get lists the instances of the ring descriptor under `key`.

@@ -1,0 +1,117 @@
+/** memberlist members of several releases in a lab's hosts, and what a ring of them must be able to do. */
+import type { Test } from 'tap';
+import { type Fence, fetchIn } from '../lab/fence.ts';
+import type { Host, Lab } from '../lab/lab.ts';
+import { buildMember, type MemberlistVersion } from './build.ts';
+import { eventually, GOSSIP_PORT, type Peer, type PeerEvent, startPeer } from './peers.ts';
+
+export const LABEL = 'traces.ours';
+export const FOREIGN_LABEL = 'traces.other';
+
+/** What every member carries in push/pull, and the sizes of user messages: one that fills an MTU exactly without a label. */
+export const STATE_BYTES = 5_000_000;
+const STREAM_MESSAGE_BYTES = 1_500_000;
+const FULL_DATAGRAM_BYTES = 1_466;
+const EXCHANGE_TIMEOUT_MS = 20_000;
+/** SeqNo 4242 as the ack must carry it. */
+const RAW_PING_SEQ = 'cd1092';
+
+export interface MemberOptions {
+  readonly version: MemberlistVersion;
+  readonly label?: string;
+  /** The port that it binds, when a listen fence has the advertised one. */
+  readonly port?: number;
+  readonly stateBytes?: number;
+  readonly compress?: boolean;
+}
+
+export async function startMember(lab: Lab, host: Host, options: MemberOptions): Promise<Peer> {
+  const { version, label = '', port = GOSSIP_PORT, stateBytes = 0, compress = true } = options;
+  const args = ['-bind', host.ipv4, '-port', String(port), '-advertise', `${host.ipv4}:${GOSSIP_PORT}`];
+  if (label !== '') args.push('-label', label);
+  if (!compress) args.push('-no-compress');
+  return startPeer(lab, host, await buildMember(version), [...args, '-user-state-bytes', String(stateBytes)]);
+}
+
+/** Joins the others to the first; everyone sees everyone when it resolves. */
+export async function joinRing(ring: readonly Peer[]): Promise<void> {
+  const [first, ...others] = ring as [Peer, ...Peer[]];
+  for (const other of others) {
+    const { ok, error } = await other.command(`join ${first.endpoint}`);
+    if (!ok) throw new Error(`${other.name} cannot join its own ring: ${error}`);
+  }
+  const names = ring.map(({ name }) => name);
+  await Promise.all(ring.map((peer) => peer.waitForMembers(names, EXCHANGE_TIMEOUT_MS)));
+}
+
+/** A push/pull of both states, pings, and user messages over both transports, each way: all arrive unchanged. */
+export async function exercise(t: Test, a: Peer, b: Peer, message: string): Promise<void> {
+  const marks = new Map([a, b].map((peer) => [peer, peer.process.mark()]));
+  const since = (peer: Peer, event: string) => peer.events(event, marks.get(peer));
+  const joined = await b.command(`join ${a.endpoint}`);
+  t.ok(joined.ok, `${message}: push/pull ${joined.error}`);
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const state = from.events('ready')[0] as PeerEvent;
+    await t.resolves(
+      arrives(since, to, 'remote-state', state),
+      `${message}: ${to.name} got the ${state['bytes']} bytes of ${from.name}`,
+    );
+    const { ok, error } = await from.command(`ping ${to.name}`);
+    t.ok(ok, `${message}: ${from.name} pings ${to.name} ${error}`);
+    for (const [how, bytes] of [
+      ['sendtcp', STREAM_MESSAGE_BYTES],
+      ['sendudp', 300],
+      ['sendudp', FULL_DATAGRAM_BYTES],
+    ] as const) {
+      const sent = await from.command(`${how} ${to.name} ${bytes}`);
+      t.ok(sent.ok, `${message}: ${how} ${bytes} ${sent.error}`);
+      await t.resolves(arrives(since, to, 'message', sent), `${message}: ${how} of ${bytes} bytes reached ${to.name}`);
+    }
+  }
+}
+
+/** Waits for an event with the same length and digest. */
+function arrives(
+  since: (peer: Peer, event: string) => readonly PeerEvent[],
+  to: Peer,
+  event: string,
+  wanted: { readonly [field: string]: unknown },
+): Promise<void> {
+  return eventually(`${event} at ${to.name}`, EXCHANGE_TIMEOUT_MS, () => {
+    const seen = since(to, event).map(({ bytes, sha256 }) => `${bytes} ${sha256}`);
+    const expected = `${wanted['bytes']} ${wanted['sha256']}`;
+    return seen.includes(expected) ? undefined : `got [${seen}], not ${expected}`;
+  });
+}
+
+export interface RawPing {
+  readonly version: MemberlistVersion;
+  readonly from: Host;
+  readonly to: Peer;
+  readonly port: number;
+  readonly label?: string;
+}
+
+/** Sends a ping without Source* fields and gives the ack: undefined without one, the label that it carried and where it came from. */
+export async function rawPing({ version, from, to, port, label = '' }: RawPing) {
+  const args = ['-raw-ping', to.endpoint, '-name', to.name, '-bind', from.ipv4, '-port', String(port)];
+  if (label !== '') args.push('-label', label);
+  const { ok, output } = await from.run(await buildMember(version), args);
+  if (!ok) throw new Error(`raw ping: ${output}`);
+  const ack = JSON.parse(output) as { ok: boolean; from?: string; hex?: string };
+  if (!ack.ok || ack.hex === undefined) return undefined;
+  const labelBytes = ack.hex.startsWith('f4') ? Number.parseInt(ack.hex.slice(2, 4), 16) : 0;
+  const body = ack.hex.slice(labelBytes === 0 ? 0 : 4 + 2 * labelBytes);
+  if (!body.startsWith('02') || !body.includes(RAW_PING_SEQ)) throw new Error(`not the ack: ${ack.hex}`);
+  return { from: ack.from, label: Buffer.from(ack.hex.slice(4, 4 + 2 * labelBytes), 'hex').toString() };
+}
+
+/** Moves every fence to `stage` through the admin API. */
+export async function moveTo(stage: string, fences: ReadonlyMap<Host, Fence>): Promise<void> {
+  for (const host of fences.keys()) {
+    await fetchIn(host, 'http://127.0.0.1:9746/api/v1/stage', '-d', JSON.stringify({ stage }));
+  }
+}
