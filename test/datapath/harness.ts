@@ -8,7 +8,7 @@ import { type Cidr, createAdmission } from '../../src/policy/admission.ts';
 import { createSnapshot, type PolicySettings } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
-import { createTally, readTallies, TALLY_BYTES, type TallyReading } from '../../src/policy/tally.ts';
+import { createTally, type DropReason, readTallies, TALLY_BYTES, type TallyReading } from '../../src/policy/tally.ts';
 import { createPeerTable, peerTableBytes } from '../../src/ring/peers.ts';
 
 export const OWN = Buffer.from('prod.traces');
@@ -96,7 +96,7 @@ export function frames(reading: TallyReading): Record<string, number> {
   return out;
 }
 
-export function dropped(reading: TallyReading): Record<string, number> {
+export function dropped(reading: TallyReading): Partial<Record<DropReason, number>> {
   return Object.fromEntries(
     reading.dropped.filter(({ value }) => value > 0).map(({ reason, value }) => [reason, value]),
   );
@@ -121,6 +121,8 @@ export type Ending = 'open' | 'fin' | 'reset';
 /** One side of a connection with everything that arrived on it. */
 export interface Recorded {
   readonly socket: Socket;
+  /** The other side's address, as it was when the connection was made. */
+  readonly from: string | undefined;
   readonly chunks: Buffer[];
   received(): Buffer;
   ending(): Ending;
@@ -143,6 +145,7 @@ export function record(socket: Socket): Recorded {
   );
   return {
     socket,
+    from: socket.remoteAddress,
     chunks,
     received: () => Buffer.concat(chunks),
     ending: () => ending,

@@ -1,0 +1,362 @@
+/** The portable path on loopback: datagrams, sessions, start, drain, and an app that sends through it. */
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import t from 'tap';
+import type { PathLimits } from '../../src/datapath/engine.ts';
+import { createListenPath, type ListenPath } from '../../src/datapath/listen.ts';
+import { MESSAGE, marked, pathCases } from './cases.ts';
+import {
+  dial,
+  dropped,
+  frames,
+  LIMITS,
+  makeContext,
+  pause,
+  rejected,
+  sendAll,
+  startRecorder,
+  type TestContext,
+  until,
+} from './harness.ts';
+
+const STRANGERS = [{ address: '10.0.0.0', prefix: 8, family: 'ipv4' } as const];
+
+interface Datagrams {
+  readonly socket: UdpSocket;
+  readonly port: number;
+  readonly got: { bytes: Buffer; from: RemoteInfo }[];
+}
+
+async function startUdp(host = '127.0.0.1', port = 0): Promise<Datagrams> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  const got: Datagrams['got'] = [];
+  socket.on('message', (bytes, from) => got.push({ bytes, from }));
+  socket.on('error', () => undefined);
+  socket.bind(port, host);
+  await once(socket, 'listening');
+  return { socket, port: socket.address().port, got };
+}
+
+/** An app on one port for both protocols, as memberlist is. */
+async function startApp(host = '127.0.0.1') {
+  for (;;) {
+    const tcp = await startRecorder(({ socket }) => socket.on('end', () => socket.end('answer')), host);
+    try {
+      const udp = await startUdp(host, tcp.port);
+      return {
+        port: tcp.port,
+        tcp,
+        udp,
+        async close() {
+          udp.socket.close();
+          await tcp.close();
+        },
+      };
+    } catch {
+      await tcp.close();
+    }
+  }
+}
+
+async function startPath(
+  made: TestContext,
+  appPort: number,
+  options: { host?: string; port?: number; limits?: Partial<PathLimits> } = {},
+): Promise<ListenPath> {
+  const { host = '127.0.0.1', port = 0, limits } = options;
+  const path = createListenPath(made.context, {
+    listen: { address: host, port },
+    app: { address: host, port: appPort },
+    streams: { transport: 'auto', rejectStreams: 'explain', limits: { ...LIMITS, ...limits } },
+  });
+  await path.start();
+  return path;
+}
+
+t.test('datagrams: every stage and label state, inbound', async (t) => {
+  for (const row of pathCases(['udp'], ['inbound'])) {
+    const made = makeContext({ stage: row.stage }, row.admitted ? undefined : STRANGERS);
+    const app = await startApp();
+    const path = await startPath(made, app.port);
+    const peer = await startUdp();
+    peer.socket.send(row.sent, path.listening().port, '127.0.0.1');
+    await until('the frame', () => Object.keys(frames(made.reading())).length === 1);
+    if (row.delivered !== undefined) {
+      await until('the datagram', () => app.udp.got.length === 1);
+      t.equal(app.udp.got[0]?.bytes.toString('hex'), row.delivered.toString('hex'), row.name);
+      t.same(rejected(made.reading()), {});
+    } else {
+      await pause(10);
+      t.equal(app.udp.got.length, 0, row.name);
+      t.equal(path.counts().sessions, 0, 'and no session is opened for it');
+      t.same(rejected(made.reading()), { [`inbound native packet ${row.reason}`]: 1 });
+    }
+    peer.socket.close();
+    await path.stop();
+    await app.close();
+  }
+});
+
+t.test('datagrams: every stage and label state, answers of the app', async (t) => {
+  for (const row of pathCases(['udp'], ['outbound'])) {
+    const made = makeContext({ stage: 'observe' }, row.admitted ? undefined : STRANGERS);
+    const app = await startApp();
+    const path = await startPath(made, app.port);
+    const peer = await startUdp();
+    peer.socket.send(MESSAGE, path.listening().port, '127.0.0.1');
+    await until('the request', () => app.udp.got.length === 1);
+    made.setStage(row.stage);
+    app.udp.socket.send(row.sent, app.udp.got[0]?.from.port ?? 0, '127.0.0.1');
+    await until('the frame', () => Object.keys(frames(made.reading())).some((name) => name.startsWith('outbound')));
+    if (row.delivered !== undefined) {
+      await until('the answer', () => peer.got.length === 1);
+      t.equal(peer.got[0]?.bytes.toString('hex'), row.delivered.toString('hex'), row.name);
+      t.equal(peer.got[0]?.from.port, path.listening().port, 'from the advertised port');
+    } else {
+      await pause(10);
+      t.equal(peer.got.length, 0, row.name);
+      t.same(rejected(made.reading()), { [`outbound native packet ${row.reason}`]: 1 });
+    }
+    peer.socket.close();
+    await path.stop();
+    await app.close();
+  }
+});
+
+t.test('IPv6, both protocols', async (t) => {
+  const made = makeContext({ stage: 'enforce' }, [{ address: '::1', prefix: 128, family: 'ipv6' }]);
+  const app = await startApp('::1');
+  const path = await startPath(made, app.port, { host: '::1' });
+  const peer = await startUdp('::1');
+  peer.socket.send(marked('own', MESSAGE), path.listening().port, '::1');
+  await until('the datagram', () => app.udp.got.length === 1);
+  app.udp.socket.send('ack', app.udp.got[0]?.from.port ?? 0, '::1');
+  await until('the answer', () => peer.got.length === 1);
+  t.equal(peer.got[0]?.bytes.toString(), marked('own', Buffer.from('ack')).toString());
+  const dialler = await dial(path.listening().port, undefined, '::1');
+  await sendAll(dialler, [marked('own', MESSAGE)]);
+  t.equal(await dialler.ended(), 'fin');
+  t.equal(dialler.received().toString(), 'answer');
+  t.same(rejected(made.reading()), {});
+  peer.socket.close();
+  await path.stop();
+  await app.close();
+});
+
+t.test('a socket on [::] serves IPv4 peers under their IPv4 address', async (t) => {
+  const made = makeContext({ stage: 'enforce' });
+  const app = await startApp();
+  const path = createListenPath(made.context, {
+    listen: { address: '::', port: 0 },
+    app: { address: '127.0.0.1', port: app.port },
+    streams: { transport: 'auto', rejectStreams: 'explain', limits: LIMITS },
+  });
+  await path.start();
+  const peer = await startUdp();
+  peer.socket.send(marked('own', MESSAGE), path.listening().port, '127.0.0.1');
+  await until('the datagram', () => app.udp.got.length === 1);
+  app.udp.socket.send('ack', app.udp.got[0]?.from.port ?? 0, '127.0.0.1');
+  await until('the answer', () => peer.got.length === 1);
+  path.outboundPacket(Buffer.from('ping'), { address: '127.0.0.1', port: peer.port });
+  await until('what the app sends by itself', () => peer.got.length === 2);
+  peer.socket.send(marked('foreign', MESSAGE), path.listening().port, '127.0.0.1');
+  await until('the rejection', () => made.rejections.length === 1);
+  t.match(made.rejections, [{ reason: 'label_foreign', peer: { address: '127.0.0.1', port: peer.port } }]);
+  peer.socket.close();
+  await path.stop();
+  await app.close();
+});
+
+t.test('an empty datagram, and the largest one', async (t) => {
+  const made = makeContext({ stage: 'observe' });
+  const app = await startApp();
+  const path = await startPath(made, app.port);
+  const peer = await startUdp();
+  const send = (bytes: Buffer) => peer.socket.send(bytes, path.listening().port, '127.0.0.1');
+  send(Buffer.alloc(0));
+  await until('the empty one', () => app.udp.got.length === 1);
+  t.equal(app.udp.got[0]?.bytes.length, 0);
+  made.setStage('accept');
+  send(Buffer.alloc(65_507, 3));
+  await until('the largest', () => app.udp.got.length === 2);
+  t.equal(app.udp.got[1]?.bytes.length, 65_507);
+  made.setStage('label');
+  app.udp.socket.send(Buffer.alloc(65_507, 3), app.udp.got[0]?.from.port ?? 0, '127.0.0.1');
+  await until('the drop', () => dropped(made.reading()).send_failed === 1);
+  t.equal(peer.got.length, 0, 'with a label it would be too large');
+  peer.socket.close();
+  await path.stop();
+  await app.close();
+});
+
+t.test('sessions: answers reach the right peer, the least recently used goes first, idle ones expire', async (t) => {
+  const made = makeContext({ stage: 'enforce' });
+  const app = await startApp();
+  const path = await startPath(made, app.port, { limits: { sessions: 2, sessionIdleMs: 400 } });
+  const peers = await Promise.all([startUdp(), startUdp(), startUdp()]);
+  const say = async (i: number) => {
+    const before = app.udp.got.length;
+    peers[i]?.socket.send(marked('own', Buffer.from(`from ${i}`)), path.listening().port, '127.0.0.1');
+    await until(`the datagram of ${i}`, () => app.udp.got.length === before + 1);
+    return app.udp.got[before]?.from.port ?? 0;
+  };
+  const first = await say(0);
+  const second = await say(1);
+  t.equal(await say(0), first, 'one session for a peer');
+  t.not(first, second);
+  app.udp.socket.send('to 0', first, '127.0.0.1');
+  app.udp.socket.send('to 1', second, '127.0.0.1');
+  await until('both answers', () => peers[0]?.got.length === 1 && peers[1]?.got.length === 1);
+  t.match(peers[0]?.got[0]?.bytes.toString(), /to 0$/);
+  t.match(peers[1]?.got[0]?.bytes.toString(), /to 1$/);
+  t.equal(await say(0), first);
+  await say(2);
+  t.equal(path.counts().sessions, 2);
+  t.equal(path.counts().sessionEvictions, 1);
+  t.equal(await say(0), first, 'the one in use was kept');
+  await until('idle sessions to expire', () => path.counts().sessions === 0);
+  t.equal(path.counts().sessionEvictions, 1, 'expiring is no eviction');
+  for (const { socket } of peers) socket.close();
+  t.same(await path.stop(), { streams: 0, sessions: 0 });
+  await app.close();
+});
+
+t.test('the app down: counted, reported once, probed until it is back', async (t) => {
+  const made = makeContext({ stage: 'enforce' });
+  const gone = await startApp();
+  await gone.close();
+  await once(gone.tcp.server, 'close').catch(() => undefined);
+  const path = await startPath(made, gone.port);
+  await until('the first probe', () => path.appUp() === false);
+  t.match(await path.notReady(), [/the app at 127\.0\.0\.1:\d+ is not reachable/]);
+  const peer = await startUdp();
+  const send = () => peer.socket.send(marked('own', MESSAGE), path.listening().port, '127.0.0.1');
+  send();
+  await until('the session', () => path.counts().sessions === 1);
+  await pause(50);
+  send();
+  await until('the refusal', () => (dropped(made.reading()).app_unreachable ?? 0) >= 1);
+  const app = createServer((socket) => socket.destroy()).listen(gone.port, '127.0.0.1');
+  await until('the app to be seen', () => path.appUp() === true);
+  t.same(await path.notReady(), []);
+  t.same(
+    made.faults.map(({ code }) => code),
+    ['app_unreachable', 'app_reachable'],
+  );
+  app.close();
+  peer.socket.close();
+  t.same(await path.stop(), { streams: 0, sessions: 1 });
+});
+
+t.test('start: a port in use, an address that is not ours', async (t) => {
+  const made = makeContext();
+  const app = await startApp();
+  const held = app.port;
+  await t.rejects(startPath(made, 1, { port: held }), {
+    name: 'StartError',
+    code: 'EADDRINUSE',
+    message: `cannot listen on 127.0.0.1:${held} (TCP): the port is in use by another process`,
+  });
+  await app.tcp.close();
+  await pause(20);
+  await t.rejects(startPath(made, 1, { port: held }), {
+    code: 'EADDRINUSE',
+    message: `cannot listen on 127.0.0.1:${held} (UDP): the port is in use by another process`,
+  });
+  const retry = createServer().listen(held, '127.0.0.1');
+  await once(retry, 'listening');
+  retry.close();
+  app.udp.socket.close();
+  await t.rejects(startPath(made, 1, { host: '192.0.2.1', port: 7946 }), {
+    code: 'EADDRNOTAVAIL',
+    message: 'cannot listen on 192.0.2.1:7946 (TCP): no interface of this machine has that address',
+  });
+});
+
+t.test('drain keeps forwarding, new frames too, until the app has gone', async (t) => {
+  const made = makeContext({ stage: 'enforce' });
+  const app = await startApp();
+  const path = await startPath(made, app.port);
+  const peer = await startUdp();
+  let drained = false;
+  const draining = path.drain(PATIENT_GRACE_MS).then(() => {
+    drained = true;
+  });
+  await pause(100);
+  peer.socket.send(marked('own', MESSAGE), path.listening().port, '127.0.0.1');
+  await until('a new frame while draining', () => app.udp.got.length === 1);
+  const dialler = await dial(path.listening().port);
+  await sendAll(dialler, [marked('own', MESSAGE)]);
+  t.equal(await dialler.ended(), 'fin');
+  t.equal(drained, false);
+  await app.close();
+  await draining;
+  t.equal(drained, true);
+  peer.socket.close();
+  await path.stop();
+});
+
+const PATIENT_GRACE_MS = 6_000;
+
+t.test('drain ends with its grace, or with a stop', async (t) => {
+  const app = await startApp();
+  const path = await startPath(makeContext(), app.port);
+  const began = performance.now();
+  await path.drain(300);
+  const took = performance.now() - began;
+  t.ok(took >= 290 && took < 2_000, `took ${took} ms`);
+  const draining = path.drain(PATIENT_GRACE_MS);
+  await path.stop();
+  const stopped = performance.now();
+  await draining;
+  t.ok(performance.now() - stopped < 1_000);
+  t.match(await path.notReady(), [/sockets on 127\.0\.0\.1:0 are not open/]);
+  await app.close();
+});
+
+t.test('an app in the same process sends through the fence', async (t) => {
+  const made = makeContext({ stage: 'label' });
+  const app = await startApp();
+  const path = await startPath(made, app.port, { host: '127.0.0.5' });
+  const other = await startApp();
+  const to = { address: '127.0.0.1', port: other.port };
+  path.outboundPacket(Buffer.from('ping'), to);
+  await until('the datagram', () => other.udp.got.length === 1);
+  t.equal(other.udp.got[0]?.bytes.toString('latin1'), marked('own', Buffer.from('ping')).toString('latin1'));
+  t.match(other.udp.got[0]?.from, { address: '127.0.0.5', port: path.listening().port });
+  const entry = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
+    path.outboundStream(socket, to),
+  );
+  entry.listen(0, '127.0.0.1');
+  await once(entry, 'listening');
+  const dialler = await dial((entry.address() as AddressInfo).port);
+  await sendAll(dialler, [MESSAGE]);
+  t.equal(await dialler.ended(), 'fin');
+  t.equal(dialler.received().toString(), 'answer');
+  t.ok(other.tcp.connections[0]?.received().equals(marked('own', MESSAGE)));
+  t.equal(other.tcp.connections[0]?.from, '127.0.0.5', 'from the advertised host address');
+  t.same(frames(made.reading()), { 'outbound native packet none pass': 1, 'outbound native stream none pass': 1 });
+  entry.close();
+  await path.stop();
+  path.outboundPacket(Buffer.from('too late'), to);
+  t.equal(dropped(made.reading()).send_failed, 1);
+  await other.close();
+  await app.close();
+});
+
+t.test('stop cuts what is open, says so, and can be called twice', async (t) => {
+  const app = await startApp();
+  const path = await startPath(makeContext({ stage: 'enforce' }), app.port);
+  const dialler = await dial(path.listening().port);
+  dialler.socket.write(marked('own', MESSAGE));
+  const peer = await startUdp();
+  peer.socket.send(marked('own', MESSAGE), path.listening().port, '127.0.0.1');
+  await until('both', () => path.counts().sessions === 1 && path.counts().streamsInbound === 1);
+  await until('the app', () => app.tcp.connections.some((connection) => connection.received().length > 0));
+  t.same(await path.stop(), { streams: 1, sessions: 1 });
+  t.equal(await dialler.ended(), 'reset');
+  t.same(await path.stop(), { streams: 0, sessions: 0 });
+  peer.socket.close();
+  await app.close();
+});
