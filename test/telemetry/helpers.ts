@@ -1,0 +1,62 @@
+/** Fences and rejections for the tests of this room. */
+import type { Rejection } from '../../src/datapath/engine.ts';
+import { createTally, TALLY_BYTES, type Tally } from '../../src/policy/tally.ts';
+import type { MetricsFence } from '../../src/telemetry/metric-table.ts';
+
+/** A foreign stream from 10.0.0.9, changed by `change`. */
+export function rejection(change: Partial<Rejection> & { address?: string; text?: string } = {}): Rejection {
+  const { address = '10.0.0.9', text = 'green', ...rest } = change;
+  return {
+    atMs: 1_000,
+    direction: 'inbound',
+    transport: 'native',
+    kind: 'stream',
+    peer: { address, port: 50_000 },
+    labelState: 'foreign',
+    reason: 'label_foreign',
+    label: new TextEncoder().encode(text),
+    bytes: 20,
+    ...rest,
+  };
+}
+
+/** A fence that has seen nothing, and the tally that it counts in. */
+export function quietFence(change: Partial<MetricsFence> = {}): { fence: MetricsFence; tally: Tally } {
+  const buffer = new SharedArrayBuffer(TALLY_BYTES);
+  const fence: MetricsFence = {
+    name: 'traces',
+    shape: {
+      mode: 'transparent',
+      guardsOutbound: true,
+      transport: 'auto',
+      hasAdmissionRules: true,
+      ceiling: 'enforce',
+    },
+    windowMs: 600_000,
+    now: () => 1_000_000,
+    stage: () => 'accept',
+    tallies: () => [buffer],
+    counts: () => ({ sessions: 3, streamsInbound: 2, streamsOutbound: 1, sessionEvictions: 7 }),
+    appUp: () => true,
+    peerRecords: () => [],
+    peerEvictions: () => 5,
+    foreignPeers: () => new Set(),
+    foreignLabels: () => [],
+    sightingEvictions: () => ({ rejections: 1, foreignLabels: 2, foreignPeers: 3 }),
+    ...change,
+  };
+  return { fence, tally: createTally(buffer) };
+}
+
+/** A metrics page as series to value. */
+export function parsePage(page: string): Map<string, number> {
+  const series = new Map<string, number>();
+  for (const line of page.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue;
+    const space = line.lastIndexOf(' ');
+    const name = line.slice(0, space);
+    if (series.has(name)) throw new Error(`twice on the page: ${name}`);
+    series.set(name, Number(line.slice(space + 1)));
+  }
+  return series;
+}

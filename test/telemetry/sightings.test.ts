@@ -1,0 +1,104 @@
+/** Bounded tables of what was rejected, and the escaping of what attackers wrote. */
+import fc from 'fast-check';
+import t from 'tap';
+import { escapeBytes } from '../../src/telemetry/escape.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import {
+  createSightings,
+  FOREIGN_LABELS_MAX,
+  FOREIGN_PEERS_MAX,
+  REJECTION_ROWS_MAX,
+} from '../../src/telemetry/sightings.ts';
+import { parsePage, quietFence, rejection } from './helpers.ts';
+
+const WINDOW_MS = 60_000;
+
+t.test('rejections of one peer for one reason are one row, the newest first', async (t) => {
+  const sightings = createSightings({ windowMs: WINDOW_MS });
+  sightings.note(rejection({ atMs: 1 }));
+  sightings.note(rejection({ address: '10.0.0.8', atMs: 2 }));
+  sightings.note(rejection({ atMs: 3, peer: { address: '10.0.0.9', port: 50_001 }, text: 'red' }));
+  t.match(sightings.rejections(10), [
+    {
+      peer: { address: '10.0.0.9', port: 50_001 },
+      label: 'red',
+      count: 2,
+      firstMs: 1,
+      lastMs: 3,
+      reason: 'label_foreign',
+    },
+    { peer: { address: '10.0.0.8' }, count: 1 },
+  ]);
+  t.equal(sightings.rejections(1).length, 1);
+});
+
+t.test('foreign labels and peers count within the window', async (t) => {
+  const sightings = createSightings({ windowMs: WINDOW_MS });
+  sightings.note(rejection({ atMs: 0, text: 'old', address: '10.0.0.1' }));
+  for (const address of ['10.0.0.2', '10.0.0.3']) sightings.note(rejection({ atMs: 50_000, address }));
+  sightings.note(rejection({ atMs: 50_000, text: 'red', address: '10.0.0.3' }));
+  sightings.note(
+    rejection({ atMs: 50_000, labelState: 'none', reason: 'peer_not_admitted', text: '', address: '10.0.0.4' }),
+  );
+  sightings.note(rejection({ atMs: 50_000, direction: 'outbound', address: '10.0.0.5' }));
+  t.strictSame(
+    sightings.foreignLabels(70_000, 10).map(({ label, count }) => [label, count]),
+    [
+      ['green', 3],
+      ['red', 1],
+    ],
+  );
+  t.strictSame(
+    sightings.foreignLabels(70_000, 1).map(({ label }) => label),
+    ['green'],
+  );
+  t.strictSame([...sightings.foreignPeers(70_000)].sort(), ['10.0.0.2', '10.0.0.3'], 'our own app is no foreign peer');
+});
+
+t.test('tables are bounded, and say what they dropped', async (t) => {
+  const sightings = createSightings({ windowMs: WINDOW_MS });
+  const total = FOREIGN_PEERS_MAX + 10;
+  for (let i = 0; i < total; i++) {
+    sightings.note(rejection({ atMs: i, address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, text: `l${i}` }));
+  }
+  t.equal(sightings.rejections(10_000).length, REJECTION_ROWS_MAX);
+  t.equal(sightings.foreignLabels(total, 10_000).length, FOREIGN_LABELS_MAX);
+  t.equal(sightings.foreignPeers(total).size, FOREIGN_PEERS_MAX);
+  t.match(sightings.rejections(1), [{ label: `l${total - 1}` }], 'the newest stay');
+  t.strictSame(sightings.evictions(), {
+    rejections: total - REJECTION_ROWS_MAX,
+    foreignLabels: total - FOREIGN_LABELS_MAX,
+    foreignPeers: total - FOREIGN_PEERS_MAX,
+  });
+});
+
+t.test('escaping', async (t) => {
+  const bytes = (text: string) => Buffer.from(text, 'latin1');
+  t.equal(escapeBytes(bytes('tempo-blue.traces')), 'tempo-blue.traces');
+  t.equal(escapeBytes(bytes('a"b\\c\n\x1b[31m\xff')), 'a\\x22b\\x5cc\\x0a\\x1b[31m\\xff');
+  t.equal(escapeBytes(new Uint8Array(255).fill(97)), `${'a'.repeat(64)}...`);
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 255 }), fc.nat(255), (label, max) => {
+        const shown = escapeBytes(label, max);
+        return /^[ !#-~]*$/.test(shown) && shown.length <= 4 * max + 3;
+      }),
+    ),
+  );
+});
+
+t.test('no label breaks the metrics page, whatever its bytes', async (t) => {
+  await t.resolves(
+    fc.assert(
+      fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 255 }), { maxLength: 40 }), async (labels) => {
+        const sightings = createSightings({ windowMs: WINDOW_MS });
+        for (const label of labels) sightings.note(rejection({ label }));
+        const { fence } = quietFence({ foreignLabels: (_now, limit) => sightings.foreignLabels(1_000, limit) });
+        const page = parsePage(await createMetrics([fence], '0').render());
+        const infos = [...page.keys()].filter((name) => name.startsWith('ringfence_foreign_label_info'));
+        return infos.length <= 20 && infos.every((name) => /^[ -~]{1,330}$/.test(name));
+      }),
+      { numRuns: 30 },
+    ),
+  );
+});
