@@ -79,6 +79,7 @@ async function openGate(address: string, hand: (socket: Socket, to: Endpoint) =>
       return socket;
     },
     async stop() {
+      if (stopped) return;
       stopped = true;
       for (const socket of [...open, ...arrived.values()]) socket.destroy();
       server.close();

@@ -12,7 +12,7 @@ export interface Transport {
   answerPacket(to: Endpoint, packet: Uint8Array): void;
   /** Opens a connection; the returned socket is connecting, half-open allowed, and reports failure as 'error'. */
   dial(to: Endpoint): Socket;
-  /** Closes every socket. */
+  /** Closes every socket; once is enough. */
   stop(): Promise<void>;
 }
 
@@ -61,6 +61,7 @@ export async function createBareTransport(bind: Endpoint, arrivals: Arrivals): P
       return socket;
     },
     async stop() {
+      if (stopped) return;
       stopped = true;
       for (const socket of open) socket.destroy();
       const closed = once(server, 'close');
