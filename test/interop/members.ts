@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { type Fence, fetchIn } from '../lab/fence.ts';
 import type { Host, Lab } from '../lab/lab.ts';
 import { buildMember, type MemberlistVersion } from './build.ts';
-import { eventually, GOSSIP_PORT, type Peer, type PeerEvent, startPeer } from './peers.ts';
+import { type Digest, eventually, GOSSIP_PORT, type Peer, type PeerEvent, startPeer } from './peers.ts';
 
 export const LABEL = 'traces.ours';
 export const FOREIGN_LABEL = 'traces.other';
@@ -15,6 +15,7 @@ const FULL_DATAGRAM_BYTES = 1_466;
 const EXCHANGE_TIMEOUT_MS = 20_000;
 /** SeqNo 4242 as the ack must carry it. */
 const RAW_PING_SEQ = 'cd1092';
+const JSON_BODY = 'content-type: application/json';
 
 export interface MemberOptions {
   readonly version: MemberlistVersion;
@@ -57,7 +58,7 @@ export async function exercise(t: Test, a: Peer, b: Peer, message: string): Prom
     const state = from.events('ready')[0] as PeerEvent;
     await t.resolves(
       arrives(since, to, 'remote-state', state),
-      `${message}: ${to.name} got the ${state['bytes']} bytes of ${from.name}`,
+      `${message}: ${to.name} got the ${state.bytes} bytes of ${from.name}`,
     );
     const { ok, error } = await from.command(`ping ${to.name}`);
     t.ok(ok, `${message}: ${from.name} pings ${to.name} ${error}`);
@@ -78,11 +79,11 @@ function arrives(
   since: (peer: Peer, event: string) => readonly PeerEvent[],
   to: Peer,
   event: string,
-  wanted: { readonly [field: string]: unknown },
+  wanted: Digest,
 ): Promise<void> {
   return eventually(`${event} at ${to.name}`, EXCHANGE_TIMEOUT_MS, () => {
     const seen = since(to, event).map(({ bytes, sha256 }) => `${bytes} ${sha256}`);
-    const expected = `${wanted['bytes']} ${wanted['sha256']}`;
+    const expected = `${wanted.bytes} ${wanted.sha256}`;
     return seen.includes(expected) ? undefined : `got [${seen}], not ${expected}`;
   });
 }
@@ -112,6 +113,6 @@ export async function rawPing({ version, from, to, port, label = '' }: RawPing) 
 /** Moves every fence to `stage` through the admin API. */
 export async function moveTo(stage: string, fences: ReadonlyMap<Host, Fence>): Promise<void> {
   for (const host of fences.keys()) {
-    await fetchIn(host, 'http://127.0.0.1:9746/api/v1/stage', '-d', JSON.stringify({ stage }));
+    await fetchIn(host, 'http://127.0.0.1:9746/api/v1/stage', '-H', JSON_BODY, '-d', JSON.stringify({ stage }));
   }
 }

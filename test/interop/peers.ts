@@ -9,15 +9,21 @@ const START_TIMEOUT_MS = 20_000;
 const COMMAND_TIMEOUT_MS = 30_000;
 const POLL_MS = 100;
 
+/** Bytes that were sent or arrived. */
+export interface Digest {
+  readonly bytes?: number;
+  readonly sha256?: string;
+}
+
 /** An answer to a command, with whatever the command tells. */
-export interface Answer {
+export interface Answer extends Digest {
   readonly ok: boolean;
   readonly error: string;
   readonly [field: string]: unknown;
 }
 
 /** Something that happened, as the program printed it. */
-export interface PeerEvent {
+export interface PeerEvent extends Digest {
   readonly event: string;
   readonly [field: string]: unknown;
 }
