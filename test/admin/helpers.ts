@@ -1,0 +1,97 @@
+/** Views and requests for the tests of this room. */
+import type { AdminRequest } from '../../src/admin/http.ts';
+import type { AdminView, FenceView } from '../../src/admin/view.ts';
+import { createSnapshot, decide } from '../../src/policy/decide.ts';
+import type { Stage } from '../../src/policy/stage.ts';
+import { createTally, readTallies, TALLY_BYTES } from '../../src/policy/tally.ts';
+
+/** A fence at accept that rejected one foreign stream and passed one unlabelled packet. */
+export function fenceView(change: Partial<FenceView> = {}): FenceView {
+  let stage: Stage = 'accept';
+  const buffer = new SharedArrayBuffer(TALLY_BYTES);
+  const tally = createTally(buffer);
+  const snapshot = createSnapshot({ stage, sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject' });
+  const view = { admitted: true, proven: false, foreign: false };
+  const stream = { direction: 'inbound', transport: 'native', kind: 'stream' } as const;
+  tally.frame(stream, 'foreign', decide({ ...stream, state: 'foreign' }, view, snapshot));
+  tally.frame({ ...stream, kind: 'packet' }, 'none', decide({ ...stream, state: 'none' }, view, snapshot));
+  return {
+    name: 'traces',
+    cluster: 'blue',
+    mode: 'transparent',
+    guardsOutbound: true,
+    engine: 'linux',
+    dialects: { sends: 'none', takes: 'none', wire: 'none' },
+    hasAdmissionRules: true,
+    ceiling: undefined,
+    now: () => 5_000,
+    stage: () => stage,
+    setStage(to) {
+      stage = to;
+    },
+    appUp: () => true,
+    notReady: () => [],
+    tally: () => readTallies([buffer]),
+    open: () => ({ sessions: 1, streamsInbound: 2, streamsOutbound: 3 }),
+    peers: () => [
+      {
+        address: '10.0.0.1',
+        port: 0,
+        proven: true,
+        foreign: false,
+        ambiguous: false,
+        lastOwnMs: 1_000,
+        lastNoneMs: 0,
+        lastForeignMs: 0,
+        lastSentMs: 0,
+      },
+    ],
+    rejections: (limit) =>
+      [
+        {
+          peer: '10.0.0.9:50000',
+          direction: 'inbound',
+          transport: 'native',
+          kind: 'stream',
+          reason: 'label_foreign',
+          labelState: 'foreign',
+          label: 'green',
+          count: 1,
+          firstMs: 1_000,
+          lastMs: 2_000,
+        } as const,
+      ].slice(0, limit),
+    foreignLabels: () => [{ label: 'green', count: 1, lastMs: 2_000 }],
+    foreignPeers: () => 1,
+    ...change,
+  };
+}
+
+export interface RecordingView extends AdminView {
+  readonly changes: { fence: string; from: Stage; to: Stage; force: boolean; by: string }[];
+}
+
+export function adminView(...fences: FenceView[]): RecordingView {
+  const changes: RecordingView['changes'] = [];
+  return {
+    version: '1.2.3',
+    fences: fences.length > 0 ? fences : [fenceView()],
+    metrics: async () => ({ contentType: 'text/plain', body: 'ringfence_x 1\n' }),
+    stageChanged: (change) => void changes.push(change),
+    changes,
+  };
+}
+
+/** A GET from loopback, changed by `change`. */
+export function request(path: string, change: Partial<AdminRequest> = {}): AdminRequest {
+  const [bare = '', query = ''] = path.split('?');
+  return {
+    method: 'GET',
+    path: bare,
+    query: new URLSearchParams(query),
+    headers: { host: '127.0.0.1:9746' },
+    body: '',
+    remoteAddress: '127.0.0.1',
+    ...change,
+  };
+}
