@@ -7,6 +7,7 @@ const { createHash } = require('node:crypto');
 
 const PORT = Number(process.env.APP_PORT ?? 7946);
 const CONTROL_PORT = Number(process.env.CONTROL_PORT ?? 9100);
+const say = (line) => process.stdout.write(`${line}\n`);
 const md5 = (bytes) => createHash('md5').update(bytes).digest('hex').slice(0, 8);
 const payload = (size, prefix) => {
   const bytes = Buffer.alloc(size);
@@ -18,7 +19,7 @@ const payload = (size, prefix) => {
 const sockets = { udp4: dgram.createSocket('udp4'), udp6: dgram.createSocket({ type: 'udp6', ipv6Only: true }) };
 for (const socket of Object.values(sockets)) {
   socket.on('message', (bytes, from) => {
-    console.log(`udp ${from.address} ${from.port} ${bytes.length} ${md5(bytes)} ${bytes.subarray(0, 4).toString('hex')}`);
+    say(`udp ${from.address} ${from.port} ${bytes.length} ${md5(bytes)} ${bytes.subarray(0, 4).toString('hex')}`);
   });
   socket.bind(PORT);
 }
@@ -26,11 +27,11 @@ for (const socket of Object.values(sockets)) {
 const server = net.createServer({ allowHalfOpen: true }, (socket) => {
   const chunks = [];
   socket.on('data', (chunk) => chunks.push(chunk));
-  socket.on('error', (error) => console.log(`tcp-error ${error.code}`));
+  socket.on('error', (error) => say(`tcp-error ${error.code}`));
   socket.on('end', () => {
     const bytes = Buffer.concat(chunks);
     const from = socket.remoteAddress.replace('::ffff:', '');
-    console.log(`tcp ${from} ${bytes.length} ${md5(bytes)} ${bytes.subarray(0, 4).toString('hex')}`);
+    say(`tcp ${from} ${bytes.length} ${md5(bytes)} ${bytes.subarray(0, 4).toString('hex')}`);
     socket.end(bytes);
   });
 });
@@ -50,7 +51,13 @@ const sendTcp = ({ to, port, size, prefix = '08', timeout = '4000' }, done) => {
   const finish = (error) => {
     socket.destroy();
     const got = Buffer.concat(chunks);
-    done({ error, md5: md5(bytes), bytes: got.length, answer: md5(got), text: got.subarray(0, 200).toString('latin1') });
+    done({
+      error,
+      md5: md5(bytes),
+      bytes: got.length,
+      answer: md5(got),
+      text: got.subarray(0, 200).toString('latin1'),
+    });
   };
   socket.setTimeout(Number(timeout), () => finish('TIMEOUT'));
   socket.on('data', (chunk) => chunks.push(chunk));
@@ -65,4 +72,4 @@ http
     const options = Object.fromEntries(searchParams);
     (pathname === '/udp' ? sendUdp : sendTcp)(options, (result) => response.end(JSON.stringify(result)));
   })
-  .listen(CONTROL_PORT, '127.0.0.1', () => console.log('up'));
+  .listen(CONTROL_PORT, '127.0.0.1', () => say('up'));

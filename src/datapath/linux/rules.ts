@@ -139,10 +139,10 @@ function inputChains({ port, proxyPort, failOpen }: InterceptOptions): string {
     iif "lo" meta mark 0x1 goto from_app
     iif "lo" return
     fib daddr type != local return
+    meta l4proto { tcp, udp } th dport ${proxyPort} counter name bypass_in drop
     tcp dport ${port} goto from_net
     udp dport ${port} goto from_net
     udp sport ${port} goto from_net
-    meta l4proto { tcp, udp } th dport ${proxyPort} counter name bypass_in drop
   }
 
   chain from_app {

@@ -88,10 +88,11 @@ export function createTransparentPath(context: FenceContext, options: Transparen
     appUp: () => health.up(),
     async notReady() {
       if (worker === undefined) return ['the sockets are not open'];
-      const [back, there] = await Promise.all([worker.selfTest(families), lookForApp()]);
-      const why = families
-        .filter((family) => !back.has(family))
-        .map((family) => `the kernel rules for IPv${family} are not in place (\`ringfence intercept\` installs them)`);
+      const [problems, there] = await Promise.all([worker.selfTest(families), lookForApp()]);
+      const why = [...problems].map(
+        ([family, problem]) =>
+          `the kernel rules for IPv${family} are not in place: ${problem} (\`ringfence intercept\` installs them)`,
+      );
       if (!there) why.push(`the app does not listen on TCP port ${options.port}`);
       return why;
     },

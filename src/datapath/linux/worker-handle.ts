@@ -14,12 +14,17 @@ const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 1_000;
 const SELF_TEST_TIMEOUT_MS = 1_000;
 
+export type RuleProblems = ReadonlyMap<4 | 6, string>;
+
 export interface WorkerHandle {
   /** Resolves when its sockets are open. Rejects with a StartError. */
   ready(): Promise<void>;
   post(message: ToWorker): void;
-  /** The families whose test datagram came back within a second. Calls that overlap share one test. */
-  selfTest(families: readonly (4 | 6)[]): Promise<ReadonlySet<4 | 6>>;
+  /**
+   * What is wrong with the rules of each family; one that is absent from the answer is well: its test datagram came back within a
+   * second. Calls that overlap share one test.
+   */
+  selfTest(families: readonly (4 | 6)[]): Promise<RuleProblems>;
   stop(): Promise<void>;
 }
 
@@ -82,24 +87,29 @@ export function startWorker(
     calls.wake(wakeFd);
   };
   const test = (families: readonly (4 | 6)[]) =>
-    new Promise<ReadonlySet<4 | 6>>((resolve) => {
+    new Promise<RuleProblems>((resolve) => {
       const nonce = new Uint8Array(randomBytes(NONCE_BYTES));
-      const back = new Set<4 | 6>();
+      const waiting = new Set(families);
+      const problems = new Map<4 | 6, string>(
+        families.map((family) => [family, 'intercepted traffic does not arrive']),
+      );
       const listener = (message: FromWorker) => {
         if (message.type !== 'self_test' || !sameBytes(message.nonce, nonce)) return;
-        back.add(message.family);
-        if (families.every((family) => back.has(family))) finish();
+        if (message.problem === undefined) problems.delete(message.family);
+        else problems.set(message.family, message.problem);
+        waiting.delete(message.family);
+        if (waiting.size === 0) finish();
       };
       const finish = () => {
         clearTimeout(timer);
         listeners.delete(listener);
-        resolve(back);
+        resolve(problems);
       };
       const timer = setTimeout(finish, SELF_TEST_TIMEOUT_MS);
       listeners.add(listener);
       post({ type: 'self_test', nonce });
     });
-  let running: Promise<ReadonlySet<4 | 6>> | undefined;
+  let running: Promise<RuleProblems> | undefined;
   return {
     async ready() {
       const timer = setTimeout(

@@ -39,8 +39,8 @@ export type FromWorker =
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'rejection'; readonly rejection: Rejection }
   | { readonly type: 'fault'; readonly fault: Fault }
-  /** The self-test's datagram came back by the rules. */
-  | { readonly type: 'self_test'; readonly family: 4 | 6; readonly nonce: Uint8Array };
+  /** The self-test's datagram came back by the rules, or `problem` says why it cannot. */
+  | { readonly type: 'self_test'; readonly family: 4 | 6; readonly nonce: Uint8Array; readonly problem?: string };
 
 /** CLOCK_MONOTONIC in ms. */
 export function monotonicMs(): number {

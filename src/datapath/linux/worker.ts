@@ -74,7 +74,9 @@ function readMessages(port: MessagePort, start: WorkerStart, state: State, calls
       case 'self_test':
         state.nonce = message.nonce;
         for (const family of start.ipv6 ? ([4, 6] as const) : ([4] as const)) {
-          sendSelfTest(calls, family, start.port, message.nonce);
+          const problem = sendSelfTest(calls, family, start.port, message.nonce);
+          if (problem === undefined) continue;
+          port.postMessage({ type: 'self_test', family, nonce: message.nonce, problem } satisfies FromWorker);
         }
         break;
       case 'stop':
