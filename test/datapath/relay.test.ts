@@ -1,6 +1,8 @@
 /** What becomes of a stream once it passes: bytes, half-closes, resets, backpressure. */
 import { randomBytes } from 'node:crypto';
+import { connect, type Socket } from 'node:net';
 import t from 'tap';
+import { reset } from '../../src/datapath/relay.ts';
 import { type Carrier, framed, MESSAGE, marked } from './cases.ts';
 import {
   cutAt,
@@ -157,6 +159,27 @@ t.test("the app's reset reaches the dialler as a reset, after what came before i
       await target.close();
     }
   }
+});
+
+t.test('a reset closes a socket in every state that it can be in', async (t) => {
+  const target = await startRecorder();
+  const states: Record<string, (socket: Socket) => void> = {
+    connected: () => undefined,
+    'with bytes that are not written yet': (socket) => void socket.write(Buffer.alloc(16 * 1024 * 1024)),
+    'with its FIN on the way': (socket) => void socket.end('the end'),
+    'destroyed already': (socket) => void socket.destroy(),
+  };
+  for (const [name, enter] of Object.entries(states)) {
+    const { socket } = await dial(target.port);
+    enter(socket);
+    reset(socket);
+    await until(`the close of a socket ${name}`, () => socket.closed);
+    t.ok(socket.closed, name);
+  }
+  const connecting = connect({ port: target.port, host: '127.0.0.1' });
+  reset(connecting);
+  await until('the close of a connecting socket', () => connecting.closed);
+  await target.close();
 });
 
 t.test('any chunking gives one verdict and the same bytes', async (t) => {
