@@ -2,6 +2,7 @@
 /** The command line: one file a sub-command, loaded when it is called. */
 import { Command, CommanderError } from 'commander';
 import { DEFAULT_ADMIN } from './admin-client.ts';
+import type { DemoFlags } from './demo.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 import type { InterceptFlags } from './intercept.ts';
 import type { StageFlags } from './stage.ts';
@@ -48,7 +49,9 @@ function createProgram(finish: Finish): Command {
     .command('demo')
     .description('two small clusters on loopback, a recycled address, and what a fence makes of it')
     .option('--no-fence', 'the same clusters without fences: they merge')
-    .action(async ({ fence }: { fence: boolean }) => finish((await import('./demo.ts')).demo({ fenced: fence })));
+    .option('--port <port>', 'port of the admin API on 127.0.0.1', '9746')
+    .option('--net <net>', "first three numbers of the members' addresses", '127.0.71')
+    .action(async (flags: DemoFlags) => finish((await import('./demo.ts')).demoCommand(flags)));
   program
     .command('intercept')
     .description('install the kernel rules of a transparent fence (needs NET_ADMIN, once)')

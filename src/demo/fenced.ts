@@ -19,7 +19,10 @@ export async function createFencedTransport(
   arrivals: Arrivals,
 ): Promise<Transport> {
   const bare = await createBareTransport(app, arrivals);
-  const gate = await openGate(app.address, (socket, to) => path.outboundStream(socket, to));
+  const gate = await openGate(app.address, (socket, to) => path.outboundStream(socket, to)).catch(async (error) => {
+    await bare.stop();
+    throw error;
+  });
   return {
     sendPacket: (to, packet) => path.outboundPacket(packet, to),
     // Back to the socket that the fence keeps for this peer; it judges the answer as outbound.
