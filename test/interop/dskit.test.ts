@@ -18,6 +18,7 @@ const GOSSIP_TIMEOUT_MS = 20_000;
 const SETTLE_MS = 7_000;
 /** About 200 kB of ring that does not compress: packets of a size that UDP never has. */
 const MANY_INSTANCES = 300;
+const MANY_BYTES = 150_000;
 
 t.setTimeout(300_000);
 t.jobs = 4;
@@ -56,7 +57,7 @@ async function shares(t: Test, from: Peer, to: Peer, id: string, key = RING_KEY,
 }
 
 /** No receiver saw a digest that is not the packet's, in metrics or log, and packets did arrive. */
-async function assertDigests(t: Test, peers: readonly Peer[]): Promise<void> {
+async function assertDigests(t: Test, peers: readonly Peer[], atLeastBytes = 1): Promise<void> {
   for (const peer of peers) {
     const { text } = (await peer.command('metrics')) as unknown as { text: string };
     // Runtime histograms have their own notation; the transport's counters are plain.
@@ -68,6 +69,8 @@ async function assertDigests(t: Test, peers: readonly Peer[]): Promise<void> {
     );
     const count = (name: string) => sumMetric(samples, `memberlist_tcp_transport_${name}_total`);
     t.ok(count('packets_received') > 0, `${peer.name} received ${count('packets_received')} packets`);
+    const bytes = count('packets_received_bytes');
+    t.ok(bytes >= atLeastBytes, `${peer.name} received ${bytes} bytes of packets`);
     t.equal(count('packets_received_errors'), 0, `${peer.name}: none of them broken`);
     t.equal(count('unknown_connections'), 0, `${peer.name}: no unknown connection`);
     const log = peer.process
@@ -81,23 +84,32 @@ t.before(async () => {
   if (skip === false) await buildKv();
 });
 
-t.test('control: without fences, one join of an unlabelled KV merges', { skip }, async (t) => {
-  const lab = createLab({ name: 'dkctl' });
-  t.teardown(() => lab.close());
-  const hosts = ['one', 'two', 'bare'].map((name) => lab.addHost(name));
-  const [one, two, bare] = (await Promise.all(hosts.map((host) => startKv(lab, host, NO_LABEL)))) as [Peer, Peer, Peer];
-  t.ok((await two.command(`join ${one.endpoint}`)).ok);
-  await shares(t, one, two, 'ingester-ours');
-  t.ok((await bare.command(`join ${one.endpoint}`)).ok, 'the foreigner joins');
-  for (const peer of [one, two, bare]) {
-    await t.resolves(
-      peer.waitForMembers(['one', 'two', 'bare'], GOSSIP_TIMEOUT_MS),
-      `${peer.name} sees the merged ring`,
-    );
-  }
-  await shares(t, bare, two, 'ingester-theirs');
-  await assertDigests(t, [one, two, bare]);
-});
+/** The label of the ring and what the intruder speaks. */
+const CONTROLS: readonly (readonly [name: string, ours: Speech, intruder: Speech])[] = [
+  ['an unlabelled KV', NO_LABEL, NO_LABEL],
+  // cluster_label_verification_disabled lets everyone in, whatever the label.
+  ['a KV with another label', { label: LABEL, anything: true }, { label: FOREIGN_LABEL, anything: true }],
+];
+
+for (const [i, [name, ours, intruder]] of CONTROLS.entries()) {
+  t.test(`control: without fences, one join of ${name} merges`, { skip }, async (t) => {
+    const lab = createLab({ name: `dkctl${i}` });
+    t.teardown(() => lab.close());
+    const hosts = ['one', 'two', 'bare'].map((name) => lab.addHost(name));
+    const speakers = [ours, ours, intruder];
+    const peers = await Promise.all(hosts.map((host, n) => startKv(lab, host, speakers[n] ?? intruder)));
+    const [one, two, bare] = peers as [Peer, Peer, Peer];
+    t.ok((await two.command(`join ${one.endpoint}`)).ok);
+    await shares(t, one, two, 'ingester-ours');
+    t.ok((await bare.command(`join ${one.endpoint}`)).ok, 'the foreigner joins');
+    for (const peer of peers) {
+      const merged = peer.waitForMembers(['one', 'two', 'bare'], GOSSIP_TIMEOUT_MS);
+      await t.resolves(merged, `${peer.name} sees the merged ring`);
+    }
+    await shares(t, bare, two, 'ingester-theirs');
+    await assertDigests(t, peers);
+  });
+}
 
 interface Arm {
   readonly name: string;
@@ -219,7 +231,8 @@ for (const arm of ARMS) {
     );
     await assertKeptOut(t, scene, stage);
     await shares(t, two, one, 'ingester-c');
-    await assertDigests(t, [one, two]);
+    await assertDigests(t, [one]);
+    await assertDigests(t, [two], MANY_BYTES);
     const wire = fence.wire === 'own' || stage !== 'accept' ? 'own' : 'none';
     const arrived = { transport: 'dskit', direction: 'inbound', label_state: wire, verdict: 'pass' };
     for (const kind of ['packet', 'stream']) {

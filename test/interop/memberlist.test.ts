@@ -5,7 +5,18 @@ import { createLab, type Host, type Lab } from '../lab/lab.ts';
 import { rejectedDuring, rejections } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { buildMember, LABEL_VERSIONS, MEMBERLIST_VERSIONS, type MemberlistVersion } from './build.ts';
-import { exercise, FOREIGN_LABEL, joinRing, LABEL, moveTo, rawPing, STATE_BYTES, startMember } from './members.ts';
+import {
+  endpointOf,
+  exercise,
+  type Family,
+  FOREIGN_LABEL,
+  joinRing,
+  LABEL,
+  moveTo,
+  rawPing,
+  STATE_BYTES,
+  startMember,
+} from './members.ts';
 import { GOSSIP_PORT, type Peer } from './peers.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go']);
@@ -21,6 +32,7 @@ interface Arm {
   readonly speaks: 'own' | 'none';
   readonly path: 'transparent' | 'listen';
   readonly members: number;
+  readonly family: Family;
 }
 
 const STAGES = ['observe', 'accept', 'label', 'enforce'] as const;
@@ -30,9 +42,13 @@ type Stage = (typeof STAGES)[number];
 const stagesOf = ({ speaks, path }: Arm): readonly Stage[] =>
   path === 'listen' && speaks === 'none' ? ['observe', 'accept'] : STAGES;
 
-function fenceConfig({ speaks, path }: Arm, host: Host, cidrs: readonly string[]): object {
-  const app = { sends: speaks, takes: speaks, ...(path === 'listen' ? { address: `${host.ipv4}:${APP_PORT}` } : {}) };
-  const where = path === 'listen' ? { listen: `${host.ipv4}:${GOSSIP_PORT}` } : { transparent: { port: GOSSIP_PORT } };
+function fenceConfig({ speaks, path, family }: Arm, host: Host, cidrs: readonly string[]): object {
+  const app = {
+    sends: speaks,
+    takes: speaks,
+    ...(path === 'listen' ? { address: endpointOf(host, family, APP_PORT) } : {}),
+  };
+  const where = path === 'listen' ? { listen: endpointOf(host, family) } : { transparent: { port: GOSSIP_PORT } };
   return {
     fences: [{ name: 'gossip', cluster: LABEL, stage: 'observe', wire: speaks, ...where, app, admit: { cidrs } }],
   };
@@ -49,19 +65,20 @@ interface Scene {
 }
 
 async function setTheScene(lab: Lab, arm: Arm): Promise<Scene> {
-  const { version, speaks, path } = arm;
+  const { version, speaks, path, family } = arm;
   const hosts = ['one', 'two', 'three'].slice(0, arm.members).map((name) => lab.addHost(name));
   const [friend, bareHost, otherHost] = ['friend', 'bare', 'other'].map((name) => lab.addHost(name)) as [
     Host,
     Host,
     Host,
   ];
-  const cidrs = [...hosts, friend].map(({ ipv4 }) => ipv4);
+  const cidrs = [...hosts, friend].map((host) => host[family]);
   const fences = new Map(
     await Promise.all(hosts.map(async (host) => [host, await host.fence(fenceConfig(arm, host, cidrs))] as const)),
   );
   const app = {
     version,
+    family,
     stateBytes: STATE_BYTES,
     compress: speaks === 'own',
     ...(speaks === 'own' ? { label: LABEL } : {}),
@@ -69,19 +86,19 @@ async function setTheScene(lab: Lab, arm: Arm): Promise<Scene> {
   };
   const ring = await Promise.all(hosts.map((host) => startMember(lab, host, app)));
   await Promise.all([...fences.values()].map((fence) => fence.waitUntil('ready')));
-  const bare = await startMember(lab, bareHost, { version });
-  const other = await startMember(lab, otherHost, { version: 'v0.6.0', label: FOREIGN_LABEL });
+  const bare = await startMember(lab, bareHost, { version, family });
+  const other = await startMember(lab, otherHost, { version: 'v0.6.0', family, label: FOREIGN_LABEL });
   return { arm, ring, fences, friend, bare, other };
 }
 
 /** A ping without Source* is answered to where it came from, from where it was sent to, in the wire's dialect of the stage. */
 async function pingWithoutSource(t: Test, { arm, ring, friend }: Scene, stage: Stage): Promise<void> {
   const to = ring[0] as Peer;
-  const { version, speaks } = arm;
+  const { version, speaks, family } = arm;
   const labelled = stage === 'enforce' || (stage === 'observe' && speaks === 'own');
   const wire = speaks === 'own' || stage === 'label' || stage === 'enforce' ? LABEL : '';
   for (const port of [GOSSIP_PORT, OTHER_PORT]) {
-    const ack = await rawPing({ version, from: friend, to, port, ...(labelled ? { label: LABEL } : {}) });
+    const ack = await rawPing({ version, family, from: friend, to, port, ...(labelled ? { label: LABEL } : {}) });
     t.strictSame(ack, { from: to.endpoint, label: wire }, `${stage}: a ping without Source* from port ${port}`);
   }
 }
@@ -94,12 +111,12 @@ async function intrude({ arm, ring, bare, other }: Scene): Promise<{ readonly re
     const { ok, error } = await who.command(`join ${whom.endpoint}`);
     refusals.push(ok ? `${who.name} joined ${whom.name}` : error);
   };
-  const { version } = arm;
+  const { version, family } = arm;
   await join(bare, to);
   await join(other, to);
   const acks = await Promise.all([
-    rawPing({ version, from: bare.host, to, port: OTHER_PORT }),
-    rawPing({ version, from: other.host, to, port: OTHER_PORT, label: FOREIGN_LABEL }),
+    rawPing({ version, family, from: bare.host, to, port: OTHER_PORT }),
+    rawPing({ version, family, from: other.host, to, port: OTHER_PORT, label: FOREIGN_LABEL }),
   ]);
   for (const ack of acks) if (ack !== undefined) refusals.push(`answered ${JSON.stringify(ack)}`);
   if (arm.path === 'transparent') {
@@ -191,13 +208,17 @@ for (const version of ['v0.6.0', 'v0.2.2'] as const) {
 }
 
 for (const path of ['transparent', 'listen'] as const) {
+  const arms: Arm[] = [];
   for (const version of MEMBERLIST_VERSIONS) {
     const members = path === 'transparent' && version === 'v0.6.0' ? 3 : 2;
-    const title = `${version}, ${members} members behind ${path} fences`;
-    t.test(`none/none: ${title}`, { skip }, (t) => runArm(t, { version, speaks: 'none', path, members }));
+    arms.push({ version, speaks: 'none', path, members, family: version === 'v0.5.0' ? 'ipv6' : 'ipv4' });
   }
   for (const version of LABEL_VERSIONS) {
-    const title = `${version}, 2 members behind ${path} fences`;
-    t.test(`own/own: ${title}`, { skip }, (t) => runArm(t, { version, speaks: 'own', path, members: 2 }));
+    arms.push({ version, speaks: 'own', path, members: 2, family: version === 'v0.5.0' ? 'ipv6' : 'ipv4' });
+  }
+  for (const arm of arms) {
+    const { version, speaks, members, family } = arm;
+    const title = `${speaks}/${speaks}: ${version}, ${members} members behind ${path} fences, ${family}`;
+    t.test(title, { skip }, (t) => runArm(t, arm));
   }
 }

@@ -11,14 +11,22 @@ export const FOREIGN_LABEL = 'traces.other';
 /** What every member carries in push/pull, and the sizes of user messages: one that fills an MTU exactly without a label. */
 export const STATE_BYTES = 5_000_000;
 const STREAM_MESSAGE_BYTES = 1_500_000;
-const FULL_DATAGRAM_BYTES = 1_466;
+const FULL_DATAGRAM_BYTES = { ipv4: 1_466, ipv6: 1_446 } as const;
 const EXCHANGE_TIMEOUT_MS = 20_000;
 /** SeqNo 4242 as the ack must carry it. */
 const RAW_PING_SEQ = 'cd1092';
 const JSON_BODY = 'content-type: application/json';
 
+export type Family = 'ipv4' | 'ipv6';
+
+/** `address:port`, with brackets where they belong. */
+export function endpointOf(host: Host, family: Family, port = GOSSIP_PORT): string {
+  return family === 'ipv6' ? `[${host.ipv6}]:${port}` : `${host.ipv4}:${port}`;
+}
+
 export interface MemberOptions {
   readonly version: MemberlistVersion;
+  readonly family?: Family;
   readonly label?: string;
   /** The port that it binds, when a listen fence has the advertised one. */
   readonly port?: number;
@@ -27,11 +35,12 @@ export interface MemberOptions {
 }
 
 export async function startMember(lab: Lab, host: Host, options: MemberOptions): Promise<Peer> {
-  const { version, label = '', port = GOSSIP_PORT, stateBytes = 0, compress = true } = options;
-  const args = ['-bind', host.ipv4, '-port', String(port), '-advertise', `${host.ipv4}:${GOSSIP_PORT}`];
+  const { version, family = 'ipv4', label = '', port = GOSSIP_PORT, stateBytes = 0, compress = true } = options;
+  const endpoint = endpointOf(host, family);
+  const args = ['-bind', host[family], '-port', String(port), '-advertise', endpoint];
   if (label !== '') args.push('-label', label);
   if (!compress) args.push('-no-compress');
-  return startPeer(lab, host, await buildMember(version), [...args, '-user-state-bytes', String(stateBytes)]);
+  return startPeer(lab, host, await buildMember(version), [...args, '-user-state-bytes', String(stateBytes)], endpoint);
 }
 
 /** Joins the others to the first; everyone sees everyone when it resolves. */
@@ -65,7 +74,7 @@ export async function exercise(t: Test, a: Peer, b: Peer, message: string): Prom
     for (const [how, bytes] of [
       ['sendtcp', STREAM_MESSAGE_BYTES],
       ['sendudp', 300],
-      ['sendudp', FULL_DATAGRAM_BYTES],
+      ['sendudp', FULL_DATAGRAM_BYTES[from.endpoint.startsWith('[') ? 'ipv6' : 'ipv4']],
     ] as const) {
       const sent = await from.command(`${how} ${to.name} ${bytes}`);
       t.ok(sent.ok, `${message}: ${how} ${bytes} ${sent.error}`);
@@ -93,12 +102,13 @@ export interface RawPing {
   readonly from: Host;
   readonly to: Peer;
   readonly port: number;
+  readonly family?: Family;
   readonly label?: string;
 }
 
 /** Sends a ping without Source* fields and gives the ack: undefined without one, the label that it carried and where it came from. */
-export async function rawPing({ version, from, to, port, label = '' }: RawPing) {
-  const args = ['-raw-ping', to.endpoint, '-name', to.name, '-bind', from.ipv4, '-port', String(port)];
+export async function rawPing({ version, from, to, port, family = 'ipv4', label = '' }: RawPing) {
+  const args = ['-raw-ping', to.endpoint, '-name', to.name, '-bind', from[family], '-port', String(port)];
   if (label !== '') args.push('-label', label);
   const { ok, output } = await from.run(await buildMember(version), args);
   if (!ok) throw new Error(`raw ping: ${output}`);
