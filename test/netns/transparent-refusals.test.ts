@@ -1,0 +1,181 @@
+/** What the transparent path and its rules refuse, and how they say it: one line with the reason. */
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import t from 'tap';
+import { createLab } from '../lab/lab.ts';
+import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
+import { config, pair, startMember } from './transparent-kit.ts';
+
+const skip = requireTools(LAB_TOOLS);
+const FENCE_UID = '7946';
+
+t.test('a fence that cannot start', { skip }, async (t) => {
+  const { ours, fence } = await pair(t, 'start', config('observe'));
+  const [node, entry] = commandOf(fence.process().pid);
+  // Another admin port, so that the fence in the way is met where it matters.
+  const dir = mkdtempSync(join(tmpdir(), 'ringfence-refusals-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  chmodSync(dir, 0o755);
+  const file = join(dir, 'ringfence.yaml');
+  writeFileSync(file, JSON.stringify({ admin: { address: '127.0.0.1:9747' }, ...config('observe') }));
+  const run = (...rights: string[]) =>
+    ours.host.tryExec('env', ['-u', 'NODE_OPTIONS', 'setpriv', ...rights, node, entry, 'run', '-c', file]).output;
+  const user = ['--reuid', FENCE_UID, '--regid', FENCE_UID, '--clear-groups'];
+  const raw = ['--inh-caps=-all,+net_raw', '--ambient-caps=-all,+net_raw'];
+  t.match(run(...user, ...raw), /\(1\).*17946.* is in use: another fence/s, 'a second fence in the namespace');
+  t.match(run(...user), /\(1\).*CAP_NET_RAW is missing/s, 'without NET_RAW');
+  t.match(
+    run('--reuid', '7947', '--regid', '7947', '--clear-groups', ...raw),
+    /\(1\).*run as uid 7946/s,
+    'another uid',
+  );
+  const status = readFileSync(`/proc/${fence.process().pid}/status`, 'utf8');
+  t.match(status, /CapEff:\s+0000000000002000/, 'what runs has NET_RAW and nothing else');
+});
+
+t.test('readiness names what is missing', { skip }, async (t) => {
+  const lab = createLab({ name: 'ready' });
+  t.teardown(() => lab.close());
+  const host = lab.addHost('ours');
+  const fence = await host.fence(config('observe'), { intercept: false });
+  const missing = /rules for IPv4 are not in place.*rules for IPv6 are not in place.*does not listen on TCP port 7946/s;
+  await t.rejects(fence.waitUntil('ready', 4_000), missing);
+  fence.cli('intercept', '-c', fence.configFile);
+  await t.rejects(fence.waitUntil('ready', 2_500), /does not listen on TCP port 7946/);
+  await startMember(host);
+  await t.resolves(fence.waitUntil('ready', 5_000));
+  host.exec('nft', ['delete', 'table', 'inet', 'ringfence']);
+  const gone = async () => {
+    for (let tries = 0; tries < 30; tries++) {
+      const told = await fence.get('/readyz').then(
+        () => '',
+        (error: Error) => error.message,
+      );
+      if (/IPv4 are not in place: intercepted traffic does not arrive/.test(told)) return true;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    return false;
+  };
+  t.ok(await gone(), 'rules that are flushed while it runs are noticed');
+});
+
+t.test('interception', { skip }, async (t) => {
+  const lab = createLab({ name: 'rules' });
+  t.teardown(() => lab.close());
+  const host = lab.addHost('ours');
+  const fence = await host.fence(config('observe'), { intercept: false });
+  const cli = (...flags: string[]) => fence.cli('intercept', '-c', fence.configFile, ...flags);
+  const ruleset = () => host.exec('nft', ['list', 'ruleset']);
+  const routing = () =>
+    ['-4', '-6'].map((family) => [
+      host.exec('ip', [family, 'rule']),
+      host
+        .exec('ip', [family, 'route', 'show', 'table', 'all'])
+        .split('\n')
+        .filter((line) => line.includes('table 100')),
+    ]);
+  const clean = [ruleset(), routing()];
+
+  cli();
+  const once = [ruleset(), routing()];
+  t.match(once[0], /table inet ringfence/);
+  cli();
+  t.same([ruleset(), routing()], once, 'installing twice is installing once');
+  cli('--fail-open');
+  t.match(ruleset(), /table ip6 ringfence_open/);
+  cli();
+  t.same([ruleset(), routing()], once, 'closing again leaves nothing open');
+  cli('--remove');
+  t.same([ruleset(), routing()], clean, 'removing leaves nothing');
+  t.match(cli('--remove'), /nothing to remove/, 'removing twice is no error');
+
+  const printed = cli('--print');
+  host.exec('sh', ['-c', printed]);
+  t.same([ruleset(), routing()], once, 'what --print prints does the same');
+  cli('--remove');
+
+  const refusal = (install: readonly string[], undo: readonly string[], why: RegExp) => {
+    host.exec(install[0] as string, install.slice(1));
+    const { ok, output } = attempt(cli);
+    t.notOk(ok, `${install.join(' ')} is refused`);
+    t.match(output, why);
+    t.match(output.trim().split('\n').at(-1) ?? '', /^.*ringfence: intercept: .+$/, 'in one line');
+    host.exec(undo[0] as string, undo.slice(1));
+  };
+  const other = ['nft', 'add', 'table', 'inet', 'ringfence', '{ comment "ringfence fence=two" ; }'];
+  refusal(other, ['nft', 'delete', 'table', 'inet', 'ringfence'], /\(1\).*rules of the fence "two"/s);
+  refusal(
+    ['nft', 'add', 'table', 'inet', 'ringfence'],
+    ['nft', 'delete', 'table', 'inet', 'ringfence'],
+    /no fence made/,
+  );
+  const mesh = ['nft', 'add', 'table', 'ip', 'nat', '{ chain ISTIO_OUTPUT { } ; }'];
+  refusal(mesh, ['nft', 'delete', 'table', 'ip', 'nat'], /mesh proxy's rules \(ISTIO_OUTPUT\)/);
+  const fwmark = ['rule', 'add', 'fwmark', '0x539', 'lookup', '133'];
+  refusal(['ip', ...fwmark], ['ip', 'rule', 'del', ...fwmark.slice(2)], /matches fwmark 0x539/);
+  const route = ['route', 'add', 'local', '192.0.2.0/24', 'dev', 'lo', 'table', '100'];
+  refusal(['ip', ...route], ['ip', 'route', 'del', ...route.slice(2)], /table 100 holds routes that are not ours/);
+  cli();
+  t.same([ruleset(), routing()], once, 'and nothing of it stuck');
+
+  const [node, entry] = commandOf(fence.process().pid);
+  const install = [
+    '-u',
+    'NODE_OPTIONS',
+    'setpriv',
+    '--reuid',
+    '65534',
+    '--regid',
+    '65534',
+    '--clear-groups',
+    node,
+    entry,
+  ];
+  const { output } = host.tryExec('env', [...install, 'intercept', '-c', fence.configFile]);
+  t.match(output, /\(1\).*CAP_NET_ADMIN/s);
+  const elsewhere = lab.addHost('elsewhere');
+  const bare = ['-i', 'PATH=/nonexistent', node, entry, 'intercept', '-c', fence.configFile];
+  t.match(elsewhere.tryExec('env', bare), { ok: true }, 'nft is found without a PATH');
+});
+
+t.test('the packet worker', { skip }, async (t) => {
+  const lab = createLab({ name: 'worker' });
+  t.teardown(() => lab.close());
+  const host = lab.addHost('ours');
+  const root = join(import.meta.dirname, '..', '..');
+  // Inside the checkout, so that koffi is found; chunks lie below the worker as in the real bundle.
+  const outdir = t.testdir();
+  await build({
+    absWorkingDir: root,
+    entryPoints: { driver: 'test/netns/worker-driver.ts', 'packet-worker': 'src/datapath/linux/worker.ts' },
+    outdir,
+    ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', external: ['koffi'] },
+    outExtension: { '.js': '.js' },
+    chunkNames: 'chunks/[name]-[hash]',
+  });
+  writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
+  const drive = (...args: string[]) =>
+    host.exec('env', ['-u', 'NODE_OPTIONS', process.execPath, join(outdir, 'driver.js'), ...args]);
+  t.match(drive('17946'), /^ready\ndied: .+\n$/, 'one that dies is told, once, with the reason');
+  t.match(drive('17946', 'stop'), /^ready\nstopped \d{1,2}\n$/, 'one that is told to stop does so within 100 ms');
+  const squat = "require('node:dgram').createSocket('udp4').bind(17946, () => process.stdout.write('up\\n'))";
+  await host.spawn(process.execPath, ['-e', squat]).waitFor(/^up$/, 10_000);
+  t.match(drive('17946'), /^StartError port_in_use UDP port 17946 \(IPv4\) is in use/, 'a taken port is a StartError');
+});
+
+function attempt(action: () => string): { readonly ok: boolean; readonly output: string } {
+  try {
+    return { ok: true, output: action() };
+  } catch (error) {
+    return { ok: false, output: (error as Error).message };
+  }
+}
+
+/** The node binary and the entry that a fence was started with. */
+function commandOf(pid: number): readonly [string, string] {
+  const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  const at = words.findIndex((word) => word.endsWith('ringfence.js'));
+  return [words[at - 1] ?? '', words[at] ?? ''];
+}

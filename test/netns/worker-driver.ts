@@ -1,0 +1,48 @@
+/** Starts a packet worker, breaks it, and prints what the main thread is told: bundled and run in a namespace by a test. */
+import { loadSyscalls } from '../../src/datapath/linux/syscalls.ts';
+import { startWorker } from '../../src/datapath/linux/worker-handle.ts';
+import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
+import type { PolicySettings } from '../../src/policy/decide.ts';
+import { TALLY_BYTES } from '../../src/policy/tally.ts';
+import { peerTableBytes } from '../../src/ring/peers.ts';
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+const policy: PolicySettings = {
+  stage: 'observe',
+  sends: 'none',
+  takes: 'none',
+  wire: 'none',
+  unterminatedTls: 'reject',
+};
+const peers = { peers: 10, windowMs: 1_000, foreignMs: 1_000 };
+const started = performance.now();
+const worker = startWorker(
+  { onRejection: () => undefined, onFault: (fault) => say(`fault ${fault.code}`) },
+  await loadSyscalls(),
+  {
+    name: 'one',
+    label: Buffer.from('one'),
+    policy,
+    cidrs: [],
+    peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
+    peers,
+    tallyBuffer: new SharedArrayBuffer(TALLY_BYTES),
+    clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
+    proxyPort: Number(process.argv[2]),
+    port: 7946,
+    ipv6: true,
+  },
+  (why) => say(`died: ${why}`),
+);
+try {
+  await worker.ready();
+  say('ready');
+  if (process.argv[3] === 'stop') {
+    const from = performance.now();
+    await worker.stop();
+    say(`stopped ${Math.round(performance.now() - from)}`);
+  } else worker.post({ type: 'policy', policy: null as unknown as PolicySettings });
+} catch (error) {
+  say(`${(error as Error).name} ${(error as { code?: string }).code} ${(error as Error).message}`);
+  say(`after ${Math.round(performance.now() - started)}`);
+}
