@@ -149,6 +149,7 @@ export function peersOf(fences: readonly FenceView[]): unknown {
 export function rejectionsOf(fences: readonly FenceView[], limit: number): unknown {
   const rows = fences.map((fence) => ({
     name: fence.name,
+    leftOut: fence.rejectionsLeftOut(),
     rejections: fence
       .rejections(limit)
       .map(({ firstMs, lastMs, ...row }) => ({ ...row, firstSeen: time(firstMs), lastSeen: time(lastMs) })),

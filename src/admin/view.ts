@@ -40,6 +40,8 @@ export interface FenceView {
   open(): { readonly sessions: number; readonly streamsInbound: number; readonly streamsOutbound: number };
   peers(): readonly PeerRecord[];
   rejections(limit: number): readonly RejectionView[];
+  /** Rejections that came too fast to be among them. */
+  rejectionsLeftOut(): number;
   foreignLabels(limit: number): readonly { readonly label: string; readonly count: number; readonly lastMs: number }[];
   foreignPeers(): number;
 }

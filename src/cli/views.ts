@@ -63,6 +63,7 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
     peers: () => context.peers.records(now()),
     rejections: (limit) =>
       sightings.rejections(limit).map(({ peer, ...row }) => ({ ...row, peer: formatEndpoint(peer) })),
+    rejectionsLeftOut: () => sightings.leftOut(),
     foreignLabels: (limit) => sightings.foreignLabels(now(), limit),
     foreignPeers: () => {
       const nowMs = now();
@@ -84,6 +85,11 @@ export function createAdminView(
     version,
     fences: fences.map((fence) => fenceView(fence, readiness)),
     metrics: async () => ({ contentType: page.contentType, body: await page.render() }),
-    stageChanged: (change) => log.warn(change, `stage changed from ${change.from} to ${change.to}`),
+    stageChanged(change) {
+      log.warn(change, `stage changed from ${change.from} to ${change.to}`);
+      const fence = fences.find(({ config }) => config.name === change.fence);
+      if (change.to === 'observe' || fence?.context.admission.hasRules !== false) return;
+      log.warn({ fence: change.fence }, `NO ADMISSION RULES at stage ${change.to}: everyone is admitted`);
+    },
   };
 }

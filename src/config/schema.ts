@@ -3,10 +3,8 @@
  * made. What one field alone cannot tell (either listen or transparent, dialects and stages) is in rules.ts.
  */
 import * as z from 'zod';
-import { parseCidr } from '../policy/admission.ts';
 import { DIALECTS, STAGES, TAKES } from '../policy/stage.ts';
-import { LABEL_MAX_BYTES } from '../wire/limits.ts';
-import { DURATION_PATTERN, formatDuration, parseDuration, parseEndpoint } from './units.ts';
+import { cidr, cluster, count, duration, endpoint, port } from './fields.ts';
 
 /** Fences of one process: every one has sockets, a peer table and metric series of its own. */
 export const FENCES_MAX = 64;
@@ -15,49 +13,6 @@ export const FENCES_MAX = 64;
 const CIDRS_MAX = 4_096;
 
 const HOUR_MS = 3_600_000;
-
-/** A duration such as `10s`, in ms once read, within bounds. */
-function duration(fallback: string, minMs: number, maxMs: number, what: string) {
-  const range = `${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
-  return z
-    .string()
-    .regex(DURATION_PATTERN, { error: 'a duration is a whole number with ms, s, m or h, such as 500ms, 10s or 10m' })
-    .default(fallback)
-    .transform((text, context) => {
-      const ms = parseDuration(text) ?? -1;
-      if (ms >= minMs && ms <= maxMs) return ms;
-      context.addIssue({ code: 'custom', message: `must be ${range}` });
-      return z.NEVER;
-    })
-    .describe(`${what} (${range}).`);
-}
-
-const port = (what: string) => z.int().min(1).max(65_535).describe(what);
-const count = (fallback: number, max: number, what: string) => z.int().min(1).max(max).default(fallback).describe(what);
-
-/** An IP literal and a port as text; checked here, taken apart in resolve.ts. */
-const endpoint = (minPort: number) =>
-  z.string().refine((text) => (parseEndpoint(text)?.port ?? -1) >= minPort, {
-    error: `must be an IP address and a port from ${minPort} to 65535, such as 10.0.0.1:7946 or [fd00::1]:7946`,
-  });
-
-const cidr = z.string().refine((text) => parseCidr(text) !== undefined, {
-  error: 'is neither a network such as 10.0.0.0/8 or fd00::/8 nor an IP address',
-});
-
-const cluster = z
-  .string()
-  .refine(
-    (text) =>
-      Buffer.byteLength(text) >= 1 && Buffer.byteLength(text) <= LABEL_MAX_BYTES && !/\p{Surrogate}/u.test(text),
-    {
-      error: (issue) =>
-        `a label has 1 to ${LABEL_MAX_BYTES} bytes of UTF-8, this one has ${Buffer.byteLength(String(issue.input))}`,
-    },
-  )
-  .describe(
-    'The cluster label: 1 to 255 bytes of UTF-8, not characters; <release>.<namespace> by custom. Every member of the ring has the same one.',
-  );
 
 const transparent = z
   .strictObject({

@@ -8,6 +8,9 @@ import { formatTextLine } from './text-format.ts';
 /** Between summaries of rejections. */
 export const SUMMARY_INTERVAL_MS = 10_000;
 
+/** Faults of one fence and code: one line an interval, the rest is counted. */
+const FAULT_KEYS_MAX = 1_000;
+
 /** Log text that waits for a slow reader; what comes on top is dropped, because a log must not hold up gossip. */
 const LOG_BUFFER_MAX_BYTES = 1024 * 1024;
 
@@ -54,9 +57,14 @@ export function createLog(options: LogOptions): Log {
     options.format === 'text' ? { write: (line: string) => sink.write(formatTextLine(line)) } : sink,
   );
   const sampler = createSampler();
+  const faults = new Map<string, Fault & { readonly fence: string; readonly count: number }>();
   const write = (line: SampleLine) => writeSample(logger, line, options.ownLabel(line.fence));
   const flush = () => {
     for (const line of sampler.flush()) write(line);
+    for (const { fence, code, message, count } of faults.values()) {
+      if (count > 0) logger.warn({ fence, code, count }, `${message} (the last of ${count} more)`);
+    }
+    faults.clear();
   };
   const timer = setInterval(flush, options.summaryIntervalMs ?? SUMMARY_INTERVAL_MS);
   timer.unref();
@@ -69,7 +77,14 @@ export function createLog(options: LogOptions): Log {
       const line = sampler.note(fence, rejection);
       if (line !== undefined) write(line);
     },
-    fault: (fence, { code, message }) => logger.warn({ fence, code }, message),
+    fault(fence, { code, message }) {
+      const key = `${fence} ${code}`;
+      const repeats = faults.get(key);
+      if (repeats === undefined && faults.size < FAULT_KEYS_MAX) {
+        faults.set(key, { fence, code, message, count: 0 });
+        logger.warn({ fence, code }, message);
+      } else if (repeats !== undefined) faults.set(key, { fence, code, message, count: repeats.count + 1 });
+    },
     close() {
       clearInterval(timer);
       flush();

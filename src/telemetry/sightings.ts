@@ -11,6 +11,9 @@ export const FOREIGN_LABELS_MAX = 1_000;
 /** Peers with a foreign label that are told apart. */
 export const FOREIGN_PEERS_MAX = 10_000;
 
+/** Rejections that are told apart in one second; under a flood the rest is left out here, and counted by the tally as ever. */
+export const SIGHTINGS_PER_SECOND_MAX = 1_000;
+
 /** Rejections of one peer address for one reason, direction, transport and kind. */
 export interface RejectionRow extends Pick<Rejection, 'direction' | 'transport' | 'kind' | 'reason' | 'labelState'> {
   /** The peer as last seen; its port changes. */
@@ -44,6 +47,8 @@ export interface Sightings {
   /** Addresses that showed a foreign label within the window. */
   foreignPeers(nowMs: number): ReadonlySet<string>;
   evictions(): Evictions;
+  /** Rejections that came too fast to be told apart: by so many the counts here are too low. */
+  leftOut(): number;
 }
 
 /** A table that keeps the `max` entries touched last. */
@@ -76,8 +81,19 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
   const rows = new RecentTable<RejectionRow>(REJECTION_ROWS_MAX);
   const labels = new RecentTable<ForeignLabel>(FOREIGN_LABELS_MAX);
   const peers = new RecentTable<number>(FOREIGN_PEERS_MAX);
+  let secondStartMs = Number.NEGATIVE_INFINITY;
+  let inSecond = 0;
+  let leftOut = 0;
   return {
     note(rejection) {
+      if (rejection.atMs - secondStartMs >= 1_000) {
+        secondStartMs = rejection.atMs;
+        inSecond = 0;
+      }
+      if (++inSecond > SIGHTINGS_PER_SECOND_MAX) {
+        leftOut++;
+        return;
+      }
       const { peer, direction, transport, kind, reason, labelState, atMs } = rejection;
       const label = escapeBytes(rejection.label);
       rows.touch(`${peer.address} ${direction} ${transport} ${kind} ${reason}`, (old) => ({
@@ -117,5 +133,6 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
           .map(([address]) => address),
       ),
     evictions: () => ({ rejections: rows.evicted, foreignLabels: labels.evicted, foreignPeers: peers.evicted }),
+    leftOut: () => leftOut,
   };
 }

@@ -61,6 +61,7 @@ export function fenceView(change: Partial<FenceView> = {}): FenceView {
           lastMs: 2_000,
         } as const,
       ].slice(0, limit),
+    rejectionsLeftOut: () => 4,
     foreignLabels: () => [{ label: 'green', count: 1, lastMs: 2_000 }],
     foreignPeers: () => 1,
     ...change,

@@ -92,7 +92,7 @@ t.test('rejections, with what their reasons mean', async (t) => {
   const { body } = await get('/api/v1/rejections', view);
   t.match(JSON.parse(body), {
     fences: [
-      { name: 'traces', rejections: [{ peer: '10.0.0.9:50000', reason: 'label_foreign', count: 1 }] },
+      { name: 'traces', leftOut: 4, rejections: [{ peer: '10.0.0.9:50000', reason: 'label_foreign', count: 1 }] },
       { name: 'logs' },
     ],
     reasons: { label_foreign: "The frame carries another cluster's label." },

@@ -93,8 +93,13 @@ t.test('levels, faults, text', async (t) => {
   const { log, lines } = capture({ level: 'warn', format: 'text' });
   log.info({}, 'not this');
   log.fault('traces', { code: 'send_failed', message: 'ENOBUFS' });
+  for (let i = 0; i < 50; i++) log.fault('traces', { code: 'send_failed', message: `ENOBUFS ${i}` });
   log.close();
-  t.match(lines, [/^\d{4}-\d\d-\d\dT[\d:.]+Z WARN {2}ENOBUFS fence=traces code=send_failed\n$/]);
+  t.match(lines, [
+    /^\d{4}-\d\d-\d\dT[\d:.]+Z WARN {2}ENOBUFS fence=traces code=send_failed\n$/,
+    /ENOBUFS 49 \(the last of 50 more\) fence=traces code=send_failed count=50\n$/,
+  ]);
+  t.equal(lines.length, 2);
   t.equal(formatTextLine('no json'), 'no json');
   const line = formatTextLine('{"time":"T","level":"info","msg":"m","a":"two words","b":[1],"c":"q\\"\\n"}');
   t.equal(line, 'T INFO  m a="two words" b=[1] c="q\\"\\n"\n');

@@ -8,6 +8,7 @@ import {
   FOREIGN_LABELS_MAX,
   FOREIGN_PEERS_MAX,
   REJECTION_ROWS_MAX,
+  SIGHTINGS_PER_SECOND_MAX,
 } from '../../src/telemetry/sightings.ts';
 import { parsePage, quietFence, rejection } from './helpers.ts';
 
@@ -59,17 +60,26 @@ t.test('tables are bounded, and say what they dropped', async (t) => {
   const sightings = createSightings({ windowMs: WINDOW_MS });
   const total = FOREIGN_PEERS_MAX + 10;
   for (let i = 0; i < total; i++) {
-    sightings.note(rejection({ atMs: i, address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, text: `l${i}` }));
+    sightings.note(rejection({ atMs: 2 * i, address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, text: `l${i}` }));
   }
   t.equal(sightings.rejections(10_000).length, REJECTION_ROWS_MAX);
-  t.equal(sightings.foreignLabels(total, 10_000).length, FOREIGN_LABELS_MAX);
-  t.equal(sightings.foreignPeers(total).size, FOREIGN_PEERS_MAX);
+  t.equal(sightings.foreignLabels(2 * total, 10_000).length, FOREIGN_LABELS_MAX);
+  t.equal(sightings.foreignPeers(2 * total).size, FOREIGN_PEERS_MAX);
   t.match(sightings.rejections(1), [{ label: `l${total - 1}` }], 'the newest stay');
   t.strictSame(sightings.evictions(), {
     rejections: total - REJECTION_ROWS_MAX,
     foreignLabels: total - FOREIGN_LABELS_MAX,
     foreignPeers: total - FOREIGN_PEERS_MAX,
   });
+});
+
+t.test('a flood is left out past a rate, and that is counted', async (t) => {
+  const sightings = createSightings({ windowMs: WINDOW_MS });
+  for (let i = 0; i < SIGHTINGS_PER_SECOND_MAX * 3; i++) sightings.note(rejection({ atMs: 10_000 + (i % 1_000) }));
+  t.match(sightings.rejections(1), [{ count: SIGHTINGS_PER_SECOND_MAX }]);
+  t.equal(sightings.leftOut(), SIGHTINGS_PER_SECOND_MAX * 2);
+  sightings.note(rejection({ atMs: 11_000 }));
+  t.match(sightings.rejections(1), [{ count: SIGHTINGS_PER_SECOND_MAX + 1 }], 'the next second counts again');
 });
 
 t.test('escaping', async (t) => {

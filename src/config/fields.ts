@@ -1,0 +1,53 @@
+/** The kinds of fields that the schema is made of, each with its check, its bounds and the words for what is wrong. */
+import * as z from 'zod';
+import { parseCidr } from '../policy/admission.ts';
+import { LABEL_MAX_BYTES } from '../wire/limits.ts';
+import { DURATION_PATTERN, formatDuration, parseDuration, parseEndpoint } from './units.ts';
+
+/** A duration such as `10s`, in ms once read, within bounds. */
+export function duration(fallback: string, minMs: number, maxMs: number, what: string) {
+  const range = `${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
+  return z
+    .string()
+    .regex(DURATION_PATTERN, { error: 'a duration is a whole number with ms, s, m or h, such as 500ms, 10s or 10m' })
+    .default(fallback)
+    .transform((text, context) => {
+      const ms = parseDuration(text) ?? -1;
+      if (ms >= minMs && ms <= maxMs) return ms;
+      context.addIssue({ code: 'custom', message: `must be ${range}` });
+      return z.NEVER;
+    })
+    .describe(`${what} (${range}).`);
+}
+
+/** A port that can be bound or dialled. */
+export const port = (what: string) => z.int().min(1).max(65_535).describe(what);
+/** A bound on how many, at least one. */
+export const count = (fallback: number, max: number, what: string) =>
+  z.int().min(1).max(max).default(fallback).describe(what);
+
+/** An IP literal and a port as text; checked here, taken apart in resolve.ts. */
+export const endpoint = (minPort: number) =>
+  z.string().refine((text) => (parseEndpoint(text)?.port ?? -1) >= minPort, {
+    error: `must be an IP address and a port from ${minPort} to 65535, such as 10.0.0.1:7946 or [fd00::1]:7946`,
+  });
+
+/** A network or an address, as policy/admission.ts reads it. */
+export const cidr = z.string().refine((text) => parseCidr(text) !== undefined, {
+  error: 'is neither a network such as 10.0.0.0/8 or fd00::/8 nor an IP address',
+});
+
+/** The cluster label, in bytes as memberlist counts it (label.go LabelMaxSize). */
+export const cluster = z
+  .string()
+  .refine(
+    (text) =>
+      Buffer.byteLength(text) >= 1 && Buffer.byteLength(text) <= LABEL_MAX_BYTES && !/\p{Surrogate}/u.test(text),
+    {
+      error: (issue) =>
+        `a label has 1 to ${LABEL_MAX_BYTES} bytes of UTF-8, this one has ${Buffer.byteLength(String(issue.input))}`,
+    },
+  )
+  .describe(
+    'The cluster label: 1 to 255 bytes of UTF-8, not characters; <release>.<namespace> by custom. Every member of the ring has the same one.',
+  );
