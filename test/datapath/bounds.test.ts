@@ -129,11 +129,11 @@ t.test('an exchange that falls silent is reset on both sides; one that drips is 
   for (const stage of ['observe', 'enforce'] as const) {
     const made = makeContext({ stage });
     const target = await startRecorder();
-    const fence = await startFence(made, target.port, { limits: { idleTimeoutMs: 300 } });
+    const fence = await startFence(made, target.port, { limits: { idleTimeoutMs: 1_500 } });
     const dialler = await dial(fence.port);
     dialler.socket.write(marked('own', MESSAGE));
     for (let i = 0; i < 5; i++) {
-      await pause(120);
+      await pause(600);
       if (i % 2 === 0) dialler.socket.write('.');
       else target.connections[0]?.socket.write('.');
     }

@@ -193,7 +193,7 @@ t.test('an empty datagram, and the largest one', async (t) => {
 t.test('sessions: answers reach the right peer, the least recently used goes first, idle ones expire', async (t) => {
   const made = makeContext({ stage: 'enforce' });
   const app = await startApp();
-  const path = await startPath(made, app.port, { limits: { sessions: 2, sessionIdleMs: 400 } });
+  const path = await startPath(made, app.port, { limits: { sessions: 2, sessionIdleMs: 2_500 } });
   const peers = await Promise.all([startUdp(), startUdp(), startUdp()]);
   const say = async (i: number) => {
     const before = app.udp.got.length;
