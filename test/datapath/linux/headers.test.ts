@@ -1,0 +1,151 @@
+import fc from 'fast-check';
+import t from 'tap';
+import {
+  createDatagramBuilder,
+  type Family,
+  type Flow,
+  fitsDatagram,
+  packetBytes,
+} from '../../../src/datapath/linux/headers.ts';
+import { parseAddress } from '../../../src/wire/address.ts';
+
+const address = (text: string) => parseAddress(text) as Uint8Array;
+
+const FLOWS: Record<Family, Flow> = {
+  4: {
+    family: 4,
+    source: address('10.0.0.1'),
+    sourcePort: 7946,
+    destination: address('10.0.0.2'),
+    destinationPort: 53,
+  },
+  6: { family: 6, source: address('fd00::1'), sourcePort: 1, destination: address('fd00::2'), destinationPort: 65_535 },
+};
+
+function build(flow: Flow, prefix: Uint8Array, body: Uint8Array, mtu: number): Buffer[] {
+  const packets: Buffer[] = [];
+  createDatagramBuilder(0xffff_ffff).build(flow, prefix, body, mtu, (bytes, length) => {
+    packets.push(Buffer.from(bytes.subarray(0, length)));
+    return true;
+  });
+  return packets;
+}
+
+/** The ones' complement sum, one byte at a time: 0xffff when the checksum that it covers is right (RFC 1071). */
+function onesSum(bytes: Buffer): number {
+  let sum = 0;
+  bytes.forEach((byte, i) => {
+    sum += i % 2 === 0 ? byte << 8 : byte;
+    if (sum > 0xffff) sum -= 0xffff;
+  });
+  return sum;
+}
+
+/** A naive receiver: checks headers, puts fragments together, checks the UDP checksum; gives the payload. */
+function receive(family: Family, packets: readonly Buffer[]): Buffer {
+  const pieces = packets.map((packet) => (family === 4 ? readIpv4(packet) : readIpv6(packet)));
+  pieces.sort((a, b) => a.offset - b.offset);
+  if (new Set(pieces.map(({ id }) => id)).size !== 1) throw new Error('fragments of several datagrams');
+  const datagram = Buffer.concat(
+    pieces.map(({ data, offset, more }, i) => {
+      const end = pieces[i + 1]?.offset;
+      if (more !== (end !== undefined)) throw new Error('wrong "more fragments"');
+      if (end !== undefined && offset + data.length !== end) throw new Error('a gap or an overlap');
+      return data;
+    }),
+  );
+  const flow = FLOWS[family];
+  if (datagram.readUInt16BE(0) !== flow.sourcePort || datagram.readUInt16BE(2) !== flow.destinationPort) {
+    throw new Error('ports');
+  }
+  if (datagram.readUInt16BE(4) !== datagram.length || datagram.readUInt16BE(6) === 0) throw new Error('UDP header');
+  const skip = family === 4 ? 12 : 0;
+  const pseudo = Buffer.concat([flow.source.subarray(skip), flow.destination.subarray(skip), Buffer.alloc(4)]);
+  pseudo.writeUInt16BE(17, pseudo.length - 4);
+  pseudo.writeUInt16BE(datagram.length, pseudo.length - 2);
+  if (onesSum(Buffer.concat([pseudo, datagram])) !== 0xffff) throw new Error('UDP checksum');
+  return datagram.subarray(8);
+}
+
+interface Piece {
+  readonly data: Buffer;
+  readonly offset: number;
+  readonly more: boolean;
+  readonly id: number;
+}
+
+function readIpv4(packet: Buffer): Piece {
+  if (packet[0] !== 0x45 || packet[9] !== 17 || packet.readUInt16BE(2) !== packet.length)
+    throw new Error('IPv4 header');
+  if (onesSum(packet.subarray(0, 20)) !== 0xffff) throw new Error('IPv4 checksum');
+  const fragment = packet.readUInt16BE(6);
+  if ((fragment & 0x4000) !== 0) throw new Error('DF');
+  const id = packet.readUInt16BE(4);
+  if (fragment !== 0 && id === 0) throw new Error('a fragment without identification');
+  return { data: packet.subarray(20), offset: (fragment & 0x1fff) * 8, more: (fragment & 0x2000) !== 0, id };
+}
+
+function readIpv6(packet: Buffer): Piece {
+  if (packet[0] !== 0x60 || packet.readUInt16BE(4) !== packet.length - 40) throw new Error('IPv6 header');
+  if (packet[6] === 17) return { data: packet.subarray(40), offset: 0, more: false, id: 0 };
+  if (packet[6] !== 44 || packet[40] !== 17) throw new Error('IPv6 next header');
+  const field = packet.readUInt16BE(42);
+  return { data: packet.subarray(48), offset: field & 0xfff8, more: (field & 1) === 1, id: packet.readUInt32BE(44) };
+}
+
+t.test('what is built is what a receiver reads, for every size and MTU', async (t) => {
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(
+        fc.constantFrom<Family>(4, 6),
+        fc.uint8Array({ maxLength: 257 }),
+        fc.uint8Array({ maxLength: 4_000 }),
+        fc.integer({ min: 576, max: 3_000 }),
+        (family, prefix, body, mtu) => {
+          const packets = build(FLOWS[family], prefix, body, mtu);
+          const whole = packetBytes(family, prefix.length + body.length);
+          if (packets.some((packet) => packet.length > mtu)) return false;
+          if (whole <= mtu !== (packets.length === 1)) return false;
+          return receive(family, packets).equals(Buffer.concat([prefix, body]));
+        },
+      ),
+      { numRuns: 300 },
+    ),
+  );
+});
+
+t.test('the edges', async (t) => {
+  const none = Buffer.alloc(0);
+  for (const [family, most] of [
+    [4, 65_507],
+    [6, 65_527],
+  ] as const) {
+    t.ok(fitsDatagram(family, most));
+    t.notOk(fitsDatagram(family, most + 1));
+    const body = Buffer.alloc(most, 7);
+    t.ok(
+      receive(family, build(FLOWS[family], none, body, 1_500)).equals(body),
+      `IPv${family}: the largest, in fragments`,
+    );
+    t.ok(receive(family, build(FLOWS[family], none, body, Number.POSITIVE_INFINITY)).equals(body), 'and in one piece');
+    t.equal(receive(family, build(FLOWS[family], none, none, 1_500)).length, 0, 'and the empty one');
+    t.ok(build(FLOWS[family], none, Buffer.alloc(1_000), 1).length <= 2, 'an MTU that cannot be is not believed');
+  }
+  // The words 0xffff - sum(rest) make the computed checksum zero, which must be sent as 0xffff.
+  const zero = Buffer.alloc(2);
+  for (let word = 0; word <= 0xffff; word++) {
+    zero.writeUInt16BE(word);
+    const [packet] = build(FLOWS[4], none, zero, 1_500);
+    if (packet?.readUInt16BE(26) === 0xffff) break;
+  }
+  const [packet] = build(FLOWS[4], none, zero, 1_500);
+  t.equal(packet?.readUInt16BE(26), 0xffff, 'a checksum of zero is sent in its other form');
+  t.ok(receive(4, [packet ?? none]).equals(zero));
+});
+
+t.test('a refused fragment ends the datagram', async (t) => {
+  let calls = 0;
+  const all = createDatagramBuilder(1).build(FLOWS[4], Buffer.alloc(0), Buffer.alloc(5_000), 1_500, () => ++calls < 2);
+  t.equal(all, false);
+  t.equal(calls, 2);
+});
