@@ -20,7 +20,7 @@ const SETTLE_MS = 7_000;
 const MANY_INSTANCES = 300;
 const MANY_BYTES = 150_000;
 
-t.setTimeout(300_000);
+t.setTimeout(480_000);
 t.jobs = 4;
 
 interface Speech {

@@ -23,7 +23,7 @@ const skip = requireTools([...LAB_TOOLS, 'go']);
 const APP_PORT = 7947;
 const OTHER_PORT = 40_001;
 
-t.setTimeout(300_000);
+t.setTimeout(480_000);
 t.jobs = 3;
 
 interface Arm {

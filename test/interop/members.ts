@@ -1,5 +1,7 @@
 /** memberlist members of several releases in a lab's hosts, and what a ring of them must be able to do. */
 import type { Test } from 'tap';
+import { peekPacketLabel } from '../../src/wire/label.ts';
+import { walkPacket } from '../../src/wire/walk.ts';
 import { type Fence, fetchIn } from '../lab/fence.ts';
 import type { Host, Lab } from '../lab/lab.ts';
 import { buildMember, type MemberlistVersion } from './build.ts';
@@ -13,8 +15,8 @@ export const STATE_BYTES = 5_000_000;
 const STREAM_MESSAGE_BYTES = 1_500_000;
 const FULL_DATAGRAM_BYTES = { ipv4: 1_466, ipv6: 1_446 } as const;
 const EXCHANGE_TIMEOUT_MS = 20_000;
-/** SeqNo 4242 as the ack must carry it. */
-const RAW_PING_SEQ = 'cd1092';
+/** SeqNo of the raw ping (memberlist/raw_ping.go), which its ack must carry. */
+const RAW_PING_SEQ = 4242;
 const JSON_BODY = 'content-type: application/json';
 
 export type Family = 'ipv4' | 'ipv6';
@@ -28,6 +30,8 @@ export interface MemberOptions {
   readonly version: MemberlistVersion;
   readonly family?: Family;
   readonly label?: string;
+  /** memberlist's SkipInboundLabelCheck: it takes unlabelled frames only, and sends labelled ones. */
+  readonly skipCheck?: boolean;
   /** The port that it binds, when a listen fence has the advertised one. */
   readonly port?: number;
   readonly stateBytes?: number;
@@ -35,10 +39,19 @@ export interface MemberOptions {
 }
 
 export async function startMember(lab: Lab, host: Host, options: MemberOptions): Promise<Peer> {
-  const { version, family = 'ipv4', label = '', port = GOSSIP_PORT, stateBytes = 0, compress = true } = options;
+  const {
+    version,
+    family = 'ipv4',
+    label = '',
+    skipCheck = false,
+    port = GOSSIP_PORT,
+    stateBytes = 0,
+    compress = true,
+  } = options;
   const endpoint = endpointOf(host, family);
   const args = ['-bind', host[family], '-port', String(port), '-advertise', endpoint];
   if (label !== '') args.push('-label', label);
+  if (skipCheck) args.push('-skip-inbound-label-check');
   if (!compress) args.push('-no-compress');
   return startPeer(lab, host, await buildMember(version), [...args, '-user-state-bytes', String(stateBytes)], endpoint);
 }
@@ -114,10 +127,15 @@ export async function rawPing({ version, from, to, port, family = 'ipv4', label 
   if (!ok) throw new Error(`raw ping: ${output}`);
   const ack = JSON.parse(output) as { ok: boolean; from?: string; hex?: string };
   if (!ack.ok || ack.hex === undefined) return undefined;
-  const labelBytes = ack.hex.startsWith('f4') ? Number.parseInt(ack.hex.slice(2, 4), 16) : 0;
-  const body = ack.hex.slice(labelBytes === 0 ? 0 : 4 + 2 * labelBytes);
-  if (!body.startsWith('02') || !body.includes(RAW_PING_SEQ)) throw new Error(`not the ack: ${ack.hex}`);
-  return { from: ack.from, label: Buffer.from(ack.hex.slice(4, 4 + 2 * labelBytes), 'hex').toString() };
+  const peeked = peekPacketLabel(Buffer.from(ack.hex, 'hex'));
+  if (!peeked.ok) throw new Error(`not a frame: ${ack.hex}`);
+  const { label: carried, bodyAt } = peeked.value;
+  // Gossip may ride along in a compound.
+  const { messages } = walkPacket(Buffer.from(ack.hex, 'hex').subarray(bodyAt));
+  if (!messages.some((message) => message.type === 'ackResp' && message.SeqNo === RAW_PING_SEQ)) {
+    throw new Error(`not the ack: ${ack.hex}`);
+  }
+  return { from: ack.from, label: Buffer.from(carried).toString() };
 }
 
 /** Moves every fence to `stage` through the admin API. */
