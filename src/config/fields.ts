@@ -40,14 +40,11 @@ export const cidr = z.string().refine((text) => parseCidr(text) !== undefined, {
 /** The cluster label, in bytes as memberlist counts it (label.go LabelMaxSize). */
 export const cluster = z
   .string()
-  .refine(
-    (text) =>
-      Buffer.byteLength(text) >= 1 && Buffer.byteLength(text) <= LABEL_MAX_BYTES && !/\p{Surrogate}/u.test(text),
-    {
-      error: (issue) =>
-        `a label has 1 to ${LABEL_MAX_BYTES} bytes of UTF-8, this one has ${Buffer.byteLength(String(issue.input))}`,
-    },
-  )
+  .refine((text) => Buffer.byteLength(text) >= 1 && Buffer.byteLength(text) <= LABEL_MAX_BYTES, {
+    error: (issue) =>
+      `a label has 1 to ${LABEL_MAX_BYTES} bytes of UTF-8, this one has ${Buffer.byteLength(String(issue.input))}`,
+  })
+  .refine((text) => !/\p{Surrogate}/u.test(text), { error: 'a label is UTF-8, and half a surrogate pair has none' })
   .describe(
     'The cluster label: 1 to 255 bytes of UTF-8, not characters; <release>.<namespace> by custom. Every member of the ring has the same one.',
   );

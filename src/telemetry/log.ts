@@ -2,14 +2,12 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Fault, Rejection } from '../datapath/engine.ts';
 import { escapeBytes } from './escape.ts';
+import { createFaultLog } from './fault-log.ts';
 import { createSampler, type SampleLine } from './sampler.ts';
 import { formatTextLine } from './text-format.ts';
 
 /** Between summaries of rejections. */
 export const SUMMARY_INTERVAL_MS = 10_000;
-
-/** Faults of one fence and code: one line an interval, the rest is counted. */
-const FAULT_KEYS_MAX = 1_000;
 
 /** Log text that waits for a slow reader; what comes on top is dropped, because a log must not hold up gossip. */
 const LOG_BUFFER_MAX_BYTES = 1024 * 1024;
@@ -57,14 +55,11 @@ export function createLog(options: LogOptions): Log {
     options.format === 'text' ? { write: (line: string) => sink.write(formatTextLine(line)) } : sink,
   );
   const sampler = createSampler();
-  const faults = new Map<string, Fault & { readonly fence: string; readonly count: number }>();
+  const faults = createFaultLog(logger);
   const write = (line: SampleLine) => writeSample(logger, line, options.ownLabel(line.fence));
   const flush = () => {
     for (const line of sampler.flush()) write(line);
-    for (const { fence, code, message, count } of faults.values()) {
-      if (count > 0) logger.warn({ fence, code, count }, `${message} (the last of ${count} more)`);
-    }
-    faults.clear();
+    faults.flush();
   };
   const timer = setInterval(flush, options.summaryIntervalMs ?? SUMMARY_INTERVAL_MS);
   timer.unref();
@@ -77,14 +72,7 @@ export function createLog(options: LogOptions): Log {
       const line = sampler.note(fence, rejection);
       if (line !== undefined) write(line);
     },
-    fault(fence, { code, message }) {
-      const key = `${fence} ${code}`;
-      const repeats = faults.get(key);
-      if (repeats === undefined && faults.size < FAULT_KEYS_MAX) {
-        faults.set(key, { fence, code, message, count: 0 });
-        logger.warn({ fence, code }, message);
-      } else if (repeats !== undefined) faults.set(key, { fence, code, message, count: repeats.count + 1 });
-    },
+    fault: (fence, fault) => faults.note(fence, fault),
     close() {
       clearInterval(timer);
       flush();

@@ -76,24 +76,35 @@ class RecentTable<Value> {
   }
 }
 
+/** Lets `max` through in each second, and counts the rest. */
+class RateGate {
+  readonly #max: number;
+  #startMs = Number.NEGATIVE_INFINITY;
+  #count = 0;
+  refused = 0;
+  constructor(max: number) {
+    this.#max = max;
+  }
+  admits(nowMs: number): boolean {
+    if (nowMs - this.#startMs >= 1_000) {
+      this.#startMs = nowMs;
+      this.#count = 0;
+    }
+    if (++this.#count <= this.#max) return true;
+    this.refused++;
+    return false;
+  }
+}
+
 /** Creates the tables; `windowMs` is the memory window of the fence. */
 export function createSightings({ windowMs }: { readonly windowMs: number }): Sightings {
   const rows = new RecentTable<RejectionRow>(REJECTION_ROWS_MAX);
   const labels = new RecentTable<ForeignLabel>(FOREIGN_LABELS_MAX);
   const peers = new RecentTable<number>(FOREIGN_PEERS_MAX);
-  let secondStartMs = Number.NEGATIVE_INFINITY;
-  let inSecond = 0;
-  let leftOut = 0;
+  const rate = new RateGate(SIGHTINGS_PER_SECOND_MAX);
   return {
     note(rejection) {
-      if (rejection.atMs - secondStartMs >= 1_000) {
-        secondStartMs = rejection.atMs;
-        inSecond = 0;
-      }
-      if (++inSecond > SIGHTINGS_PER_SECOND_MAX) {
-        leftOut++;
-        return;
-      }
+      if (!rate.admits(rejection.atMs)) return;
       const { peer, direction, transport, kind, reason, labelState, atMs } = rejection;
       const label = escapeBytes(rejection.label);
       rows.touch(`${peer.address} ${direction} ${transport} ${kind} ${reason}`, (old) => ({
@@ -133,6 +144,6 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
           .map(([address]) => address),
       ),
     evictions: () => ({ rejections: rows.evicted, foreignLabels: labels.evicted, foreignPeers: peers.evicted }),
-    leftOut: () => leftOut,
+    leftOut: () => rate.refused,
   };
 }

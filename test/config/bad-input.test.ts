@@ -155,6 +155,12 @@ const LABELS: readonly Case[] = [
   ),
 ];
 
+const SURROGATE = one(
+  'half a surrogate pair',
+  'fences:\n  - name: a\n    cluster: "\\ud800"\n    transparent: {}\n',
+  'f.yaml:3: fences[0].cluster: a label is UTF-8, and half a surrogate pair has none',
+);
+
 const VARIABLES: readonly Case[] = [
   one(
     'an unset variable',
@@ -311,6 +317,7 @@ for (const { name, text, env, lines } of [
   ...RULES,
   ...NOT_YET,
   STATE_FILE,
+  SURROGATE,
 ]) {
   t.strictSame(refusal(text, env), lines, name);
 }
