@@ -63,6 +63,12 @@ t.test('IPv4-mapped IPv6 counts as IPv4, in an address however written and in a 
   t.equal(rules('::ffff:10.0.0.0/104').admits('11.1.2.3'), false);
 });
 
+t.test('a rule for all IPv6 says nothing about IPv4, nor the other way round', async (t) => {
+  t.equal(rules('::/0').admits('10.1.2.3'), false);
+  t.equal(rules('::/0').admits('2001:db8::1'), true);
+  t.equal(rules('0.0.0.0/0').admits('2001:db8::1'), false);
+});
+
 t.test('a zone does not matter', async (t) => {
   t.equal(rules('fe80::/10').admits('fe80::1%eth0'), true);
   t.equal(rules('fd00::/8').admits('fe80::1%eth0'), false);
