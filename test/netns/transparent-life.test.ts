@@ -1,0 +1,96 @@
+/** The life of a transparent fence: an app that is not there, a shutdown that waits for the app, a namespace without IPv6. */
+import { readdirSync } from 'node:fs';
+import t from 'tap';
+import { createLab } from '../lab/lab.ts';
+import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
+import { config, counter, digest, FOREIGN, OWN, pair, startMember, unfinished } from './transparent-kit.ts';
+
+const skip = requireTools(LAB_TOOLS);
+const openFiles = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
+
+for (const tcpSource of ['peer', 'pod']) {
+  t.test(`streams to an app that is not there, tcpSource ${tcpSource}`, { skip }, async (t) => {
+    const { ours, bare, fence } = await pair(t, `gone-${tcpSource}`, config('observe', { tcpSource }));
+    await ours.app.kill();
+    const before = openFiles(fence.process().pid);
+    for (let i = 0; i < 10; i++) {
+      const { error, bytes } = await bare.tcp(ours.host.ipv4, 100);
+      if (bytes !== 0 || (error !== undefined && !/ECONNRESET|EPIPE/.test(error)))
+        t.fail(`got ${bytes} bytes, ${error}`);
+    }
+    await bare.tcp(ours.host.ipv6, 100);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    t.ok(openFiles(fence.process().pid) <= before, 'no file descriptor is left behind');
+    t.equal(await fence.metric('app_up'), 0);
+    const { app } = await startMember(ours.host);
+    t.match(
+      await bare.tcp(ours.host.ipv4, 100),
+      { error: undefined, bytes: 101 },
+      'and it serves when the app is back',
+    );
+    t.ok(app.running());
+  });
+}
+
+t.test('many streams at once leave nothing behind', { skip }, async (t) => {
+  const { ours, bare, fence } = await pair(t, 'many', config('label'));
+  const before = openFiles(fence.process().pid);
+  const burst = () =>
+    Promise.all(
+      Array.from({ length: 40 }, (_, i) =>
+        i % 2 === 0 ? bare.tcp(ours.host.ipv4, 20_000, { prefix: `${OWN}08` }) : ours.tcp(bare.host.ipv4, 20_000),
+      ),
+    );
+  for (let round = 0; round < 5; round++) {
+    const answers = await burst();
+    t.same(
+      answers.filter(({ error }) => error !== undefined),
+      [],
+      'none fails',
+    );
+    t.ok(
+      answers.every(({ bytes }, i) => bytes === (i % 2 === 0 ? 20_001 : 20_011)),
+      'none is short',
+    );
+  }
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  t.ok(openFiles(fence.process().pid) <= before, 'no file descriptor is left behind');
+  t.same([...unfinished(ours.host), ...unfinished(bare.host)], [], 'no connection hangs half-closed');
+  t.equal(counter(ours.host, 'bypass_out'), 0);
+});
+
+t.test('a shutdown forwards until the app is gone', { skip }, async (t) => {
+  const { ours, bare, fence } = await pair(t, 'drain', config('label'));
+  const running = fence.process();
+  process.kill(running.pid, 'SIGTERM');
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  t.ok(running.running(), 'the app is there, so the fence is');
+  t.match(
+    await bare.gets(/^udp/, () => ours.udp(bare.host.ipv4, 10)),
+    ` ${OWN.slice(0, 8)}`,
+    'new datagrams pass, fenced',
+  );
+  t.match(await ours.tcp(bare.host.ipv4, 10), { error: undefined, bytes: 21 }, 'and new streams');
+  await ours.app.kill();
+  const from = performance.now();
+  t.equal(await running.exited(5_000), 0);
+  t.ok(performance.now() - from < 2_000, 'it ends soon after the app');
+});
+
+t.test('a namespace without IPv6', { skip }, async (t) => {
+  const lab = createLab({ name: 'four' });
+  t.teardown(() => lab.close());
+  const host = lab.addHost('ours', { ipv6: false });
+  for (const where of ['all', 'default', 'lo']) {
+    host.exec('sh', ['-c', `echo 1 > /proc/sys/net/ipv6/conf/${where}/disable_ipv6`]);
+  }
+  const ours = await startMember(host);
+  const bare = await startMember(lab.addHost('bare'));
+  const fence = await host.fence(config('label'), { until: 'ready' });
+  t.equal(fence.lines().filter((line) => line.includes('ipv6_absent')).length, 1, 'said once');
+  const out = await bare.gets(/^udp/, () => ours.udp(bare.host.ipv4, 10));
+  t.match(out, `udp ${host.ipv4} 7946 21 ${digest(`${OWN}08`, 10)}`);
+  t.match(await bare.tcp(host.ipv4, 10, { prefix: `${OWN}08` }), { error: undefined, bytes: 11 });
+  t.same(await ours.during(() => bare.udp(host.ipv4, 10, { prefix: `${FOREIGN}08` })), []);
+  t.match(fence.cli('intercept', '-c', fence.configFile), /IPv6 is off/);
+});
