@@ -1,5 +1,4 @@
 /** `ringfence run`: the composition root. */
-import { once } from 'node:events';
 import { AdminStartError } from '../admin/server.ts';
 import type { Config } from '../config/types.ts';
 import { formatEndpoint } from '../config/units.ts';
@@ -9,6 +8,7 @@ import { composeFence, type Fence } from './compose.ts';
 import { readConfigFile } from './config-file.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 import { type House, logSink, openHouse } from './house.ts';
+import { type Signals, takeSignals } from './signals.ts';
 import { VERSION } from './version.ts';
 
 /** Runs the fences of `file` until a signal ends them. Resolves with the exit code; a start that fails rejects with a CliError. */
@@ -19,13 +19,14 @@ export async function run(file: string): Promise<number> {
   // A data path whose worker died ends the process on the spot (datapath/linux/transparent.ts); its last words must get out.
   process.once('exit', () => log.close());
   const crashed = watchCrashes(log);
+  const signals = takeSignals();
   try {
     log.info({ version: VERSION, node: process.versions.node, pid: process.pid }, 'ringfence starts');
     for (const { level, text } of config.notes) log[level]({}, text);
     const house = await open(config, log);
     const { address } = house.admin;
     log.info({ admin: formatEndpoint(address) }, `admin API on http://${formatEndpoint(address)}`);
-    return await Promise.race([untilSignalled(house, log), crashed]);
+    return await Promise.race([untilSignalled(house, signals, log), crashed]);
   } finally {
     log.close();
   }
@@ -46,25 +47,14 @@ async function open(config: Config, log: Log): Promise<House> {
 }
 
 /** First signal: drain, then stop. Second: stop at once. */
-async function untilSignalled(house: House, log: Log): Promise<number> {
-  const first = await nextSignal();
+async function untilSignalled(house: House, signals: Signals, log: Log): Promise<number> {
+  const first = await signals.next();
   log.info({ signal: first }, `${first}: forwarding goes on until the app is gone or the grace ends`);
-  const second = nextSignal();
   const drained = house.drain().then(() => undefined);
-  const hurry = await Promise.race([drained, second]);
+  const hurry = await Promise.race([drained, signals.next()]);
   if (hurry !== undefined) log.warn({ signal: hurry }, `second signal (${hurry}): stopping at once`);
   await house.stop();
   return EXIT.ok;
-}
-
-async function nextSignal(): Promise<string> {
-  const abort = new AbortController();
-  const wait = (signal: string) => once(process, signal, { signal: abort.signal }).then(() => signal);
-  const waits = ['SIGTERM', 'SIGINT'].map(wait);
-  const got = await Promise.race(waits);
-  abort.abort();
-  await Promise.allSettled(waits);
-  return got;
 }
 
 /** Resolves with the exit code once something unforeseen happened, which is logged: going on could mean going on wrongly. */

@@ -188,6 +188,27 @@ t.test('a second signal stops at once', async (t) => {
   t.match(stdout, /second signal \(SIGINT\): stopping at once/);
 });
 
+t.test('two signals at once end it in order, and so does one that comes while it starts', async (t) => {
+  const place = await lab(t, 'limits: { drainGrace: 1h }');
+  const fence = await startFence(t, place);
+  const app = await echoApp(place.appPort);
+  t.teardown(() => app.close());
+  await eventually('ready', async () => (await readyz(place)).status === 200);
+  fence.child.kill('SIGTERM');
+  fence.child.kill('SIGINT');
+  const both = await fence.finished;
+  t.equal(both.code, 0);
+  t.match(both.stdout, /stopped; cut/);
+
+  const early = start(['run', '-c', place.file]);
+  t.teardown(() => early.child.kill('SIGKILL'));
+  await eventually('its first line', async () => early.output().includes('ringfence starts'));
+  early.child.kill('SIGTERM');
+  await eventually('it has heard', async () => early.output().includes('SIGTERM'));
+  early.child.kill('SIGTERM');
+  t.equal((await early.finished).code, 0);
+});
+
 t.test('the gossip port in use is one clear line', async (t) => {
   const place = await lab(t);
   const app = await echoApp(place.port);
