@@ -73,12 +73,16 @@ async function openGate(address: string, hand: (socket: Socket, to: Endpoint) =>
       if (stopped) return new Socket().destroy(new Error('the member has stopped'));
       const socket = connect({ port: gatePort, host: address, localAddress: address, allowHalfOpen: true });
       open.add(socket);
+      let port = 0;
       socket.once('connect', () => {
-        const port = socket.localPort ?? 0;
+        port = socket.localPort ?? 0;
         targets.set(port, to);
         match(port);
       });
-      socket.on('close', () => open.delete(socket));
+      socket.on('close', () => {
+        open.delete(socket);
+        if (targets.get(port) === to) targets.delete(port);
+      });
       return socket;
     },
     async stop() {

@@ -75,16 +75,21 @@ export async function startMember(
     members: () => table.all(),
     join: (to) => pushPull(to, true, host),
     async leave(timeoutMs) {
-      let timer: NodeJS.Timeout | undefined;
-      const timeout = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, timeoutMs);
-      });
-      await Promise.race([table.leave(), timeout]);
-      clearTimeout(timer);
+      await within(table.leave(), timeoutMs);
       await stop();
     },
     stop,
   };
+}
+
+/** Resolves with `promise`, or after `timeoutMs`. */
+async function within(promise: Promise<void>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([promise, timeout]);
+  clearTimeout(timer);
 }
 
 function ready(transport: Transport | undefined): Transport {

@@ -51,3 +51,6 @@ export const STREAMS_MAX = 128;
 
 /** Pings under way on behalf of others (indirect), and own ones: each lives for a probe interval at most. */
 export const PENDING_ACKS_MAX = 512;
+
+/** Characters of a node's name; with it and the largest metadata, gossip about a member still fits a packet. */
+export const NAME_MAX_CHARS = 255;

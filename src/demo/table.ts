@@ -4,10 +4,11 @@
  */
 import type { Endpoint } from '../datapath/engine.ts';
 import { sameBytes } from '../wire/label.ts';
+import { NODE_META_MAX_BYTES } from '../wire/limits.ts';
 import { encodeMessage, type MessageOf } from '../wire/messages.ts';
 import { NODE_STATE, type PushPullNode } from '../wire/push-pull.ts';
 import { addressBytes, endpointOf, sameEndpoint } from './address.ts';
-import { MEMBERS_MAX, type MemberSettings, VERSIONS } from './settings.ts';
+import { MEMBERS_MAX, type MemberSettings, NAME_MAX_CHARS, VERSIONS } from './settings.ts';
 import { type Suspicion, startSuspicion } from './suspicion.ts';
 
 export type MemberState = keyof typeof NODE_STATE;
@@ -84,6 +85,8 @@ export class MemberTable {
     const [min, max] = message.Vsn;
     // state.go refuses these versions; fewer than six bytes crash members up to v0.6.0, and a stock member always sends six.
     if (endpoint === undefined || message.Vsn.length < VERSIONS.length || !min || !max || min > max) return;
+    // A stranger's message that no packet of ours can carry would wait in the queue for ever.
+    if (message.Node.length > NAME_MAX_CHARS || message.Meta.length > NODE_META_MAX_BYTES) return;
     if (message.Node === this.#self.name) {
       this.#aliveSelf(message, endpoint);
       return;
@@ -124,7 +127,7 @@ export class MemberTable {
 
   suspect({ Node, Incarnation, From }: Accusation): void {
     const member = this.#members.get(Node);
-    if (member === undefined || Incarnation < member.incarnation) return;
+    if (member === undefined || Incarnation < member.incarnation || From.length > NAME_MAX_CHARS) return;
     const message = encodeMessage({ type: 'suspect', Node, Incarnation, From });
     const suspicion = this.#suspicions.get(Node);
     if (suspicion !== undefined) {
@@ -147,7 +150,7 @@ export class MemberTable {
 
   dead({ Node, Incarnation, From }: Accusation): void {
     const member = this.#members.get(Node);
-    if (member === undefined || Incarnation < member.incarnation) return;
+    if (member === undefined || Incarnation < member.incarnation || From.length > NAME_MAX_CHARS) return;
     this.#suspicions.get(Node)?.cancel();
     this.#suspicions.delete(Node);
     if (member.state === 'dead' || member.state === 'left') return;

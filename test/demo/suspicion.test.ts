@@ -13,8 +13,8 @@ function lasts(confirmations: readonly string[], members = 10): Promise<number> 
 t.test('agreement shortens it: 4 probe intervals at least, 24 at most', async (t) => {
   const [alone, agreed, tiny] = await Promise.all([lasts([]), lasts(['b', 'c', 'd', 'e']), lasts([], 3)]);
   t.ok(alone >= 470, `alone ${alone.toFixed()} ms of 480`);
-  t.ok(agreed >= 75 && agreed < 400, `agreed ${agreed.toFixed()} ms of 80`);
-  t.ok(tiny >= 75 && tiny < 400, `with nobody who could agree ${tiny.toFixed()} ms of 80`);
+  t.ok(agreed >= 75 && agreed < 460, `agreed ${agreed.toFixed()} ms of 80`);
+  t.ok(tiny >= 75 && tiny < 460, `with nobody who could agree ${tiny.toFixed()} ms of 80`);
 });
 
 t.test('only others, once each, and only as many as matter', async (t) => {

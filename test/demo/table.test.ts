@@ -50,7 +50,13 @@ t.test('what is no member is not taken in', async (t) => {
   for (const size of [0, 1, 2, 3, 4, 5]) table.alive(alive('a', { Vsn: VERSIONS.slice(0, size) }));
   table.alive(alive('a', { Vsn: Uint8Array.of(0, 5, 2, 0, 0, 0) }));
   table.alive(alive('a', { Vsn: Uint8Array.of(3, 2, 2, 0, 0, 0) }));
+  table.alive(alive('n'.repeat(256)));
+  table.alive(alive('a', { Meta: new Uint8Array(513) }));
   t.equal(table.size, 1);
+  table.alive(alive('b', { Meta: new Uint8Array(512) }));
+  table.suspect({ Node: 'b', Incarnation: 1, From: 'n'.repeat(256) });
+  table.dead({ Node: 'b', Incarnation: 1, From: 'n'.repeat(256) });
+  t.equal(table.get('b')?.state, 'alive');
   table.alive(alive('v6', { Addr: Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1) }));
   t.equal(table.get('v6')?.endpoint.address, 'fd00::1');
 });

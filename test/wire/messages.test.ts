@@ -171,6 +171,7 @@ t.test('a walk goes on after what it cannot read', async (t) => {
     ['empty', 'type_unknown', 'lzw_truncated', 'type_unexpected'],
     'an empty part, a type of the future, compress of nothing, and CRC inside',
   );
+  t.match(walkPacket(bytes(7, 2, 0, 1, 0, 9, 11)), { truncatedParts: 1, failures: [{ reason: 'truncated' }] });
   const broken = addCrc(nack);
   broken[1] = (broken[1] ?? 0) ^ 1;
   t.match(walkPacket(broken), { messages: [], failures: [{ reason: 'crc_mismatch' }] });
