@@ -14,7 +14,11 @@ export const PEERS_SHOWN_MAX = 1_000;
 export const ANSWERS_NOTE =
   'Answers carry no label, and a foreigner that skips verification answers anyone: on streams that the app dials only admission protects.';
 
-const NO_RULES_NOTE = 'No admission rules: every unlabelled peer counts as a member, and outbound frames go to anyone.';
+const NO_RULES_NOTES = {
+  accept: 'No admission rules: every unlabelled peer counts as a member, and outbound frames go to anyone.',
+  label: 'No admission rules: every unlabelled peer counts as a member, and outbound frames go to anyone.',
+  enforce: 'No admission rules: outbound frames go to anyone.',
+} as const;
 
 /** Passing and rejected frames of one label state, both directions. */
 interface StateTotals {
@@ -110,10 +114,11 @@ function fenceStatus(fence: FenceView): FenceStatus {
 
 function notesOf(fence: FenceView): string[] {
   const notes: string[] = [];
-  if (!fence.hasAdmissionRules && fence.stage() !== 'observe') notes.push(NO_RULES_NOTE);
+  const stage = fence.stage();
+  if (!fence.hasAdmissionRules && stage !== 'observe') notes.push(NO_RULES_NOTES[stage]);
   if (!fence.guardsOutbound) {
     notes.push('A listen fence guards inbound gossip only: what the app itself dials does not pass it.');
-  } else if (fence.stage() !== 'observe') notes.push(ANSWERS_NOTE);
+  } else if (stage !== 'observe') notes.push(ANSWERS_NOTE);
   if (fence.ceiling !== undefined) notes.push(fence.ceiling.why);
   return notes;
 }
