@@ -139,6 +139,10 @@ function tapReader() {
 }
 
 function report() {
+  if (files.length === 0) {
+    console.log('NO TEST FILE MATCHES');
+    totals.failed++;
+  }
   if (totals.leftOut.length > 0) {
     console.log('');
     for (const what of totals.leftOut) console.log(`LEFT OUT: ${what.replace(/LEFT OUT: /, '').toUpperCase()}`);

@@ -14,7 +14,9 @@ export async function acceptArm(t: Test, family: Family): Promise<void> {
   const lab = createLab({ name: `acc${family}` });
   t.teardown(() => lab.close());
   const hosts = ['a1', 'a2', 'a3', 'a4'].map((name) => lab.addHost(name));
-  const config = transparentConfig({ cluster: 'a', stage: 'accept', cidrs: hosts.map((host) => host[family]) });
+  const cidrs = hosts.map((host) => host[family]);
+  // The other arm has tcpSource: peer.
+  const config = transparentConfig({ cluster: 'a', stage: 'accept', cidrs, tcpSource: 'pod' });
   const fences = await Promise.all(hosts.slice(0, 3).map((host) => host.fence(config)));
   const [ring, foreigner] = await Promise.all([
     startRing(lab, hosts, family),

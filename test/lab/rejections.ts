@@ -7,11 +7,21 @@ export interface TransparentConfig {
   /** Addresses that are admitted; none: everyone. */
   readonly cidrs: readonly string[];
   readonly port?: number;
+  /** Which address the app sees on TCP. */
+  readonly tcpSource?: 'peer' | 'pod';
 }
 
 /** One transparent fence for an app that predates labels, on a ring whose bare members send none. */
-export function transparentConfig({ cluster, stage, cidrs, port = 7946 }: TransparentConfig): object {
-  return { fences: [{ name: cluster, cluster, stage, wire: 'none', transparent: { port }, admit: { cidrs } }] };
+export function transparentConfig({
+  cluster,
+  stage,
+  cidrs,
+  port = 7946,
+  tcpSource = 'peer',
+}: TransparentConfig): object {
+  return {
+    fences: [{ name: cluster, cluster, stage, wire: 'none', transparent: { port, tcpSource }, admit: { cidrs } }],
+  };
 }
 
 /** Rejections so far by `direction transport kind reason`; those at zero are left out. */
