@@ -169,7 +169,7 @@ async function runArm(t: Test, arm: Arm): Promise<void> {
     if (stage !== 'observe') await moveTo(stage, fences);
     await exercise(t, ring[0] as Peer, ring.at(-1) as Peer, stage);
     await pingWithoutSource(t, scene, stage);
-    if (stage === 'accept' || stage === 'enforce') await intrusion(t, scene, stage);
+    if (stage !== 'observe') await intrusion(t, scene, stage);
     for (const peer of ring) t.strictSame(await peer.members(), names, `${stage}: ${peer.name} sees the ring`);
   }
   for (const peer of ring) {
