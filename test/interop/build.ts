@@ -131,6 +131,10 @@ async function compile(program: Program, files: readonly string[], target: strin
       cause: error,
     });
   }
+  for (const name of readdirSync(BUILD_DIR)) {
+    // Builds of former sources; a directory (this one's) is left alone.
+    if (name.startsWith(`${program.name}-`) && !name.endsWith('.src')) rmSync(join(BUILD_DIR, name), { force: true });
+  }
   renameSync(join(dir, 'program'), target);
   rmSync(dir, { recursive: true, force: true });
 }
