@@ -122,3 +122,10 @@ export function unfinished(host: Host): readonly string[] {
   const tables = host.exec('cat', ['/proc/net/tcp', '/proc/net/tcp6']);
   return tables.split('\n').filter((line) => /^\s*\d+: \S+ \S+ (04|09|0B) /.test(line));
 }
+
+/** The node binary and the entry that a fence was started with. */
+export function commandOf(pid: number): readonly [string, string] {
+  const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  const at = words.findIndex((word) => word.endsWith('ringfence.js'));
+  return [words[at - 1] ?? '', words[at] ?? ''];
+}

@@ -1,9 +1,11 @@
 /** The life of a transparent fence: an app that is not there, a shutdown that waits for the app, a namespace without IPv6. */
-import { readdirSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
 import { createLab } from '../lab/lab.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
-import { config, counter, digest, FOREIGN, OWN, pair, startMember, unfinished } from './transparent-kit.ts';
+import { commandOf, config, counter, digest, FOREIGN, OWN, pair, startMember, unfinished } from './transparent-kit.ts';
 
 const skip = requireTools(LAB_TOOLS);
 const openFiles = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
@@ -75,6 +77,43 @@ t.test('a shutdown forwards until the app is gone', { skip }, async (t) => {
   const from = performance.now();
   t.equal(await running.exited(5_000), 0);
   t.ok(performance.now() - from < 2_000, 'it ends soon after the app');
+});
+
+/** Loaded into the fence: makes the packet worker throw once the file is there. */
+const SABOTAGE = `
+const { existsSync } = require('node:fs');
+const threads = require('node:worker_threads');
+const { receiveMessageOnPort } = threads;
+if (!threads.isMainThread) {
+  threads.receiveMessageOnPort = (port) => {
+    if (existsSync(process.env.SABOTAGE)) throw new Error('told to die');
+    return receiveMessageOnPort(port);
+  };
+  require('node:module').syncBuiltinESMExports();
+}`;
+
+t.test('a packet worker that dies ends the fence, closed', { skip }, async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'ringfence-life-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  writeFileSync(join(dir, 'sabotage.cjs'), SABOTAGE);
+  chmodSync(dir, 0o755);
+  const signal = join(dir, 'die');
+  const { ours, bare, fence } = await pair(t, 'dies', config('observe'));
+  const [node, entry] = commandOf(fence.process().pid);
+  await fence.kill9();
+  // `env` because tap adds hooks of its own to NODE_OPTIONS, and the fence's user may not write what they write at the end.
+  const sabotage = [`NODE_OPTIONS=--require=${join(dir, 'sabotage.cjs')}`, `SABOTAGE=${signal}`];
+  const raw = ['--inh-caps=-all,+net_raw', '--ambient-caps=-all,+net_raw', '--bounding-set=-all,+net_raw'];
+  const user = ['setpriv', '--reuid', '7946', '--regid', '7946', '--clear-groups', ...raw];
+  const running = ours.host.spawn('env', [...sabotage, ...user, node, entry, 'run', '-c', fence.configFile]);
+  await running.waitFor(/"msg":"ready"/, 10_000);
+  await bare.gets(/^udp/, () => ours.udp(bare.host.ipv4, 10));
+  writeFileSync(signal, '');
+  t.equal(await running.exited(5_000), 1);
+  const line = running.lines().find((text) => text.includes('worker_died')) ?? '';
+  t.match(line, /the packet worker died \(told to die\): nothing passes any more/);
+  t.same(await bare.during(() => ours.udp(bare.host.ipv4, 10)), []);
+  t.match(await bare.tcp(ours.host.ipv4, 10, { timeout: '300' }), { error: 'TIMEOUT' });
 });
 
 t.test('a namespace without IPv6', { skip }, async (t) => {

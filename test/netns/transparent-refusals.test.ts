@@ -6,7 +6,7 @@ import { build } from 'esbuild';
 import t from 'tap';
 import { createLab } from '../lab/lab.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
-import { config, pair, startMember } from './transparent-kit.ts';
+import { commandOf, config, pair, startMember } from './transparent-kit.ts';
 
 const skip = requireTools(LAB_TOOLS);
 const FENCE_UID = '7946';
@@ -138,6 +138,9 @@ t.test('interception', { skip }, async (t) => {
   const elsewhere = lab.addHost('elsewhere');
   const bare = ['-i', 'PATH=/nonexistent', node, entry, 'intercept', '-c', fence.configFile];
   t.match(elsewhere.tryExec('env', bare), { ok: true }, 'nft is found without a PATH');
+  const hidden = `mount -t tmpfs none /usr/sbin && exec env -u NODE_OPTIONS ${node} ${entry} intercept -c ${fence.configFile}`;
+  const { output: missing } = elsewhere.tryExec('unshare', ['-m', 'sh', '-c', hidden]);
+  t.match(missing, /\(1\).*nft \(nftables\) is not installed/s);
 });
 
 t.test('the packet worker', { skip }, async (t) => {
@@ -171,11 +174,4 @@ function attempt(action: () => string): { readonly ok: boolean; readonly output:
   } catch (error) {
     return { ok: false, output: (error as Error).message };
   }
-}
-
-/** The node binary and the entry that a fence was started with. */
-function commandOf(pid: number): readonly [string, string] {
-  const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-  const at = words.findIndex((word) => word.endsWith('ringfence.js'));
-  return [words[at - 1] ?? '', words[at] ?? ''];
 }

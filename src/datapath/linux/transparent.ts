@@ -20,8 +20,9 @@ import { loadSyscalls, type Syscalls } from './syscalls.ts';
 import { startWorker, type WorkerHandle } from './worker-handle.ts';
 import { monotonicMs } from './worker-protocol.ts';
 
-/** How often the kernel's tables are asked whether the app listens, ms. */
+/** How often the kernel's tables are asked whether the app listens, ms: they are read whole, so seldom while it is there. */
 const APP_CHECK_MS = 1_000;
+const APP_CHECKS_SKIPPED_WHILE_UP = 4;
 /** The same while draining: shutting down waits for it. */
 const DRAIN_CHECK_MS = 200;
 
@@ -37,11 +38,23 @@ export function createTransparentPath(context: FenceContext, options: Transparen
   let listener: ProxyListener | undefined;
   let appTimer: NodeJS.Timeout | undefined;
 
-  const lookForApp = async () => {
+  let looking: Promise<boolean> | undefined;
+  const look = async () => {
     const there = await appListens(options.port, options.uid);
     if (there) health.connected();
     else health.failed(`nothing listens on TCP port ${options.port}`);
+    looking = undefined;
     return there;
+  };
+  const lookForApp = () => {
+    looking ??= look();
+    return looking;
+  };
+  let skipped = 0;
+  const appTick = () => {
+    if (health.up() === true && ++skipped <= APP_CHECKS_SKIPPED_WHILE_UP) return;
+    skipped = 0;
+    void lookForApp();
   };
 
   const close = async () => {
@@ -53,11 +66,16 @@ export function createTransparentPath(context: FenceContext, options: Transparen
     await running?.stop();
   };
 
-  /** Half a fence is none: streams end too, and the fault tells the composition root to end the process (fail closed). */
+  /** Half a fence is none: streams end too, and the process with them, so that the rules fail closed and somebody restarts it. */
   const died = (why: string) => {
+    const message = `the packet worker died (${why}): nothing passes any more`;
     streams.stop();
     void close();
-    context.onFault({ code: 'worker_died', message: `the packet worker died (${why}): nothing passes any more` });
+    context.onFault({ code: 'worker_died', message });
+    // Uncaught on purpose: the composition root flushes its log and exits with 1, and any other process ends as well.
+    setImmediate(() => {
+      throw new Error(message);
+    });
   };
 
   return {
@@ -78,7 +96,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
         await close();
         throw error;
       }
-      appTimer = setInterval(() => void lookForApp(), APP_CHECK_MS);
+      appTimer = setInterval(appTick, APP_CHECK_MS);
       void lookForApp();
     },
     counts() {
