@@ -41,9 +41,9 @@ t.test('readiness names what is missing', { skip }, async (t) => {
   const host = lab.addHost('ours');
   const fence = await host.fence(config('observe'), { intercept: false });
   const missing = /rules for IPv4 are not in place.*rules for IPv6 are not in place.*does not listen on TCP port 7946/s;
-  await t.rejects(fence.waitUntil('ready', 4_000), missing);
+  await t.rejects(fence.waitUntil('ready', 2_000), missing);
   fence.cli('intercept', '-c', fence.configFile);
-  await t.rejects(fence.waitUntil('ready', 2_500), /does not listen on TCP port 7946/);
+  await t.rejects(fence.waitUntil('ready', 2_000), /does not listen on TCP port 7946/);
   await startMember(host);
   await t.resolves(fence.waitUntil('ready', 5_000));
   host.exec('nft', ['delete', 'table', 'inet', 'ringfence']);
