@@ -50,9 +50,9 @@ export function digest(prefix: string, size: number): string {
   return createHash('md5').update(Buffer.from(prefix, 'hex')).update(bytes).digest('hex').slice(0, 8);
 }
 
-export async function startMember(host: Host, port = 7946, controlPort = 9100): Promise<Member> {
+export async function startMember(host: Host, port = 7946, controlPort = 9100, uid = APP_UID): Promise<Member> {
   const env = { APP_PORT: String(port), CONTROL_PORT: String(controlPort) };
-  const app = host.spawn(process.execPath, ['-e', APP], { uid: APP_UID, env });
+  const app = host.spawn(process.execPath, ['-e', APP], { uid, env });
   await app.waitFor(/^up$/, 10_000);
   const ask = async (path: string, to: string, size: number, more: More = {}) => {
     const query = new URLSearchParams({ to, size: String(size), ...more });

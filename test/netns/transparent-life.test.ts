@@ -1,5 +1,5 @@
 /** The life of a transparent fence: an app that is not there, a shutdown that waits for the app, a namespace without IPv6. */
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -8,6 +8,7 @@ import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { commandOf, config, counter, digest, FOREIGN, OWN, pair, startMember, unfinished } from './transparent-kit.ts';
 
 const skip = requireTools(LAB_TOOLS);
+const noSetcap = existsSync('/usr/sbin/setcap') || existsSync('/sbin/setcap') ? false : 'setcap is not installed';
 const openFiles = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
 
 for (const tcpSource of ['peer', 'pod']) {
@@ -115,6 +116,30 @@ t.test('a packet worker that dies ends the fence, closed', { skip }, async (t) =
   t.same(await bare.during(() => ours.udp(bare.host.ipv4, 10)), []);
   t.match(await bare.tcp(ours.host.ipv4, 10, { timeout: '300' }), { error: 'TIMEOUT' });
 });
+
+t.test(
+  'NET_RAW by a file capability that is permitted only, as in the image',
+  { skip: skip || noSetcap },
+  async (t) => {
+    const { ours, bare, fence } = await pair(t, 'caps', config('label'));
+    const [node, entry] = commandOf(fence.process().pid);
+    await fence.kill9();
+    const dir = mkdtempSync(join(tmpdir(), 'ringfence-life-'));
+    t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+    chmodSync(dir, 0o755);
+    const capable = join(dir, 'node');
+    copyFileSync(node, capable);
+    ours.host.exec('setcap', ['cap_net_raw+p', capable]);
+    const user = ['--reuid', '7946', '--regid', '7946', '--clear-groups', '--bounding-set=-all,+net_raw'];
+    const clean = ['-u', 'NODE_OPTIONS', 'setpriv', ...user, capable, entry, 'run', '-c', fence.configFile];
+    const running = ours.host.spawn('env', clean);
+    await running.waitFor(/"msg":"ready"/, 10_000);
+    t.match(await bare.gets(/^udp/, () => ours.udp(bare.host.ipv4, 10)), ` ${OWN.slice(0, 8)}`);
+    const taken = await ours.gets(/^tcp/, () => bare.tcp(ours.host.ipv4, 10, { prefix: `${OWN}08` }));
+    t.match(taken, `tcp ${bare.host.ipv4} 11 `);
+    t.match(await ours.tcp(bare.host.ipv6, 10), { error: undefined, bytes: 21 });
+  },
+);
 
 t.test('a namespace without IPv6', { skip }, async (t) => {
   const lab = createLab({ name: 'four' });

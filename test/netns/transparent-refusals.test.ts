@@ -44,6 +44,9 @@ t.test('readiness names what is missing', { skip }, async (t) => {
   await t.rejects(fence.waitUntil('ready', 2_000), missing);
   fence.cli('intercept', '-c', fence.configFile);
   await t.rejects(fence.waitUntil('ready', 2_000), /does not listen on TCP port 7946/);
+  const { app } = await startMember(host, 7946, 9100, Number(FENCE_UID));
+  await t.rejects(fence.waitUntil('ready', 2_000), /TCP port 7946 has the fence's own uid 7946/);
+  await app.kill();
   await startMember(host);
   await t.resolves(fence.waitUntil('ready', 5_000));
   host.exec('nft', ['delete', 'table', 'inet', 'ringfence']);

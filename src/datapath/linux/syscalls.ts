@@ -42,6 +42,8 @@ export const POLLIN = 1;
 
 const EFD_NONBLOCK_CLOEXEC = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
+const LINUX_CAPABILITY_VERSION_3 = 0x2008_0522;
+
 /** The architectures whose numbers and layouts these are (64 bits, little-endian). */
 const ARCHITECTURES: ReadonlySet<string> = new Set(['x64', 'arm64']);
 
@@ -77,6 +79,8 @@ export interface Syscalls {
   wake(fd: number): void;
   /** Empties an eventfd. */
   unwake(fd: number): void;
+  /** Makes a permitted capability effective in this thread and in threads that it starts; false when it is not permitted. */
+  raiseCapability(bit: number): boolean;
   /** The name of the last failure's errno, in this thread. */
   errno(): string;
   /** The address of a buffer's memory; hold on to the buffer. */
@@ -121,6 +125,8 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
     eventfd: libc.func('int eventfd(uint, int)'),
     read: libc.func('long read(int, void *, ulong)'),
     write: libc.func('long write(int, void *, ulong)'),
+    capget: libc.func('int capget(void *, void *)'),
+    capset: libc.func('int capset(void *, void *)'),
   };
   const errno = () => ERRNO_NAMES.get(koffi.errno()) ?? `errno ${koffi.errno()}`;
   const must = (call: string, result: number): number => {
@@ -162,8 +168,24 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
       counter.writeBigUInt64LE(1n);
       raw.write(fd, counter, counter.length);
     },
+    raiseCapability: (bit) => raiseCapability(raw.capget, raw.capset, bit),
     unwake: (fd) => {
       raw.read(fd, counter, counter.length);
     },
   };
+}
+
+/** cap_user_header {version u32, pid i32}; cap_user_data {effective, permitted, inheritable: u32} for each 32 capabilities. */
+function raiseCapability(
+  capget: (header: Buffer, data: Buffer) => number,
+  capset: (header: Buffer, data: Buffer) => number,
+  bit: number,
+): boolean {
+  const header = Buffer.alloc(8);
+  header.writeUInt32LE(LINUX_CAPABILITY_VERSION_3);
+  const data = Buffer.alloc(24);
+  if (capget(header, data) < 0) return false;
+  const at = (bit >> 5) * 12;
+  data.writeUInt32LE((data.readUInt32LE(at) | (1 << (bit & 31))) >>> 0, at);
+  return capset(header, data) === 0;
 }

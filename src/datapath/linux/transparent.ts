@@ -26,6 +26,7 @@ const APP_CHECKS_SKIPPED_WHILE_UP = 4;
 /** The same while draining: shutting down waits for it. */
 const DRAIN_CHECK_MS = 200;
 
+const NO_UID = -1;
 const NOTHING = new Uint8Array(0);
 
 /** Makes the path; nothing is opened before `start`. */
@@ -87,6 +88,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       if (!ipv6)
         context.onFault({ code: 'ipv6_absent', message: 'this network namespace has no IPv6: only IPv4 is fenced' });
       const calls = await loadSyscalls();
+      takeNetRaw(calls);
       const onStream = createStreamHandler(context, options, calls, streams);
       try {
         listener = await listenForStreams(calls, { proxyPort: options.proxyPort, ipv6 }, onStream);
@@ -111,7 +113,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
         ([family, problem]) =>
           `the kernel rules for IPv${family} are not in place: ${problem} (\`ringfence intercept\` installs them)`,
       );
-      if (!there) why.push(`the app does not listen on TCP port ${options.port}`);
+      if (!there) why.push(await whyNoApp(options));
       return why;
     },
     policyChanged: () => worker?.post({ type: 'policy', policy: options.worker.policy() }),
@@ -133,6 +135,11 @@ export function createTransparentPath(context: FenceContext, options: Transparen
   };
 }
 
+async function whyNoApp({ port, uid }: TransparentOptions): Promise<string> {
+  if (!(await appListens(port, NO_UID))) return `the app does not listen on TCP port ${port}`;
+  return `what listens on TCP port ${port} has the fence's own uid ${uid}, which the rules let through: run the app under another`;
+}
+
 function refuseStart(uid: number): void {
   if (process.platform !== 'linux') throw new StartError('not_linux', 'the transparent path needs Linux');
   const own = process.getuid?.();
@@ -140,9 +147,12 @@ function refuseStart(uid: number): void {
     const why = `the rules let the traffic of uid ${uid} through and this process has uid ${own}: it would be caught in its own rules`;
     throw new StartError('wrong_uid', `run as uid ${uid}: ${why}`);
   }
-  if (!hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_NET_RAW)) {
-    throw new StartError('no_net_raw', NET_RAW_MISSING);
-  }
+}
+
+/** A file capability may be permitted and not effective, so that node starts where a container does not grant it. */
+function takeNetRaw(calls: Syscalls): void {
+  if (hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_NET_RAW)) return;
+  if (!calls.raiseCapability(CAP_NET_RAW)) throw new StartError('no_net_raw', NET_RAW_MISSING);
 }
 
 function workerStart(
