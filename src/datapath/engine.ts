@@ -3,6 +3,7 @@ import type { Admission } from '../policy/admission.ts';
 import type { Snapshot } from '../policy/decide.ts';
 import type { Direction, Kind, LabelState } from '../policy/facts.ts';
 import type { RejectReason } from '../policy/reason.ts';
+import type { Stage } from '../policy/stage.ts';
 import type { Tally } from '../policy/tally.ts';
 import type { PeerTable } from '../ring/peers.ts';
 import type { Transport, TransportSetting } from '../wire/transport.ts';
@@ -14,7 +15,7 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** One rejected frame, for logs and the API. Counting does not depend on it: a path under flood may leave events out. */
+/** One rejected frame, or in `observe` one that the next stage would reject, for logs and the API. Counting does not depend on it: a path under flood may leave events out. */
 export interface Rejection {
   readonly atMs: number;
   readonly direction: Direction;
@@ -23,6 +24,8 @@ export interface Rejection {
   readonly peer: Endpoint;
   readonly labelState: LabelState;
   readonly reason: RejectReason;
+  /** The frame passed, in `observe`; this next stage would have rejected it. Undefined when the rejection was carried out. */
+  readonly wouldRejectAt?: Stage;
   /** The label that the frame carried, as bytes (0..255), attacker-chosen: escape before showing. A copy. */
   readonly label: Uint8Array;
   /** How long the frame was, as far as it was read. */

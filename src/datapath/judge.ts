@@ -30,7 +30,7 @@ export function stateOfLabel(label: Uint8Array, own: Uint8Array): 'own' | 'none'
   return sameBytes(label, own) ? 'own' : 'foreign';
 }
 
-/** Decides about a frame, counts it, learns from it, and reports it when it is rejected. */
+/** Decides about a frame, counts it, learns from it, and reports it (report). */
 export function judge(context: FenceContext, frame: SeenFrame): Decision {
   const nowMs = context.now();
   const address = parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS;
@@ -43,22 +43,31 @@ export function judge(context: FenceContext, frame: SeenFrame): Decision {
   const decision = decide(frame, view, context.snapshot());
   context.tally.frame(frame, frame.state, decision);
   learn(context, frame, address, nowMs);
-  if (decision.verdict === 'reject' && decision.reason !== undefined) {
-    context.onRejection({
-      atMs: nowMs,
-      direction: frame.direction,
-      transport: frame.transport,
-      kind: frame.kind,
-      peer: frame.peer,
-      labelState: labelStateOf(frame.state),
-      reason: decision.reason,
-      label: Uint8Array.from(frame.label),
-      bytes: frame.bytes,
-    });
-  } else if (frame.direction === 'outbound') {
+  if (decision.verdict === 'pass' && frame.direction === 'outbound') {
     context.peers.sent(address, frame.peer.port, nowMs);
   }
+  report(context, frame, decision, nowMs);
   return decision;
+}
+
+/** Reports what was rejected; in `observe`, where nothing is, what the next stage would reject: whom entering it would cut. */
+function report(context: FenceContext, frame: SeenFrame, decision: Decision, nowMs: number): void {
+  const observes = context.snapshot().settings.stage === 'observe';
+  const observed = observes ? decision.wouldReject.find(({ stage }) => stage === 'accept') : undefined;
+  const reason = decision.reason ?? observed?.reason;
+  if (reason === undefined) return;
+  context.onRejection({
+    atMs: nowMs,
+    direction: frame.direction,
+    transport: frame.transport,
+    kind: frame.kind,
+    peer: frame.peer,
+    labelState: labelStateOf(frame.state),
+    reason,
+    ...(observed === undefined ? {} : { wouldRejectAt: observed.stage }),
+    label: Uint8Array.from(frame.label),
+    bytes: frame.bytes,
+  });
 }
 
 /**

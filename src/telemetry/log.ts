@@ -86,9 +86,11 @@ export function createLog(options: LogOptions): Log {
 }
 
 function writeSample(logger: Logger, line: SampleLine, ownLabel: Uint8Array | undefined): void {
-  const { fence, rejection, reason, count, first } = line;
+  const { fence, rejection, reason, wouldRejectAt, count, first } = line;
+  const stage = wouldRejectAt === undefined ? {} : { wouldRejectAt };
+  const what = wouldRejectAt === undefined ? 'rejected' : 'passed, but would be rejected at the next stage';
   if (rejection === undefined) {
-    logger.warn({ fence, reason, count }, 'rejected, many peers counted together');
+    logger.warn({ fence, reason, ...stage, count }, `${what}, many peers counted together`);
     return;
   }
   const { peer, direction, transport, kind, labelState } = rejection;
@@ -100,11 +102,12 @@ function writeSample(logger: Logger, line: SampleLine, ownLabel: Uint8Array | un
       transport,
       kind,
       reason,
+      ...stage,
       labelState,
       label: escapeBytes(rejection.label),
       ownLabel: escapeBytes(ownLabel ?? new Uint8Array(0)),
       count,
     },
-    first ? 'rejected' : 'rejected again since the last summary',
+    first ? what : `${what} again since the last summary`,
   );
 }

@@ -16,6 +16,7 @@ export interface SampleLine {
   /** What was seen last; undefined when many peers are counted together. */
   readonly rejection: Rejection | undefined;
   readonly reason: Rejection['reason'];
+  readonly wouldRejectAt: Rejection['wouldRejectAt'] | undefined;
   /** Rejections since the line before. */
   readonly count: number;
   readonly first: boolean;
@@ -39,15 +40,15 @@ export function createSampler(): Sampler {
   const entries = new Map<string, Entry>();
   let rest = new Map<string, SampleLine>();
   let firstLines = 0;
-  const addToRest = (fence: string, reason: Rejection['reason'], count: number) => {
-    const key = `${fence} ${reason}`;
+  const addToRest = (fence: string, { reason, wouldRejectAt }: Rejection, count: number) => {
+    const key = `${fence} ${reason} ${wouldRejectAt ?? ''}`;
     const total = (rest.get(key)?.count ?? 0) + count;
-    rest.set(key, { fence, rejection: undefined, reason, count: total, first: false });
+    rest.set(key, { fence, rejection: undefined, reason, wouldRejectAt, count: total, first: false });
   };
   return {
     note(fence, rejection) {
-      const { reason } = rejection;
-      const key = `${fence} ${reason} ${rejection.peer.address}`;
+      const { reason, wouldRejectAt } = rejection;
+      const key = `${fence} ${reason} ${wouldRejectAt ?? ''} ${rejection.peer.address}`;
       const entry = entries.get(key);
       if (entry !== undefined) {
         entry.last = rejection;
@@ -55,12 +56,12 @@ export function createSampler(): Sampler {
         return undefined;
       }
       if (entries.size >= SAMPLED_KEYS_MAX || firstLines >= SAMPLED_LINES_MAX) {
-        addToRest(fence, reason, 1);
+        addToRest(fence, rejection, 1);
         return undefined;
       }
       firstLines++;
       entries.set(key, { fence, last: rejection, pending: 0 });
-      return { fence, rejection, reason, count: 1, first: true };
+      return { fence, rejection, reason, wouldRejectAt, count: 1, first: true };
     },
     flush() {
       firstLines = 0;
@@ -71,8 +72,9 @@ export function createSampler(): Sampler {
         const { fence, last, pending } = entry;
         entry.pending = 0;
         if (lines.length < SAMPLED_LINES_MAX) {
-          lines.push({ fence, rejection: last, reason: last.reason, count: pending, first: false });
-        } else addToRest(fence, last.reason, pending);
+          const { reason, wouldRejectAt } = last;
+          lines.push({ fence, rejection: last, reason, wouldRejectAt, count: pending, first: false });
+        } else addToRest(fence, last, pending);
       }
       const together = [...rest.values()];
       rest = new Map();

@@ -16,6 +16,8 @@ export const SIGHTINGS_PER_SECOND_MAX = 1_000;
 
 /** Rejections of one peer address for one reason, direction, transport and kind. */
 export interface RejectionRow extends Pick<Rejection, 'direction' | 'transport' | 'kind' | 'reason' | 'labelState'> {
+  /** Undefined when the rejection was carried out; in `observe` the stage that would carry it out. */
+  readonly wouldRejectAt: Rejection['wouldRejectAt'] | undefined;
   /** The peer as last seen; its port changes. */
   readonly peer: Endpoint;
   /** The sender's label as last seen, escaped. */
@@ -105,15 +107,16 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
   return {
     note(rejection) {
       if (!rate.admits(rejection.atMs)) return;
-      const { peer, direction, transport, kind, reason, labelState, atMs } = rejection;
+      const { peer, direction, transport, kind, reason, labelState, wouldRejectAt, atMs } = rejection;
       const label = escapeBytes(rejection.label);
-      rows.touch(`${peer.address} ${direction} ${transport} ${kind} ${reason}`, (old) => ({
+      rows.touch(`${peer.address} ${direction} ${transport} ${kind} ${reason} ${wouldRejectAt ?? ''}`, (old) => ({
         peer,
         direction,
         transport,
         kind,
         reason,
         labelState,
+        wouldRejectAt,
         label,
         count: (old?.count ?? 0) + 1,
         firstMs: old?.firstMs ?? atMs,

@@ -78,6 +78,16 @@ t.test('a rejection has its fields, escaped', async (t) => {
   );
 });
 
+t.test('what observe let pass is told as such, apart from rejections', async (t) => {
+  const { log, lines } = capture();
+  log.rejection('traces', rejection({ wouldRejectAt: 'accept' }));
+  log.rejection('traces', rejection());
+  t.match(
+    lines.map((line) => JSON.parse(line)),
+    [{ wouldRejectAt: 'accept', msg: /^passed, but would be rejected/ }, { msg: /^rejected/ }],
+  );
+});
+
 t.test('summaries come by themselves', async (t) => {
   const { log, lines } = capture({ summaryIntervalMs: 20 });
   t.teardown(() => log.close());

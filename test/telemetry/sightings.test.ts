@@ -33,6 +33,18 @@ t.test('rejections of one peer for one reason are one row, the newest first', as
   t.equal(sightings.rejections(1).length, 1);
 });
 
+t.test('what observe let pass is a row of its own, and its label is a foreign label all the same', async (t) => {
+  const sightings = createSightings({ windowMs: WINDOW_MS });
+  sightings.note(rejection({ atMs: 1, wouldRejectAt: 'accept' }));
+  sightings.note(rejection({ atMs: 2 }));
+  t.match(sightings.rejections(10), [
+    { wouldRejectAt: undefined, count: 1 },
+    { wouldRejectAt: 'accept', count: 1 },
+  ]);
+  t.match(sightings.foreignLabels(3, 10), [{ label: 'green', count: 2 }]);
+  t.strictSame([...sightings.foreignPeers(3)], ['10.0.0.9']);
+});
+
 t.test('foreign labels and peers count within the window', async (t) => {
   const sightings = createSightings({ windowMs: WINDOW_MS });
   sightings.note(rejection({ atMs: 0, text: 'old', address: '10.0.0.1' }));
