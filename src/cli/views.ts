@@ -29,6 +29,7 @@ export function metricsFence(fence: Fence): MetricsFence {
     tallies: fence.tallies,
     counts: () => path.counts(),
     appUp: () => path.appUp(),
+    bypassDropped: () => path.bypassDropped?.(),
     peerRecords: (nowMs) => context.peers.records(nowMs),
     peerEvictions: () => context.peers.evictions(),
     foreignPeers: (nowMs) => sightings.foreignPeers(nowMs),

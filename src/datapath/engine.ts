@@ -84,6 +84,12 @@ export interface OpenCounts {
   readonly sessionEvictions: number;
 }
 
+/** Packets that the kernel dropped because no fence took them. */
+export interface BypassDropped {
+  readonly inbound: number;
+  readonly outbound: number;
+}
+
 /** What a stop cut off. */
 export interface Cut {
   readonly streams: number;
@@ -98,6 +104,8 @@ export interface DataPath {
   counts(): OpenCounts;
   /** Whether the app was reachable when it was last tried; undefined before the first try. */
   appUp(): boolean | undefined;
+  /** The kernel's fail-closed drops; undefined where this path has none or the process may not read them. */
+  bypassDropped?(): BypassDropped | undefined;
   /** Why the path is not ready (rules missing, app not there), a sentence each; empty when it is. */
   notReady(): Promise<readonly string[]>;
   /** Tells workers that the snapshot changed. */

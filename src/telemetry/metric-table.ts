@@ -1,5 +1,5 @@
 /** One typed table of every metric of a fence, with its names and labels as users meet them, and how each is read. */
-import type { OpenCounts } from '../datapath/engine.ts';
+import type { BypassDropped, OpenCounts } from '../datapath/engine.ts';
 import { STAGES, type Stage } from '../policy/stage.ts';
 import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
 import type { PeerRecord } from '../ring/peers.ts';
@@ -18,6 +18,7 @@ export interface MetricsFence {
   tallies(): readonly ArrayBufferLike[];
   counts(): OpenCounts;
   appUp(): boolean | undefined;
+  bypassDropped(): BypassDropped | undefined;
   peerRecords(nowMs: number): readonly PeerRecord[];
   peerEvictions(): number;
   foreignPeers(nowMs: number): ReadonlySet<string>;
@@ -187,6 +188,13 @@ export const METRICS: readonly MetricSpec[] = [
     type: 'counter',
     help: 'Frames that passed and could not be delivered.',
     read: ({ tally }) => tally.dropped.map(({ reason, value }) => one(value, { reason })),
+  },
+  {
+    name: 'ringfence_bypass_dropped_total',
+    type: 'counter',
+    help: 'Packets that the kernel dropped because no fence took them; absent where the process may not read it (NET_ADMIN).',
+    read: ({ fence }) =>
+      Object.entries(fence.bypassDropped() ?? {}).map(([direction, value]) => one(value as number, { direction })),
   },
   {
     name: 'ringfence_table_evictions_total',

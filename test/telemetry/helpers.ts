@@ -38,6 +38,7 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
     tallies: () => [buffer],
     counts: () => ({ sessions: 3, streamsInbound: 2, streamsOutbound: 1, sessionEvictions: 7 }),
     appUp: () => true,
+    bypassDropped: () => ({ inbound: 4, outbound: 2 }),
     peerRecords: () => [],
     peerEvictions: () => 5,
     foreignPeers: () => new Set(),

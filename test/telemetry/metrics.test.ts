@@ -25,21 +25,28 @@ const DESIGN: Readonly<Record<string, readonly string[]>> = {
   streams_open: ['fence', 'direction'],
   oversize_packets_total: ['fence'],
   overload_dropped_total: ['fence', 'reason'],
+  bypass_dropped_total: ['fence', 'direction'],
   table_evictions_total: ['fence', 'table'],
   app_up: ['fence'],
   forward_seconds: ['fence', 'direction', 'kind'],
 };
 
-/** Of the design, but of later capabilities; bypass_dropped_total needs NET_ADMIN to be read, which the running fence lacks. */
+/** Of the design, but of later capabilities. */
 const LATER = [
   'members',
   'merge_alarms',
   'merge_warnings',
   'ready_to_advance',
-  'bypass_dropped_total',
   'admission_dns_last_success_timestamp_seconds',
   'config_last_reload_successful',
 ];
+
+t.test('what the kernel dropped is absent where it cannot be read, and no zero', async (t) => {
+  const page = await createMetrics([quietFence({ bypassDropped: () => undefined }).fence], '1.2.3').render();
+  t.notMatch(page, /^ringfence_bypass_dropped_total\{/m);
+  const readable = await createMetrics([quietFence().fence], '1.2.3').render();
+  t.match(readable, 'ringfence_bypass_dropped_total{fence="traces",direction="inbound"} 4');
+});
 
 const labelNames = (series: string) => [...series.matchAll(/[{,](\w+)="/g)].map(([, name]) => name);
 

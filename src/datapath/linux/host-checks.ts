@@ -17,7 +17,7 @@ const INITIAL_NETNS_INODES: ReadonlySet<string> = new Set(['4026531833', '402653
 const ISTIO_UID = 1337;
 
 const FENCE_NAME = /^[A-Za-z0-9._-]{1,64}$/;
-const CAP_NET_ADMIN = 12;
+export const CAP_NET_ADMIN = 12;
 export const CAP_NET_RAW = 13;
 
 const MESH_CHAIN = /\b(ISTIO_[A-Z_]+|PROXY_INIT_[A-Z_]+|istio-[a-z-]+|linkerd[a-z_-]*)\b/;

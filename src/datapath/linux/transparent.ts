@@ -10,6 +10,7 @@ import { type Cut, type DataPath, type Endpoint, type FenceContext, StartError }
 import type { TransparentOptions } from '../options.ts';
 import { createStreams, type Streams } from '../streams.ts';
 import { appListens } from './app-listener.ts';
+import { type BypassWatch, watchBypass } from './bypass.ts';
 import { createPeerDialler, dialPlain } from './dial.ts';
 import { CAP_NET_RAW, hasCapability } from './host-checks.ts';
 import { hasIpv6 } from './ipv6.ts';
@@ -38,6 +39,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
   let worker: WorkerHandle | undefined;
   let listener: ProxyListener | undefined;
   let appTimer: NodeJS.Timeout | undefined;
+  let bypass: BypassWatch | undefined;
 
   let looking: Promise<boolean> | undefined;
   const look = async () => {
@@ -60,6 +62,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
 
   const close = async () => {
     clearInterval(appTimer);
+    bypass?.stop();
     listener?.close();
     listener = undefined;
     const running = worker;
@@ -99,6 +102,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
         throw error;
       }
       appTimer = setInterval(appTick, APP_CHECK_MS);
+      bypass = watchBypass();
       void lookForApp();
     },
     counts() {
@@ -106,6 +110,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       return { sessions: 0, streamsInbound: inbound, streamsOutbound: outbound, sessionEvictions: 0 };
     },
     appUp: () => health.up(),
+    bypassDropped: () => bypass?.dropped(),
     async notReady() {
       if (worker === undefined) return ['the sockets are not open'];
       const [problems, there] = await Promise.all([worker.selfTest(families), lookForApp()]);
