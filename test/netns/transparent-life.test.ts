@@ -141,6 +141,37 @@ t.test(
   },
 );
 
+const TABLE = '/proc/net/nf_conntrack';
+const noConntrack = existsSync(TABLE) ? false : `${TABLE} is not there`;
+
+t.test("a mark that outlived the fence's connection lets nobody through", { skip: skip || noConntrack }, async (t) => {
+  const { ours, bare, fence } = await pair(t, 'stale', config('observe'));
+  const dial = (from: number, then: string) => {
+    const to = `{ port: 7946, host: '${bare.host.ipv4}', localPort: ${from} }`;
+    const code = `const s = require('node:net').connect(${to}, () => { s.write('\\x08'); ${then} });
+      s.setTimeout(1000, () => { console.log('timeout'); process.exit(); }); s.on('error', (e) => console.log(e.code));`;
+    return ours.host.spawn(process.execPath, ['-e', code], { uid: 65_534 });
+  };
+  const hold = dial(0, "setTimeout(() => console.log('held'), 300)");
+  await hold.waitFor(/held/, 5_000);
+  const port = Number(/sport=(\d+) dport=7946 .*mark=4 /.exec(ours.host.exec('cat', [TABLE]))?.[1]);
+  t.ok(port > 0, "the fence's own connection is marked");
+  // The fence dies and neither FIN nor RST gets out: for the kernel's tables the connection lives on for days.
+  ours.host.exec('sh', ['-c', 'echo 1 > /proc/sys/net/ipv4/tcp_orphan_retries']);
+  const mute = '{ chain o { type filter hook output priority -300; tcp flags & (rst | fin) != 0 drop; }; }';
+  ours.host.exec('nft', ['add', 'table', 'inet', 'mute', mute]);
+  await fence.kill9();
+  await hold.kill();
+  const orphan = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+  for (let i = 0; i < 50 && ours.host.exec('cat', ['/proc/net/tcp']).includes(orphan); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  t.match(ours.host.exec('cat', [TABLE]), new RegExp(`ESTABLISHED .*sport=${port} dport=7946 .*mark=4 `));
+  const before = counter(ours.host, 'bypass_out');
+  t.match(await dial(port, "console.log('connected')").waitFor(/./, 5_000), 'timeout', 'the app with the same port');
+  t.ok(counter(ours.host, 'bypass_out') > before, 'is dropped and counted');
+});
+
 t.test('a namespace without IPv6', { skip }, async (t) => {
   const lab = createLab({ name: 'four' });
   t.teardown(() => lab.close());
