@@ -56,12 +56,9 @@ export function numericLookup(
 
 /** Sends, bounded by SEND_QUEUE_MAX; `onError` gets the kernel's refusal. */
 export function sendBounded(socket: Socket, tally: Pick<Tally, 'dropped'>, send: () => void): void {
-  if (socket.getSendQueueCount() >= SEND_QUEUE_MAX) {
-    tally.dropped('backlog_full');
-    return;
-  }
   try {
-    send();
+    if (socket.getSendQueueCount() >= SEND_QUEUE_MAX) tally.dropped('backlog_full');
+    else send();
   } catch {
     // The socket closed meanwhile, or node refuses the address: nothing was sent.
     tally.dropped('send_failed');
@@ -100,13 +97,20 @@ export function createSessions(options: SessionsOptions): Sessions {
   const open = (key: string, peer: SessionPeer): Session => {
     const socket = createSocket({ type: isIPv6(app.address) ? 'udp6' : 'udp4', lookup: numericLookup });
     const session: Session = { socket, pending: [], lastMs: options.now() };
-    socket.on('message', (packet) => {
+    // As the kernel writes it, so that it compares with where a datagram came from.
+    let answerer: { readonly address: string; readonly port: number } | undefined;
+    socket.on('message', (packet, from) => {
+      // Queued by a stranger while the socket was bound and not yet connected: not what the app sends.
+      if (from.port !== answerer?.port || from.address !== answerer.address) return;
       touch(key, session);
       options.onAnswer(packet, peer);
     });
     socket.on('connect', () => {
-      const waiting = session.pending ?? [];
+      const waiting = session.pending;
+      // Closed meanwhile.
+      if (waiting === undefined) return;
       session.pending = undefined;
+      answerer = socket.remoteAddress();
       for (const packet of waiting) transmit(session, packet);
     });
     socket.on('error', (error) => {
@@ -150,6 +154,8 @@ export function createSessions(options: SessionsOptions): Sessions {
       if (session === undefined) {
         while (sessions.size >= options.sessions) evict();
         session = open(key, peer);
+        // Without a descriptor it failed at once: closed again, and the datagram counted.
+        if (sessions.get(key) !== session) return;
       } else touch(key, session);
       if (session.pending === undefined) transmit(session, packet);
       else if (session.pending.length < PENDING_PACKETS_MAX) session.pending.push(packet);
