@@ -82,7 +82,7 @@ async function foreignJoins(t: Test, stand: Stand): Promise<void> {
     const grown = await growth(stand, async () => {
       const { ok, output } = await from.join(to);
       t.notOk(ok, `${from.name} cannot join ${to.name}`);
-      t.match(output, /Failed to join|Error joining/, 'serf says so');
+      t.match(output, /remote error: ringfence: /, 'serf says why');
     });
     t.strictSame(grown, { [rejecting]: { [why]: 1 } }, `${rejecting}'s fence says why: ${why}`);
   }
