@@ -131,14 +131,18 @@ export function startRelay(options: RelayOptions): void {
       if (transform === undefined || pass(transform.end())) request.finish();
     });
   };
+  // Bytes for a side that is gone keep nothing alive: what still waits for this one is delivered within the idle time, or never.
+  const notIdle = (to: Socket): void => {
+    if (!to.destroyed) idle.refresh();
+  };
   downstream.on('data', (chunk: Buffer) => {
-    idle.refresh();
+    notIdle(upstream);
     options.onRequest(chunk);
     if (transform === undefined) request.write(chunk);
     else pass(transform.push(chunk));
   });
   upstream.on('data', (chunk: Buffer) => {
-    idle.refresh();
+    notIdle(downstream);
     options.onAnswer(chunk);
     answer.write(chunk);
   });
