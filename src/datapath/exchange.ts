@@ -44,6 +44,8 @@ export class Exchange {
   readonly #stream: AcceptedStream;
   #upstream: Socket | undefined;
   #connected = false;
+  /** Reads along with an observed stream. */
+  #tap: ((chunk: Uint8Array, ended: boolean) => void) | undefined;
   #judged: Judged | undefined;
   #forwarded = false;
   #bytes = 0;
@@ -121,19 +123,18 @@ export class Exchange {
       if (this.#judged !== undefined) return;
       head = Buffer.concat([head, chunk]);
       const state = decodeStreamHeader(head, ended, this.#parts.settings.transport);
+      if (!state.done) return;
       // Rejected only if the stage has changed since the stream was accepted.
-      if (state.done && this.#judge(state.header, head.length).verdict === 'reject') this.cut();
-      if (state.done) head = NO_BYTES;
+      if (this.#judge(state.header, head.length).verdict === 'reject') this.cut();
+      else this.#count(0);
+      head = NO_BYTES;
     };
+    this.#tap = tap;
     this.#socket.on('close', () => tap(NO_BYTES, true));
-    this.#relay([], undefined, tap);
+    this.#relay([], undefined);
   }
 
-  #relay(
-    first: readonly Uint8Array[],
-    transform: Transform | undefined,
-    tap?: (chunk: Uint8Array, ended: boolean) => void,
-  ): void {
+  #relay(first: readonly Uint8Array[], transform: Transform | undefined): void {
     const upstream = this.#dial();
     if (upstream === undefined) return;
     startRelay({
@@ -143,11 +144,11 @@ export class Exchange {
       transform,
       idleTimeoutMs: this.#parts.settings.limits.idleTimeoutMs,
       onRequest: (chunk) => {
-        tap?.(chunk, false);
+        this.#tap?.(chunk, false);
         this.#count(chunk.length);
       },
       onAnswer: (chunk) => this.#count(chunk.length),
-      onRequestEnd: () => tap?.(NO_BYTES, true),
+      onRequestEnd: () => this.#tap?.(NO_BYTES, true),
       onCut: (reason) => this.#onCut(reason),
     });
   }
@@ -216,6 +217,8 @@ export class Exchange {
   }
 
   #onCut(reason: RejectReason): void {
+    // An observed header that never ended is judged by what came of it.
+    this.#tap?.(NO_BYTES, true);
     // Without a judgement not a byte was ever sent: an idle probe, no frame.
     if (this.#judged === undefined) return;
     this.#parts.context.tally.cut(this.#judged, reason);

@@ -307,3 +307,29 @@ t.test('a stage that tightens under an observed stream cuts it when its header s
   await fence.close();
   await target.close();
 });
+
+t.test('observe counts every byte, also of a header that never ends', async (t) => {
+  for (const how of ['fin', 'reset', 'silence'] as const) {
+    const made = makeContext({ stage: 'observe' });
+    const target = await startRecorder();
+    const fence = await startFence(made, target.port, { limits: { idleTimeoutMs: 400 } });
+    const dialler = await dial(fence.port);
+    dialler.socket.write(Buffer.from([244, 5, 97]));
+    await until('the bytes at the app', () => target.connections[0]?.received().length === 3);
+    if (how === 'fin') dialler.socket.end();
+    if (how === 'reset') dialler.socket.resetAndDestroy();
+    await until('the end at the app', () => target.connections[0]?.ending() !== 'open');
+    target.connections[0]?.socket.destroy();
+    await until('the stream to end', () => fence.streams.counts().inbound === 0);
+    t.same(frames(made.reading()), { 'inbound native stream malformed pass': 1 }, how);
+    t.equal(
+      made.reading().bytes.reduce((sum, { value }) => sum + value, 0),
+      3,
+      `${how}: its bytes`,
+    );
+    t.same(rejected(made.reading()), how === 'silence' ? { 'inbound native stream idle_timeout': 1 } : {}, how);
+    dialler.socket.destroy();
+    await fence.close();
+    await target.close();
+  }
+});
