@@ -145,7 +145,8 @@ export class Exchange {
       idleTimeoutMs: this.#parts.settings.limits.idleTimeoutMs,
       onRequest: (chunk) => {
         this.#tap?.(chunk, false);
-        this.#count(chunk.length);
+        // Unless the tap just rejected it.
+        if (!this.#socket.destroyed) this.#count(chunk.length);
       },
       onAnswer: (chunk) => this.#count(chunk.length),
       onRequestEnd: () => this.#tap?.(NO_BYTES, true),

@@ -304,6 +304,10 @@ t.test('a stage that tightens under an observed stream cuts it when its header s
   t.equal(await dialler.ended(), 'reset');
   t.equal(target.connections[0]?.received().length, 0);
   t.same(rejected(made.reading()), { 'inbound native stream label_foreign': 1 });
+  t.ok(
+    made.reading().bytes.every(({ value }) => value === 0),
+    'bytes of a rejected frame are none of a passing one',
+  );
   await fence.close();
   await target.close();
 });
