@@ -12,18 +12,24 @@ export const PROBE_INTERVAL_MS = 1_000;
 /** How often the app is probed while draining, ms: a leave takes memberlist a few seconds, and shutting down waits for us. */
 export const DRAIN_PROBE_INTERVAL_MS = 250;
 
+/** What a connection to an app that is gone meets. A time-out says only that it is slow, and a lack of descriptors is our own fault. */
+const GONE: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH']);
+
 /** Whether the app takes a TCP connection: undefined, or why it does not. Never rejects; takes at most PROBE_INTERVAL_MS. */
-export function probeApp(app: Endpoint): Promise<string | undefined> {
+export function probeApp(app: Endpoint): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host: app.address, port: app.port });
-    const timer = setTimeout(() => finish(`no connection within ${PROBE_INTERVAL_MS} ms`), PROBE_INTERVAL_MS);
-    const finish = (why: string | undefined): void => {
+    const timer = setTimeout(
+      () => finish(new Error(`no connection within ${PROBE_INTERVAL_MS} ms`)),
+      PROBE_INTERVAL_MS,
+    );
+    const finish = (why: NodeJS.ErrnoException | undefined): void => {
       clearTimeout(timer);
       socket.destroy();
       resolve(why);
     };
     socket.on('connect', () => finish(undefined));
-    socket.on('error', (error) => finish(error.message));
+    socket.on('error', (error) => finish(error));
   });
 }
 
@@ -42,7 +48,7 @@ export function watchApp(app: Endpoint, health: AppHealth): AppWatch {
     probing = false;
     if (stopped) return;
     if (why === undefined) health.connected();
-    else if (health.up() !== true) health.failed(why);
+    else if (health.up() !== true) health.failed(why.message);
   };
   const timer = setInterval(() => void look(), PROBE_INTERVAL_MS);
   void look();
@@ -54,11 +60,11 @@ export function watchApp(app: Endpoint, health: AppHealth): AppWatch {
   };
 }
 
-/** Waits until the app's port takes no more connections, at most `graceMs`. `cancelled` ends the wait early. */
+/** Waits until nobody listens on the app's port any more, at most `graceMs`. `cancelled` ends the wait early. */
 export async function waitForAppToLeave(app: Endpoint, graceMs: number, cancelled: () => boolean): Promise<void> {
   const end = performance.now() + graceMs;
   while (performance.now() < end && !cancelled()) {
-    if ((await probeApp(app)) !== undefined) return;
+    if (GONE.has((await probeApp(app))?.code ?? '')) return;
     const left = Math.min(DRAIN_PROBE_INTERVAL_MS, end - performance.now());
     if (left > 0) await new Promise((resolve) => setTimeout(resolve, left));
   }
