@@ -11,7 +11,7 @@ const HEADER_MAX_BYTES = 8 * 1024;
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 5_000;
-const CONNECTIONS_MAX = 128;
+export const CONNECTIONS_MAX = 128;
 
 export interface AdminServer {
   /** Where it listens. */

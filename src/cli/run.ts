@@ -6,6 +6,7 @@ import { StartError } from '../datapath/engine.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { composeFence, type Fence } from './compose.ts';
 import { readConfigFile } from './config-file.ts';
+import { descriptorWarning } from './descriptors.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 import { type House, logSink, openHouse } from './house.ts';
 import { type Signals, takeSignals } from './signals.ts';
@@ -23,6 +24,8 @@ export async function run(file: string): Promise<number> {
   try {
     log.info({ version: VERSION, node: process.versions.node, pid: process.pid }, 'ringfence starts');
     for (const { level, text } of config.notes) log[level]({}, text);
+    const tooFew = descriptorWarning(config.fences);
+    if (tooFew !== undefined) log.warn({}, tooFew);
     const house = await open(config, log);
     const { address } = house.admin;
     log.info({ admin: formatEndpoint(address) }, `admin API on http://${formatEndpoint(address)}`);
