@@ -1,9 +1,9 @@
 // Bundles the two entries (the command line, the packet worker) into dist/. koffi stays outside: it carries a native binary.
-import { chmod } from 'node:fs/promises';
+import { chmod, readdir, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const root = new URL('..', import.meta.url).pathname;
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: { ringfence: 'src/cli/main.ts', 'packet-worker': 'src/datapath/linux/worker.ts' },
   outdir: 'dist',
@@ -19,5 +19,10 @@ await build({
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },
   logLevel: 'warning',
+  metafile: true,
 });
 await chmod(`${root}dist/ringfence.js`, 0o755);
+// Chunks carry a hash in their name: those of former builds would pile up, and be packed.
+for (const name of await readdir(`${root}dist/chunks`)) {
+  if (metafile.outputs[`dist/chunks/${name}`] === undefined) await rm(`${root}dist/chunks/${name}`);
+}
