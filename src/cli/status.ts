@@ -30,8 +30,8 @@ function isStatus(value: unknown): value is Status {
   if (value === null || typeof value !== 'object' || !Array.isArray((value as Status).fences)) return false;
   return (value as Status).fences.every((fence: FenceStatus | null) => {
     if (fence === null || typeof fence !== 'object' || typeof fence.name !== 'string') return false;
-    const { app, frames, rejected, streams, notReady, foreignLabels, notes } = fence;
-    const objects = [app, frames, rejected, streams];
+    const { app, frames, rejected, wouldReject, wouldStrand, dropped, streams, notReady, foreignLabels, notes } = fence;
+    const objects = [app, frames, rejected, wouldReject, wouldStrand, dropped, streams];
     return (
       objects.every((part) => part !== null && typeof part === 'object') &&
       [notReady, foreignLabels, notes].every((part) => Array.isArray(part))
@@ -40,7 +40,7 @@ function isStatus(value: unknown): value is Status {
 }
 
 function formatFence(fence: FenceStatus): string {
-  const { app, frames, rejected, streams, foreignLabels } = fence;
+  const { app, frames, rejected, wouldReject, wouldStrand, dropped, streams, foreignLabels } = fence;
   const ceiling = fence.ceiling === null ? '' : ` (at most ${fence.ceiling})`;
   const counts = (record: object) =>
     Object.entries(record)
@@ -58,6 +58,10 @@ function formatFence(fence: FenceStatus): string {
     ...fence.notReady.map((reason) => `  not ready      ${reason}`),
     `  frames         ${states} (passed/rejected)`,
     `  rejected       ${counts(rejected)}`,
+    `  would reject   ${counts(wouldReject)} (at a later stage)`,
+    `  would strand   ${counts(wouldStrand)} (at a later stage)`,
+    `  fall-backs     ${fence.fallbacks}`,
+    `  dropped        ${counts(dropped)}`,
     `  open           ${fence.sessions} sessions, streams ${streams.inbound} in, ${streams.outbound} out`,
     `  foreign peers  ${fence.foreignPeers}`,
     ...foreignLabels.map((row) => `  foreign label  ${row?.label} (${row?.count} frames)`),

@@ -116,6 +116,8 @@ t.test('a fence in front of an app', async (t) => {
   const status = await ringfence(['status', '--admin', place.admin]);
   t.match([status.code, status.stdout], [0, /^traces: accept \(at most accept\), ready\n/]);
   t.match(status.stdout, /rejected {7}label_foreign 2/);
+  t.match(status.stdout, /would reject {3}label 2, enforce 2 /);
+  t.match(status.stdout, /dropped {8}(none|app_unreachable \d+)\n/);
   const asJson = await ringfence(['status', '--json', '--fence', 'traces', '--admin', place.admin]);
   t.match(JSON.parse(asJson.stdout), { fences: [{ name: 'traces', rejected: { label_foreign: 2 } }] });
   t.match(await ringfence(['status', '--fence', 'x', '--admin', place.admin]), {
