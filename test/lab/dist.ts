@@ -9,6 +9,8 @@ import { dirname, join } from 'node:path';
 export const FENCE_UID = 7946;
 
 export interface Dist {
+  /** Directory of the copy, which every user may enter: the fences' files go there too. */
+  readonly root: string;
   /** The node binary to run it with. */
   readonly node: string;
   /** `ringfence.js` of the copy. */
@@ -31,7 +33,7 @@ export function copyDist(): Dist {
   }
   cpSync(join(root, 'package.json'), join(dir, 'package.json'));
   if (spawnSync('chmod', ['-R', 'a+rX', dir]).status !== 0) throw new Error(`cannot make ${dir} readable`);
-  return { node: readableNode(dir), entry: join(dir, 'dist', 'ringfence.js'), remove: () => remove(dir) };
+  return { root: dir, node: readableNode(dir), entry: join(dir, 'dist', 'ringfence.js'), remove: () => remove(dir) };
 }
 
 function remove(dir: string): void {

@@ -1,7 +1,6 @@
 /** A fence of the lab: the built program, in a host's namespace, with the rights that it has in production and no more. */
 import { execFile } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Dist, FENCE_UID } from './dist.ts';
@@ -45,13 +44,11 @@ export interface Fence {
   kill9(): Promise<void>;
   /** Starts it again after `stop` or `kill9`. */
   start(until?: FenceOptions['until']): Promise<void>;
-  /** Removes its files; the host does that. */
-  forget(): void;
 }
 
 /** Writes the configuration (an object as JSON, which is YAML too; the admin address is added) and starts the fence. */
 export async function startFence(host: Host, dist: Dist, config: unknown, options: FenceOptions = {}): Promise<Fence> {
-  const dir = mkdtempSync(join(tmpdir(), `ringfence-fence-${process.pid}-`));
+  const dir = mkdtempSync(join(dist.root, 'fence-'));
   chmodSync(dir, 0o755);
   const stateDir = join(dir, 'state');
   mkdirSync(stateDir);
@@ -83,7 +80,6 @@ export async function startFence(host: Host, dist: Dist, config: unknown, option
       current = launch();
       if (until !== 'spawned') await fence.waitUntil(until);
     },
-    forget: () => rmSync(dir, { recursive: true, force: true }),
   };
   const until = options.until ?? 'healthy';
   if (until !== 'spawned') await handle.waitUntil(until);
@@ -95,9 +91,9 @@ function fenceHandle(
   configFile: string,
   cli: Fence['cli'],
   current: () => LabProcess,
-): Omit<Fence, 'start' | 'forget'> {
+): Omit<Fence, 'start'> {
   const text = (path: string) => fetchIn(host, `http://${ADMIN}${path}`);
-  const fence: Omit<Fence, 'start' | 'forget'> = {
+  const fence: Omit<Fence, 'start'> = {
     configFile,
     cli,
     process: current,

@@ -2,7 +2,7 @@
  * A network laboratory: hosts as network namespaces on one bridge, real addresses of both families, and fences in front of real
  * members. Linux, root. Nothing reaches outside: no host has a route off the bridge, and the bridge has no uplink.
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { copyDist, type Dist } from './dist.ts';
@@ -61,6 +61,7 @@ export interface Lab {
 /** Makes the switch. `name`: at most 12 characters, unique in the test process. Call `close` in a teardown. */
 export function createLab({ name }: { readonly name: string }): Lab {
   removeStaleNamespaces();
+  removeStaleFiles();
   const bridge = namespaceName(name, 'switch');
   const hosts = new Map<string, Host>();
   const files = createFiles();
@@ -120,6 +121,15 @@ export function createLab({ name }: { readonly name: string }): Lab {
   };
 }
 
+/** Removes the files that dead test processes left behind. */
+function removeStaleFiles(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^ringfence-(?:lab|fence)-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
 /** Files of the lab under one directory that every user may enter. */
 function createFiles() {
   const dir = mkdtempSync(join(tmpdir(), `ringfence-lab-${process.pid}-`));
@@ -167,7 +177,6 @@ function createHost(
   onRemoved: () => void,
 ): Host {
   const processes = new Set<LabProcess>();
-  const fences = new Set<Fence>();
   const address = (family: 'ipv4' | 'ipv6') => {
     const text = addresses[family];
     if (text === false) throw new Error(`host ${name} has no ${family} address`);
@@ -210,15 +219,10 @@ function createHost(
         processes.delete(started);
       }
     },
-    async fence(config, options) {
-      const fence = await startFence(host, dist(), config, options);
-      fences.add(fence);
-      return fence;
-    },
+    fence: (config, options) => startFence(host, dist(), config, options),
     async remove() {
       await Promise.allSettled([...processes].map((running) => running.kill()));
       removeNamespace(namespace);
-      for (const fence of fences) fence.forget();
       onRemoved();
     },
   };
