@@ -12,7 +12,9 @@ const PER_STREAM = 2;
 /** The most descriptors that the bounds of `fences` allow at once: in listen mode every UDP session has a socket too. */
 export function descriptorsNeeded(fences: readonly Pick<FenceConfig, 'mode' | 'streams'>[]): number {
   return fences.reduce((sum, { mode, streams: { limits } }) => {
-    return sum + limits.streams * PER_STREAM + (mode.kind === 'listen' ? limits.sessions : 0);
+    // The limit holds for each direction, and a listen fence carries inbound only.
+    if (mode.kind === 'listen') return sum + limits.streams * PER_STREAM + limits.sessions;
+    return sum + 2 * limits.streams * PER_STREAM;
   }, BASE_DESCRIPTORS + CONNECTIONS_MAX);
 }
 

@@ -84,8 +84,8 @@ const limits = z
     header: duration('5s', 100, HOUR_MS, 'How long a connection may take to finish its header'),
     connect: duration('5s', 100, HOUR_MS, 'How long connecting to the other side may take'),
     idle: duration('60s', 100, 24 * HOUR_MS, 'How long a stream may be silent in both directions'),
-    streams: count(1024, 65_535, 'Open streams in total.'),
-    streamsPerPeer: count(64, 65_535, 'Open streams of one peer address.'),
+    streams: count(1024, 65_535, 'Open streams in total, for each direction.'),
+    streamsPerPeer: count(64, 65_535, 'Open streams of one peer address, for each direction.'),
     sessions: count(
       4096,
       16_384,

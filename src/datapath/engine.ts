@@ -61,6 +61,7 @@ export interface PathLimits {
   readonly headerTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** Open streams in total, and of one peer address; for each direction. */
   readonly streams: number;
   readonly streamsPerPeer: number;
   readonly sessions: number;

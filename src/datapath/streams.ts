@@ -71,19 +71,21 @@ export function createStreams(
       socket.on('error', () => undefined);
       if (socket.destroyed) return;
       const { direction, peer } = stream;
-      const peerStreams = ofPeer.get(peer.address) ?? 0;
-      if (open.size >= settings.limits.streams) return refuse(socket, stream, 'streams_limit');
+      // A budget for each direction: strangers that hold connections open must not keep the app from dialling its peers.
+      const key = `${direction} ${peer.address}`;
+      const peerStreams = ofPeer.get(key) ?? 0;
+      if (counts[direction] >= settings.limits.streams) return refuse(socket, stream, 'streams_limit');
       if (peerStreams >= settings.limits.streamsPerPeer) return refuse(socket, stream, 'peer_streams_limit');
       const exchange = new Exchange(parts, socket, stream);
       open.add(exchange);
-      ofPeer.set(peer.address, peerStreams + 1);
+      ofPeer.set(key, peerStreams + 1);
       counts[direction]++;
       exchange.start(() => {
         open.delete(exchange);
         counts[direction]--;
-        const left = (ofPeer.get(peer.address) ?? 1) - 1;
-        if (left > 0) ofPeer.set(peer.address, left);
-        else ofPeer.delete(peer.address);
+        const left = (ofPeer.get(key) ?? 1) - 1;
+        if (left > 0) ofPeer.set(key, left);
+        else ofPeer.delete(key);
       });
     },
     counts: () => ({ ...counts }),

@@ -2,6 +2,7 @@
 import { connect, createServer } from 'node:net';
 import t from 'tap';
 import type { RejectStreams } from '../../src/datapath/engine.ts';
+import type { Direction } from '../../src/policy/facts.ts';
 import { framed, MESSAGE, marked } from './cases.ts';
 import {
   dial,
@@ -122,6 +123,23 @@ t.test('limits: streams in total, streams of one peer', async (t) => {
   await until('one', () => fence.streams.counts().inbound === 1);
   t.equal(again.ending(), 'open');
   again.socket.destroy();
+  await fence.close();
+});
+
+t.test('strangers that use up the inbound limits do not keep the app from dialling', async (t) => {
+  let direction: Direction = 'inbound';
+  const fence = await startFence(makeContext({ stage: 'enforce' }), 1, {
+    direction: () => direction,
+    limits: { streams: 2, streamsPerPeer: 2 },
+  });
+  const held = [await dial(fence.port), await dial(fence.port)];
+  await until('two inbound', () => fence.streams.counts().inbound === 2);
+  direction = 'outbound';
+  const own = [await dial(fence.port), await dial(fence.port)];
+  await until('two outbound', () => fence.streams.counts().outbound === 2);
+  t.equal(await (await dial(fence.port)).ended(), 'reset', 'outbound has its own limit');
+  t.same(fence.streams.counts(), { inbound: 2, outbound: 2 });
+  for (const { socket } of [...held, ...own]) socket.destroy();
   await fence.close();
 });
 

@@ -209,7 +209,9 @@ export interface TestFence {
 export async function startFence(
   made: TestContext,
   targetPort: number,
-  options: { direction?: Direction; limits?: Partial<PathLimits> } & Partial<Omit<StreamSettings, 'limits'>> = {},
+  options: { direction?: Direction | (() => Direction); limits?: Partial<PathLimits> } & Partial<
+    Omit<StreamSettings, 'limits'>
+  > = {},
 ): Promise<TestFence> {
   const { direction = 'inbound', limits, transport = 'auto', rejectStreams = 'explain' } = options;
   const streams = createStreams(made.context, { transport, rejectStreams, limits: { ...LIMITS, ...limits } });
@@ -220,7 +222,7 @@ export async function startFence(
       dials++;
       return connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
     };
-    streams.accept(socket, { direction, peer, dial });
+    streams.accept(socket, { direction: typeof direction === 'function' ? direction() : direction, peer, dial });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
