@@ -4,6 +4,9 @@ import type { Path } from './locate.ts';
 /** A scalar is no longer than this once expanded. */
 const EXPANDED_MAX_CHARACTERS = 65_536;
 
+/** No field lies deeper than six levels; beyond this the walk would take the stack. */
+const DEPTH_MAX = 32;
+
 export interface Expansion {
   readonly value: unknown;
   readonly problems: readonly { readonly path: Path; readonly message: string }[];
@@ -20,6 +23,8 @@ export function pathKey(path: Path): string {
 export function expandVariables(value: unknown, env: Readonly<Record<string, string | undefined>>): Expansion {
   const problems: { path: Path; message: string }[] = [];
   const expanded = new Set<string>();
+  // Aliases make cycles: whoever is being walked must not be met again.
+  const within = new Set<object>();
   const walk = (node: unknown, path: Path): unknown => {
     if (typeof node === 'string') {
       if (!node.includes('${')) return node;
@@ -27,7 +32,17 @@ export function expandVariables(value: unknown, env: Readonly<Record<string, str
       return expandText(node, env, (message) => problems.push({ path, message }));
     }
     if (node === null || typeof node !== 'object') return node;
-    if (Array.isArray(node)) return node.map((item, i) => walk(item, [...path, i]));
+    if (within.has(node) || path.length > DEPTH_MAX) {
+      const message = within.has(node) ? 'an alias that holds itself' : `nested deeper than ${DEPTH_MAX} levels`;
+      problems.push({ path, message });
+      return null;
+    }
+    within.add(node);
+    const out = Array.isArray(node) ? node.map((item, i) => walk(item, [...path, i])) : walkMap(node, path);
+    within.delete(node);
+    return out;
+  };
+  const walkMap = (node: object, path: Path): unknown => {
     const out: Record<string, unknown> = {};
     for (const [key, item] of Object.entries(node)) {
       const at = [...path, key];

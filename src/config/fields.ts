@@ -4,12 +4,14 @@ import { parseCidr } from '../policy/admission.ts';
 import { LABEL_MAX_BYTES } from '../wire/limits.ts';
 import { DURATION_PATTERN, formatDuration, parseDuration, parseEndpoint } from './units.ts';
 
+const DURATION_WORDS = 'a duration is a whole number with ms, s, m or h, such as 500ms, 10s or 10m';
+
 /** A duration such as `10s`, in ms once read, within bounds. */
 export function duration(fallback: string, minMs: number, maxMs: number, what: string) {
   const range = `${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
   return z
-    .string()
-    .regex(DURATION_PATTERN, { error: 'a duration is a whole number with ms, s, m or h, such as 500ms, 10s or 10m' })
+    .string({ error: DURATION_WORDS })
+    .regex(DURATION_PATTERN, { error: DURATION_WORDS })
     .default(fallback)
     .transform((text, context) => {
       const ms = parseDuration(text) ?? -1;

@@ -31,6 +31,8 @@ function sentence(issue: Issue, path: Path): string {
   switch (issue.code) {
     case 'invalid_type': {
       if (issue.input === undefined) return 'is missing';
+      // A field with words of its own for what it is (fields.ts).
+      if (!issue.message.startsWith('Invalid input')) return `${issue.message}${given}`;
       const quote = issue.expected === 'string' && ['number', 'boolean'].includes(typeof issue.input);
       return `must be ${TYPE_WORDS[issue.expected] ?? issue.expected}${given}${quote ? ' (put it in quotes)' : ''}`;
     }

@@ -140,6 +140,8 @@ function formatProblems(problems: readonly Problem[], file: string, line: (path:
 
 function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
+  // The parser says it as an error of its own or throws it.
+  if (text.startsWith('Maximum call stack')) return 'nested too deeply';
   return (text.split('\n', 1)[0] ?? '').replace(/[^\x20-\x7e]/g, '?').slice(0, 200);
 }
 

@@ -24,7 +24,7 @@ export function findProblems(file: ConfigFile): Problem[] {
       problems.push({ path: at(...path), message });
     }
   });
-  return [...problems, ...betweenFences(file)];
+  return [...problems, ...betweenFences(file), ...adminProblems(file)];
 }
 
 function modeProblems(fence: FenceFile): Problem[] {
@@ -72,8 +72,7 @@ function modeProblems(fence: FenceFile): Problem[] {
 function loops(listen: string, app: string): boolean {
   const [fence, target] = [parseEndpoint(listen), parseEndpoint(app)];
   if (fence === undefined || target === undefined || fence.port !== target.port) return false;
-  const wildcard = fence.address === '0.0.0.0' || fence.address === '::';
-  return fence.address === target.address || (wildcard && /^(127\.|::1$)/.test(target.address));
+  return fence.address === target.address || (isWildcard(fence.address) && /^(127\.|::1$)/.test(target.address));
 }
 
 /** Why a listen fence cannot go beyond accept for an app that sends no label. */
@@ -114,6 +113,26 @@ function notYet(fence: FenceFile): Problem[] {
     [app.transport.endsWith('-tls'), ['app', 'transport'], `transport ${app.transport}`],
   ];
   return claims.filter(([set]) => set).map(([, path, what]) => ({ path, message: `${what} ${NOT_YET}` }));
+}
+
+/** The admin API needs a port of its own: one that gossip uses would be taken, or, intercepted, never be reached. */
+function adminProblems({ fences, admin }: ConfigFile): Problem[] {
+  const own = parseEndpoint(admin.address);
+  if (own === undefined || own.port === 0) return [];
+  const clash = fences.find(({ listen, transparent }) => {
+    if (transparent !== undefined) {
+      return [transparent.port, transparent.proxyPort, ...transparent.peerPorts].includes(own.port);
+    }
+    const other = parseEndpoint(listen ?? '');
+    if (other === undefined || other.port !== own.port) return false;
+    return [own.address, other.address].some(isWildcard) || own.address === other.address;
+  });
+  if (clash === undefined) return [];
+  return [{ path: ['admin', 'address'], message: `port ${own.port} is a port of the fence ${clash.name} already` }];
+}
+
+function isWildcard(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
 }
 
 function betweenFences({ fences }: ConfigFile): Problem[] {

@@ -55,6 +55,13 @@ const YAML: readonly Case[] = [
     'fences: *a\n',
     'f.yaml:1: YAML: Unresolved alias (the anchor must be set before the alias): a',
   ),
+  one('a list in itself', 'log: {}\nfences: &a\n  - *a\n', 'f.yaml:3: fences[0]: an alias that holds itself'),
+  {
+    name: 'a mapping in itself, twice',
+    text: 'log: &a\n  x: *a\n  y: *a\n',
+    lines: ['f.yaml:2: log.x: an alias that holds itself', 'f.yaml:3: log.y: an alias that holds itself'],
+  },
+  one('a parser out of stack', `fences: ${'['.repeat(50_000)}`, 'f.yaml:1: YAML: nested too deeply'),
 ];
 
 const SHAPE: readonly Case[] = [
@@ -100,7 +107,7 @@ const SHAPE: readonly Case[] = [
   one(
     'a broken duration',
     fence(...LISTEN, 'limits: { header: 5 }'),
-    'f.yaml:6: fences[0].limits.header: must be text, not 5 (put it in quotes)',
+    'f.yaml:6: fences[0].limits.header: a duration is a whole number with ms, s, m or h, such as 500ms, 10s or 10m, not 5',
   ),
   one(
     'a duration without unit',
@@ -275,6 +282,21 @@ const RULES: readonly Case[] = [
     'f.yaml:8: fences[1].listen: another fence listens on 127.0.0.1:7946',
   ),
   one(
+    'the admin API on the gossip port',
+    `${fence(...LISTEN)}admin: { address: "0.0.0.0:7946" }\n`,
+    'f.yaml:6: admin.address: port 7946 is a port of the fence traces already',
+  ),
+  one(
+    'the admin API on a port that is intercepted',
+    `${fence('transparent: { peerPorts: [9000] }')}admin: { address: "10.0.0.1:9000" }\n`,
+    'f.yaml:5: admin.address: port 9000 is a port of the fence traces already',
+  ),
+  one(
+    'the admin API on the proxy port',
+    `${fence('transparent: { proxyPort: 9746 }')}`,
+    'f.yaml:1: admin.address: port 9746 is a port of the fence traces already',
+  ),
+  one(
     'a token that fits no header; it is not shown',
     `${fence(...LISTEN)}admin: { writeToken: "a b" }\n`,
     'f.yaml:6: admin.writeToken: must be printable ASCII without spaces, so that it fits an HTTP header',
@@ -321,6 +343,12 @@ for (const { name, text, env, lines } of [
 ]) {
   t.strictSame(refusal(text, env), lines, name);
 }
+
+t.test('the admin API may have the port of another address, or any free one', async (t) => {
+  for (const address of ['127.0.0.2:7946', '127.0.0.1:9746', '0.0.0.0:0']) {
+    t.strictSame(refusal(`${fence(...LISTEN)}admin: { address: "${address}" }\n`), [], address);
+  }
+});
 
 t.test('what could exhaust the reader is refused', async (t) => {
   const laughs = ['a: &a [x, x, x, x, x, x, x, x, x]'];
