@@ -1,7 +1,6 @@
 // What `npm test` runs. First the unit tests (with every line and function of the pure core covered), then the tests with real
 // peers, which take namespaces, root and other programs. What the machine does not allow is left out, loudly; with CI=true nothing
-// may be. `--long` runs test/long instead; other arguments are parts of the paths to run. The last line is `N passed, N failed`,
-// counted in assertions.
+// may be. Arguments are parts of the paths to run. The last line is `N passed, N failed`, counted in assertions.
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,18 +34,13 @@ const rank = (file) => {
 };
 const pure = files.filter((file) => PURE.includes(room(file)));
 const real = files.filter((file) => REAL.includes(room(file))).toSorted((a, b) => rank(a) - rank(b));
-const long = files.filter((file) => room(file) === 'long');
-const units = files.filter((file) => ![...pure, ...real, ...long].includes(file));
+const units = files.filter((file) => ![...pure, ...real].includes(file));
 
-if (process.argv.includes('--long')) {
-  await suite('long tests', long, { timeoutMs: 120 * MINUTE_MS, fileTimeoutSeconds: 3_600 });
-} else {
-  // Not every branch: strict indexing asks for defaults (`bytes[i] ?? 0`) that no input reaches.
-  const covered = ['--branches=97', '--no-disable-coverage', '--coverage-map=scripts/coverage-map.mjs'];
-  await suite('pure core', pure, { timeoutMs: 4 * MINUTE_MS, fileTimeoutSeconds: 120, flags: covered });
-  await suite('rooms', units, { timeoutMs: 4 * MINUTE_MS, fileTimeoutSeconds: 120 });
-  await suite('real peers', real, { timeoutMs: 14 * MINUTE_MS, fileTimeoutSeconds: 480 });
-}
+// Not every branch: strict indexing asks for defaults (`bytes[i] ?? 0`) that no input reaches.
+const covered = ['--branches=97', '--no-disable-coverage', '--coverage-map=scripts/coverage-map.mjs'];
+await suite('pure core', pure, { timeoutMs: 4 * MINUTE_MS, fileTimeoutSeconds: 120, flags: covered });
+await suite('rooms', units, { timeoutMs: 4 * MINUTE_MS, fileTimeoutSeconds: 120 });
+await suite('real peers', real, { timeoutMs: 14 * MINUTE_MS, fileTimeoutSeconds: 480 });
 report();
 
 /** Runs `paths` with tap and adds to the totals. Bounded in time; whatever it still runs then is killed. */

@@ -18,7 +18,7 @@ import { REASON_INDEX, REJECT_REASONS, type RejectReason } from './reason.ts';
 import { STAGE_INDEX, STAGES, type Stage } from './stage.ts';
 
 /** Why a frame with the verdict `pass` was not delivered: faults and overload, `overload_dropped_total`'s reasons. */
-export const DROP_REASONS = ['app_unreachable', 'peer_unreachable', 'send_failed', 'backlog_full', 'draining'] as const;
+export const DROP_REASONS = ['app_unreachable', 'peer_unreachable', 'send_failed', 'backlog_full'] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
 /** Where a frame was seen: the labels that frames and rejections share. */
