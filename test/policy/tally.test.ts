@@ -123,8 +123,8 @@ t.test('forwarding times go into the first bucket that holds them, and the last 
 t.test('several tallies are summed, and none is changed by reading', async (t) => {
   const buffers = [fresh(), fresh(), fresh()];
   for (const buffer of buffers) createTally(buffer).dropped('backlog_full');
-  t.strictSame(counted(readTallies(buffers)), ['dropped draining 3']);
-  t.strictSame(counted(readTallies(buffers)), ['dropped draining 3']);
+  t.strictSame(counted(readTallies(buffers)), ['dropped backlog_full 3']);
+  t.strictSame(counted(readTallies(buffers)), ['dropped backlog_full 3']);
 });
 
 t.test('no two counters share a cell', async (t) => {
