@@ -12,6 +12,8 @@ const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 5_000;
 export const CONNECTIONS_MAX = 128;
+/** Of one client address: whoever sits on connections must not keep the probes of /healthz and /readyz out. */
+export const CONNECTIONS_PER_CLIENT_MAX = 32;
 
 export interface AdminServer {
   /** Where it listens. */
@@ -43,6 +45,7 @@ export async function startAdmin(view: AdminView, options: AdminOptions): Promis
     (request, response) => void handle(view, options.writeToken, request, response),
   );
   server.maxConnections = CONNECTIONS_MAX;
+  boundEachClient(server);
   await listen(server, options.address);
   const bound = server.address();
   const port = bound !== null && typeof bound === 'object' ? bound.port : options.address.port;
@@ -54,6 +57,25 @@ export async function startAdmin(view: AdminView, options: AdminOptions): Promis
         server.closeAllConnections();
       }),
   };
+}
+
+function boundEachClient(server: Server): void {
+  // At most CONNECTIONS_MAX entries: an address goes with its last connection.
+  const open = new Map<string, number>();
+  server.on('connection', (socket) => {
+    const client = socket.remoteAddress ?? '';
+    const count = open.get(client) ?? 0;
+    if (count >= CONNECTIONS_PER_CLIENT_MAX) {
+      socket.destroy();
+      return;
+    }
+    open.set(client, count + 1);
+    socket.once('close', () => {
+      const left = (open.get(client) ?? 1) - 1;
+      if (left > 0) open.set(client, left);
+      else open.delete(client);
+    });
+  });
 }
 
 function listen(server: Server, { address, port }: Endpoint): Promise<void> {

@@ -1,7 +1,7 @@
 /** The admin server on a socket: bounds, broken requests, a busy port. */
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import t from 'tap';
-import { AdminStartError, BODY_MAX_BYTES, startAdmin } from '../../src/admin/server.ts';
+import { AdminStartError, BODY_MAX_BYTES, CONNECTIONS_PER_CLIENT_MAX, startAdmin } from '../../src/admin/server.ts';
 import { adminView, fenceView, type RecordingView } from './helpers.ts';
 
 const ANY = { address: { address: '127.0.0.1', port: 0 }, writeToken: '' };
@@ -95,6 +95,39 @@ t.test('a busy port is one clear line', async (t) => {
   await t.rejects(startAdmin(adminView(), { ...ANY, address: { address: '192.0.2.1', port: 9746 } }), {
     message: 'the admin API cannot listen on 192.0.2.1:9746: this host does not have that address (EADDRNOTAVAIL)',
   });
+});
+
+t.test('one client that sits on connections does not keep another out', async (t) => {
+  const { port } = await start(t);
+  const sitters: Socket[] = [];
+  t.teardown(() => sitters.forEach((socket) => void socket.destroy()));
+  let refused = 0;
+  for (let i = 0; i < 200; i++) {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.on('error', () => {});
+    socket.on('close', () => refused++);
+    sitters.push(socket);
+  }
+  const ask = (localAddress: string) =>
+    new Promise<string>((resolve) => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress });
+      let got = '';
+      socket.on('data', (chunk) => {
+        got += chunk.toString('latin1');
+      });
+      socket.on('error', () => {});
+      socket.on('close', () => resolve(got));
+      socket.setTimeout(3_000, () => socket.destroy());
+      socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    });
+  // Connections are taken in the order of their arrival: this one comes after all of those.
+  t.equal(await ask('127.0.0.1'), '', 'the sitter gets no more');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.ok(refused >= 200 - CONNECTIONS_PER_CLIENT_MAX, `${refused} of 200 were closed at once`);
+  if (process.platform === 'linux') t.match(await ask('127.0.0.2'), /200 OK/, 'another address is served');
+  for (const socket of sitters) socket.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.match(await ask('127.0.0.1'), /200 OK/, 'and so is the sitter once it has left');
 });
 
 t.test('stopping ends idle connections', async (t) => {
