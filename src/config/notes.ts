@@ -46,6 +46,13 @@ export function findNotes(file: ConfigFile, raw: unknown, fences: readonly Fence
       const until = stage === 'enforce' ? 'outbound frames to anyone' : 'unlabelled frames of anyone';
       note('warn', `NO ADMISSION RULES at stage ${stage}: ${until} pass; name the members in admit.cidrs`, 'admit');
     }
+    if (fence.listen !== undefined && fence.app.sends === 'own' && fence.wire === 'none' && stage === 'accept') {
+      note(
+        'warn',
+        'a listen fence does not see what the app dials: the app (sends own) puts its label on the wire at accept too, and members that predate labels drop it',
+        'wire',
+      );
+    }
     if (fence.transparent?.whenDown === 'open') {
       note('warn', 'gossip passes UNFENCED while this fence is down', 'transparent', 'whenDown');
     }

@@ -111,6 +111,13 @@ t.test('what deserves a warning', async (t) => {
   t.match(warnings(rules, 'admin: { writeToken: short }'), [/^f:2: admin\.writeToken: is shorter than 16 characters$/]);
   const open = parseConfig('fences: [{ name: a, cluster: b, transparent: { whenDown: open } }]', 'f', {});
   t.match(open.notes.at(-1), { level: 'warn', text: /whenDown: gossip passes UNFENCED/ });
+  const label = { name: 'a', cluster: 'b', stage: 'accept', admit: { cidrs: ['10.0.0.0/8'] } };
+  const app = { address: '127.0.0.1:7947', sends: 'own', takes: 'own' };
+  const notesOf = (more: object) => parseConfig(JSON.stringify({ fences: [{ ...label, ...more }] }), 'f', {}).notes;
+  const past = [{ level: 'warn', text: /^f:1: fences\[0\]\.wire: a listen fence does not see what the app dials/ }];
+  t.match(notesOf({ listen: '127.0.0.1:7946', app }), past);
+  t.strictSame(notesOf({ listen: '127.0.0.1:7946', app, wire: 'own' }), [], 'nothing to translate');
+  t.strictSame(notesOf({ transparent: {}, app: { sends: 'own', takes: 'own' } }), [], 'a transparent fence translates');
 });
 
 t.test('variables', async (t) => {
