@@ -103,7 +103,8 @@ function outputChains({ port, peerPorts, uid, failOpen }: InterceptOptions): str
 
   # The fence's own connections are known by its uid and, where a segment has no owner, by the connection's mark. Only what the
   # fence dialled is marked 0x4: the app's connections, which the fence answers, must not be. The app's answers to a connection
-  # that carries the peer's address (0x3) come back to the fence; TIME_WAIT again, so that rule asks for no uid.
+  # that carries the peer's address (0x3) come back to the fence; TIME_WAIT again, so that rule asks for no uid. What the app still
+  # sends from the gossip port belongs to a connection that is older than the rules, or whose mark is lost: to the fence as well.
   chain out_tcp {
     meta skuid ${uid} meta mark 0x3 ct mark set 0x3 return
     meta skuid ${uid} ct direction original tcp dport ${ports} ct mark set 0x4 return
@@ -112,7 +113,7 @@ function outputChains({ port, peerPorts, uid, failOpen }: InterceptOptions): str
     tcp flags & (syn | ack) == syn ct mark { 0x3, 0x4 } ct mark set 0x0
     ct mark 0x4 ct direction original return
     fib daddr type local return
-    tcp dport ${ports} meta mark set 0x1
+    tcp dport ${ports} meta mark set 0x1${failOpen ? '' : `\n    tcp sport ${port} meta skuid != ${uid} meta mark set 0x1`}
   }
 
   # 0x4: a reassembled datagram of the fence's raw socket has no owner on kernels before 6.9.
@@ -138,11 +139,18 @@ function inputChains({ port, proxyPort, failOpen }: InterceptOptions): string {
     type filter hook prerouting priority mangle; policy accept;
     iif "lo" meta mark 0x1 goto from_app
     iif "lo" return
+    fib daddr type { broadcast, anycast, multicast } goto to_many
     fib daddr type != local return
     meta l4proto { tcp, udp } th dport ${proxyPort} counter name bypass_in drop
     tcp dport ${port} goto from_net
     udp dport ${port} goto from_net
     udp sport ${port} goto from_net
+  }
+
+  # The app's sockets take these too, tproxy cannot be told to, and no member gossips so: refused even with --fail-open.
+  chain to_many {
+    meta l4proto { tcp, udp } th dport ${port} counter name bypass_in drop
+    udp sport ${port} counter name bypass_in drop
   }
 
   chain from_app {

@@ -36,13 +36,22 @@ t.test('what the rules must never lose', async (t) => {
   for (const name of ['from_app', 'from_net']) {
     t.match(chain(name).trim().split('\n').at(-1), /counter name bypass_\w+ drop$/, `${name} ends closed`);
   }
+  t.match(
+    chain('out_tcp'),
+    /tcp sport 7946 meta skuid != 7946 meta mark set 0x1/,
+    'nor leaves a segment of the app itself',
+  );
+  const [cast = -1, others = -1] = ['multicast } goto to_many', 'type != local return'].map((rule) =>
+    chain('pre').indexOf(rule),
+  );
+  t.ok(cast > 0 && cast < others, 'what is for everyone is not let through as what is for others');
   t.match(chain('post'), /oif != "lo" meta mark 0x1 counter name bypass_out drop/);
 
   const open = renderTables({ ...OPTIONS, failOpen: true });
   t.notMatch(
-    open.replaceAll(/th dport 17946 counter name bypass_in drop|meta mark 0x5 drop/g, ''),
+    open.replaceAll(/th dport 17946 counter name bypass_in drop|meta mark 0x5 drop|chain to_many {[^}]*}[^}]*}/g, ''),
     /drop/,
-    'open: no drops',
+    'open: no drops, but of what is for everyone',
   );
   t.match(open, /dup to ip daddr/);
   t.match(open, /dup to ip6 daddr/);

@@ -26,7 +26,8 @@ table inet ringfence {
 
   # The fence's own connections are known by its uid and, where a segment has no owner, by the connection's mark. Only what the
   # fence dialled is marked 0x4: the app's connections, which the fence answers, must not be. The app's answers to a connection
-  # that carries the peer's address (0x3) come back to the fence; TIME_WAIT again, so that rule asks for no uid.
+  # that carries the peer's address (0x3) come back to the fence; TIME_WAIT again, so that rule asks for no uid. What the app still
+  # sends from the gossip port belongs to a connection that is older than the rules, or whose mark is lost: to the fence as well.
   chain out_tcp {
     meta skuid 7946 meta mark 0x3 ct mark set 0x3 return
     meta skuid 7946 ct direction original tcp dport { 7946, 7950 } ct mark set 0x4 return
@@ -36,6 +37,7 @@ table inet ringfence {
     ct mark 0x4 ct direction original return
     fib daddr type local return
     tcp dport { 7946, 7950 } meta mark set 0x1
+    tcp sport 7946 meta skuid != 7946 meta mark set 0x1
   }
 
   # 0x4: a reassembled datagram of the fence's raw socket has no owner on kernels before 6.9.
@@ -51,11 +53,18 @@ table inet ringfence {
     type filter hook prerouting priority mangle; policy accept;
     iif "lo" meta mark 0x1 goto from_app
     iif "lo" return
+    fib daddr type { broadcast, anycast, multicast } goto to_many
     fib daddr type != local return
     meta l4proto { tcp, udp } th dport 17946 counter name bypass_in drop
     tcp dport 7946 goto from_net
     udp dport 7946 goto from_net
     udp sport 7946 goto from_net
+  }
+
+  # The app's sockets take these too, tproxy cannot be told to, and no member gossips so: refused even with --fail-open.
+  chain to_many {
+    meta l4proto { tcp, udp } th dport 7946 counter name bypass_in drop
+    udp sport 7946 counter name bypass_in drop
   }
 
   chain from_app {
@@ -105,7 +114,8 @@ table inet ringfence {
 
   # The fence's own connections are known by its uid and, where a segment has no owner, by the connection's mark. Only what the
   # fence dialled is marked 0x4: the app's connections, which the fence answers, must not be. The app's answers to a connection
-  # that carries the peer's address (0x3) come back to the fence; TIME_WAIT again, so that rule asks for no uid.
+  # that carries the peer's address (0x3) come back to the fence; TIME_WAIT again, so that rule asks for no uid. What the app still
+  # sends from the gossip port belongs to a connection that is older than the rules, or whose mark is lost: to the fence as well.
   chain out_tcp {
     meta skuid 7946 meta mark 0x3 ct mark set 0x3 return
     meta skuid 7946 ct direction original tcp dport 7946 ct mark set 0x4 return
@@ -130,11 +140,18 @@ table inet ringfence {
     type filter hook prerouting priority mangle; policy accept;
     iif "lo" meta mark 0x1 goto from_app
     iif "lo" return
+    fib daddr type { broadcast, anycast, multicast } goto to_many
     fib daddr type != local return
     meta l4proto { tcp, udp } th dport 17946 counter name bypass_in drop
     tcp dport 7946 goto from_net
     udp dport 7946 goto from_net
     udp sport 7946 goto from_net
+  }
+
+  # The app's sockets take these too, tproxy cannot be told to, and no member gossips so: refused even with --fail-open.
+  chain to_many {
+    meta l4proto { tcp, udp } th dport 7946 counter name bypass_in drop
+    udp sport 7946 counter name bypass_in drop
   }
 
   chain from_app {
