@@ -4,10 +4,17 @@ import { isV4Mapped, parseAddress } from '../../wire/address.ts';
 
 /** Interfaces are read again after this long, ms: a pod's addresses hardly ever change. */
 const REFRESH_MS = 1_000;
+/** And after this long for a frame of which neither address is known. */
+const REFRESH_UNKNOWN_MS = 10;
 
 export interface LocalAddresses {
   /** `text` as formatAddress writes it. */
   has(text: string): boolean;
+  /**
+   * Whether an intercepted frame came from the network: one of the two is ours, because the rules take nothing else. Where neither is
+   * known the interfaces are read again, so that an address is never a stranger's while it is new; the rest is inbound.
+   */
+  inbound(source: string, destination: string): boolean;
   /** Whether there are several addresses of the family that other hosts may know us by. */
   several(family: 'IPv4' | 'IPv6'): boolean;
 }
@@ -20,29 +27,48 @@ export function createLocalAddresses(
   let readAtMs = Number.NEGATIVE_INFINITY;
   let known = new Set<string>();
   let counts = { IPv4: 0, IPv6: 0 };
-  const refresh = () => {
+  const refresh = (afterMs = REFRESH_MS) => {
     const nowMs = now();
-    if (nowMs - readAtMs < REFRESH_MS) return;
+    if (nowMs - readAtMs < afterMs) return;
     readAtMs = nowMs;
+    const lists = readOrNothing(read);
+    // Out of file descriptors, for one: what was known still counts.
+    if (lists === undefined) return;
     known = new Set();
     counts = { IPv4: 0, IPv6: 0 };
-    for (const list of Object.values(read())) {
+    for (const list of Object.values(lists)) {
       for (const { address, internal, family } of list ?? []) {
         known.add(address);
         if (!internal && !address.startsWith('fe80:')) counts[family]++;
       }
     }
   };
+  const isKnown = (text: string) => known.has(text) || text.startsWith('127.');
   return {
     has(text) {
       refresh();
-      return known.has(text) || text.startsWith('127.');
+      return isKnown(text);
+    },
+    inbound(source, destination) {
+      refresh();
+      if (isKnown(destination)) return true;
+      if (isKnown(source)) return false;
+      refresh(REFRESH_UNKNOWN_MS);
+      return isKnown(destination) || !isKnown(source);
     },
     several(family) {
       refresh();
       return counts[family] > 1;
     },
   };
+}
+
+function readOrNothing(read: typeof networkInterfaces): ReturnType<typeof networkInterfaces> | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }
 
 /** An address as sockets give it, in the form that everything else uses: no zone, IPv4-mapped as IPv4. */

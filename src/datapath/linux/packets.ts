@@ -84,7 +84,8 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
         const family = to === TEST_ADDRESSES[4] ? 4 : to === TEST_ADDRESSES[6] ? 6 : undefined;
         if (family !== undefined && options.onTestDatagram(family, payload)) return;
       }
-      const inbound = local.has(to);
+      const from = formatAddress(source.address);
+      const inbound = local.inbound(from, to);
       const decoded = peekPacketLabel(payload);
       const label = decoded.ok ? decoded.value.label : NOTHING;
       const where = {
@@ -95,9 +96,7 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
       const decision = judge(context, {
         ...where,
         state: decoded.ok ? stateOfLabel(label, context.label) : decoded.reason,
-        peer: inbound
-          ? { address: formatAddress(source.address), port: source.port }
-          : { address: to, port: destination.port },
+        peer: inbound ? { address: from, port: source.port } : { address: to, port: destination.port },
         label,
         bytes: payload.length,
         handshake: false,

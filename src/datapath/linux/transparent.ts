@@ -199,7 +199,7 @@ function createStreamHandler(
   };
   return ({ socket, source, destination }) => {
     if (destination.port === proxyPort) return refuseDirect(context, socket, source);
-    if (local.has(destination.address)) {
+    if (local.inbound(source.address, destination.address)) {
       const key = `${source.address} ${source.port}`;
       open.add(key);
       socket.once('close', () => open.delete(key));

@@ -18,6 +18,8 @@ const HEADER = Buffer.from(encodeLabelHeader(LABEL));
 const PEERS = { peers: 16, windowMs: 60_000, foreignMs: 10_000 };
 const OK: SendResult = { failure: undefined, errno: '', oversize: false };
 
+const has = (text: string) => text === '10.0.0.1' || text === 'fd00::1';
+
 interface Sent {
   readonly family: 4 | 6;
   readonly from: string;
@@ -53,7 +55,7 @@ function harness(stage: Stage, result: SendResult = OK) {
   const path = createPacketPath(context, {
     proxyPort: 17_946,
     senders: { 4: sender(4), 6: sender(6) },
-    local: { has: (text) => text === '10.0.0.1' || text === 'fd00::1', several: () => false },
+    local: { has, inbound: (_source, destination) => has(destination), several: () => false },
     onTestDatagram: (family) => tests.push(family) > 0,
   });
   return { path, sent, rejections, faults, tests, reading: () => readTallies([buffer]) };
