@@ -8,6 +8,8 @@ const REMEMBER_MS = 5_000;
 const ENTRIES_MAX = 1_024;
 /** connect() needs a port; nothing is sent to it (RFC 863, discard). */
 const PORT = 9;
+/** A sockaddr of family AF_UNSPEC (0): connecting to it undoes a connection. */
+const UNSPECIFIED = Buffer.alloc(SOCKADDR_MAX_BYTES);
 
 export interface MtuOracle {
   /** `undefined` when there is no route or the kernel does not say. `key` names the destination. */
@@ -21,6 +23,8 @@ export function createMtuOracle(calls: Syscalls, family: 4 | 6): MtuOracle {
   const known = new Map<string, { readonly mtu: number | undefined; readonly atMs: number }>();
   const place = Buffer.alloc(SOCKADDR_MAX_BYTES);
   const ask = (address: Uint8Array): number | undefined => {
+    // A socket keeps the source address of its first connection, which may not be ours any more, or no way to the next one.
+    calls.connect(fd, UNSPECIFIED);
     const bytes = writeSockaddr(place, address, PORT);
     if (calls.connect(fd, place.subarray(0, bytes)) < 0) return undefined;
     return family === 4 ? calls.getInt(fd, SOL_IP, IP_MTU) : calls.getInt(fd, SOL_IPV6, IPV6_MTU);
