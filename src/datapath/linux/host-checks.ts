@@ -20,7 +20,11 @@ const FENCE_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 export const CAP_NET_ADMIN = 12;
 export const CAP_NET_RAW = 13;
 
-const MESH_CHAIN = /\b(ISTIO_[A-Z_]+|PROXY_INIT_[A-Z_]+|istio-[a-z-]+|linkerd[a-z_-]*)\b/;
+/** Chains and tables of Istio, Linkerd, Kuma, Consul, Open Service Mesh and App Mesh. */
+const MESH_CHAIN =
+  /\b((?:ISTIO|PROXY_INIT|KUMA_MESH|CONSUL_PROXY|OSM_PROXY|APPMESH)_[A-Z_]+|istio-[a-z-]+|linkerd[a-z_-]*)\b/;
+/** What our own tables carry: a fence may be named after what it stands beside. */
+const OWN_COMMENT = new RegExp(`comment "${COMMENT_PREFIX}[^"]*"`, 'g');
 
 /** An entry of `ip -j -N rule`. */
 export interface IpRule {
@@ -97,7 +101,7 @@ export function refuseOtherTable(ruleset: string, fence: string): string | undef
 /** `rulesets`: every listing of nftables and of legacy iptables. */
 export function refuseMesh(rulesets: readonly string[]): string | undefined {
   for (const text of rulesets) {
-    const chain = MESH_CHAIN.exec(text)?.[1];
+    const chain = MESH_CHAIN.exec(text.replaceAll(OWN_COMMENT, ''))?.[1];
     if (chain !== undefined) {
       return `a mesh proxy's rules (${chain}) stand in this network namespace: exclude the pod from the mesh, or the gossip port's fence from the pod`;
     }

@@ -65,9 +65,14 @@ t.test('tables of others', async (t) => {
 });
 
 t.test('mesh proxies', async (t) => {
-  for (const chain of ['ISTIO_INBOUND', 'ISTIO_REDIRECT', 'PROXY_INIT_OUTPUT', 'PROXY_INIT_REDIRECT', 'linkerd_out']) {
+  const istio = ['ISTIO_INBOUND', 'ISTIO_REDIRECT', 'istio-proxy-nat', 'linkerd_out', 'PROXY_INIT_OUTPUT'];
+  const others = ['KUMA_MESH_INBOUND', 'CONSUL_PROXY_OUTPUT', 'OSM_PROXY_INBOUND', 'APPMESH_EGRESS'];
+  for (const chain of [...istio, ...others]) {
     t.match(refuseMesh(['', `:${chain} - [0:0]`]), new RegExp(chain));
   }
+  const own = 'table inet ringfence {\n\tcomment "ringfence fence=istio-gossip"\n}';
+  t.equal(refuseMesh([own]), undefined, "a fence's own name is no mesh's");
+  t.match(refuseMesh([`${own}\ntable inet istio-ambient-nat {\n}`]), /istio-ambient-nat/);
   t.equal(refuseMesh(['table ip nat {\n\tchain KUBE-SERVICES {\n\t}\n}', ':PREROUTING ACCEPT [0:0]']), undefined);
 });
 
