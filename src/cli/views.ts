@@ -33,7 +33,7 @@ export function metricsFence(fence: Fence): MetricsFence {
     peerRecords: (nowMs) => context.peers.records(nowMs),
     peerEvictions: () => context.peers.evictions(),
     foreignPeers: (nowMs) => sightings.foreignPeers(nowMs),
-    foreignLabels: (nowMs, limit) => sightings.foreignLabels(nowMs, limit),
+    steadyForeignLabels: (nowMs, limit) => sightings.steadyForeignLabels(nowMs, limit),
     sightingEvictions: () => sightings.evictions(),
   };
 }

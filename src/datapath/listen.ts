@@ -11,6 +11,7 @@ import { type AppWatch, waitForAppToLeave, watchApp } from './app-watch.ts';
 import { type BoundSockets, bindBoth } from './bind.ts';
 import { endpointOf, formatEndpoint, socketAddressFor } from './endpoint.ts';
 import type { Cut, DataPath, Endpoint, FenceContext, OpenCounts } from './engine.ts';
+import { type KernelDropsWatch, watchKernelDrops } from './kernel-drops.ts';
 import type { ListenOptions } from './options.ts';
 import { admitPacket } from './packets.ts';
 import { createSessions, type SessionPeer, type Sessions, sendBounded } from './sessions.ts';
@@ -49,6 +50,7 @@ class PortableListen implements ListenPath {
   #sessions: Sessions | undefined;
   #bound: BoundSockets | undefined;
   #watch: AppWatch | undefined;
+  #kernelDrops: KernelDropsWatch | undefined;
   #stopped = false;
   #faultAtMs = Number.NEGATIVE_INFINITY;
 
@@ -77,6 +79,7 @@ class PortableListen implements ListenPath {
     bound.udp.on('message', (packet, from) => this.#receive(packet, from));
     bound.udp.on('error', (error) => this.#fault('udp_failed', error));
     this.#watch = watchApp(app, this.#health);
+    this.#kernelDrops = watchKernelDrops([bound.at], this.#context.tally);
   }
 
   listening(): Endpoint {
@@ -135,6 +138,7 @@ class PortableListen implements ListenPath {
     if (this.#stopped) return { streams: 0, sessions: 0 };
     this.#stopped = true;
     this.#watch?.stop();
+    this.#kernelDrops?.stop();
     this.#bound?.udp.close();
     // Its callback waits for every connection, and those are reset next.
     const closed = new Promise<void>((resolve) => {

@@ -17,8 +17,17 @@ import {
 import { REASON_INDEX, REJECT_REASONS, type RejectReason } from './reason.ts';
 import { STAGE_INDEX, STAGES, type Stage } from './stage.ts';
 
-/** Why a frame with the verdict `pass` was not delivered: faults and overload, `overload_dropped_total`'s reasons. */
-export const DROP_REASONS = ['app_unreachable', 'peer_unreachable', 'send_failed', 'backlog_full'] as const;
+/**
+ * Why a frame that nothing spoke against was not delivered: faults and overload, `overload_dropped_total`'s reasons. Of what overflows
+ * a socket nobody knows whether it would have passed.
+ */
+export const DROP_REASONS = [
+  'app_unreachable',
+  'peer_unreachable',
+  'send_failed',
+  'backlog_full',
+  'socket_overflow',
+] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
 /** Where a frame was seen: the labels that frames and rejections share. */
@@ -66,7 +75,7 @@ export interface Tally {
   limited(where: Where, labelState: LabelState, reason: RejectReason): void;
   /** Counts a rejection of a frame that was already counted as passing (a bound hit while it flowed). */
   cut(where: Where, reason: RejectReason): void;
-  dropped(reason: DropReason): void;
+  dropped(reason: DropReason, count?: number): void;
   /** A passing datagram that is larger than the path's MTU once its label is added. */
   oversize(): void;
   /** The time from a frame's arrival (a stream: its header's) to its hand-over to the other side. */
@@ -99,7 +108,7 @@ export function createTally(buffer: ArrayBufferLike): Tally {
       bump(rejectedAt(w, reason));
     },
     cut: (where, reason) => bump(rejectedAt(whereIndex(where), reason)),
-    dropped: (reason) => bump(DROPPED_AT + DROP_REASONS.indexOf(reason)),
+    dropped: (reason, count) => bump(DROPPED_AT + DROP_REASONS.indexOf(reason), count),
     oversize: () => bump(OVERSIZE_AT),
     forwarded(direction, kind, seconds) {
       const base = forwardAt(direction, kind);

@@ -5,7 +5,7 @@ import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
 import type { PeerRecord } from '../ring/peers.ts';
 import { foreignAddresses, lastShown } from './peer-states.ts';
 import { placeOccurs, reasonOccurs, type Shape, stateOccurs, wouldRejectOccurs } from './possible.ts';
-import type { Evictions, ForeignLabel } from './sightings.ts';
+import type { Evictions } from './sightings.ts';
 
 /** What a fence gives for its metrics. */
 export interface MetricsFence {
@@ -22,7 +22,7 @@ export interface MetricsFence {
   peerRecords(nowMs: number): readonly PeerRecord[];
   peerEvictions(): number;
   foreignPeers(nowMs: number): ReadonlySet<string>;
-  foreignLabels(nowMs: number, limit: number): readonly ForeignLabel[];
+  steadyForeignLabels(nowMs: number, limit: number): readonly string[];
   sightingEvictions(): Evictions;
 }
 
@@ -143,7 +143,7 @@ export const METRICS: readonly MetricSpec[] = [
     type: 'gauge',
     help: `Foreign labels rejected within the memory window, escaped, the ${FOREIGN_LABEL_SERIES_MAX} most frequent; always 1.`,
     read: ({ fence, nowMs }) =>
-      fence.foreignLabels(nowMs, FOREIGN_LABEL_SERIES_MAX).map(({ label }) => one(1, { label })),
+      fence.steadyForeignLabels(nowMs, FOREIGN_LABEL_SERIES_MAX).map((label) => one(1, { label })),
   },
   {
     name: 'ringfence_peers',

@@ -46,6 +46,11 @@ export interface Sightings {
   rejections(limit: number): RejectionRow[];
   /** Labels seen within the window, the most frequent first. */
   foreignLabels(nowMs: number, limit: number): ForeignLabel[];
+  /**
+   * Labels for a metric: at most `limit`, the most frequent of the window; one that was given stays until it is out of the window, so
+   * that a sender of random labels cannot make new series with every scrape.
+   */
+  steadyForeignLabels(nowMs: number, limit: number): string[];
   /** Addresses that showed a foreign label within the window. */
   foreignPeers(nowMs: number): ReadonlySet<string>;
   evictions(): Evictions;
@@ -104,6 +109,15 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
   const labels = new RecentTable<ForeignLabel>(FOREIGN_LABELS_MAX);
   const peers = new RecentTable<number>(FOREIGN_PEERS_MAX);
   const rate = new RateGate(SIGHTINGS_PER_SECOND_MAX);
+  /** Labels given to the metric, with when they were last seen as far as is known. */
+  const steady = new Map<string, number>();
+  const foreignLabels = (nowMs: number, limit: number): ForeignLabel[] =>
+    labels
+      .entries()
+      .map(([, label]) => label)
+      .filter(({ lastMs }) => nowMs - lastMs <= windowMs)
+      .sort((a, b) => b.count - a.count || b.lastMs - a.lastMs)
+      .slice(0, limit);
   return {
     note(rejection) {
       if (!rate.admits(rejection.atMs)) return;
@@ -132,13 +146,14 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
         .slice(-limit)
         .map(([, row]) => row)
         .reverse(),
-    foreignLabels: (nowMs, limit) =>
-      labels
-        .entries()
-        .map(([, label]) => label)
-        .filter(({ lastMs }) => nowMs - lastMs <= windowMs)
-        .sort((a, b) => b.count - a.count || b.lastMs - a.lastMs)
-        .slice(0, limit),
+    foreignLabels,
+    steadyForeignLabels(nowMs, limit) {
+      const lately = foreignLabels(nowMs, FOREIGN_LABELS_MAX);
+      for (const { label, lastMs } of lately) if (steady.has(label)) steady.set(label, lastMs);
+      for (const [label, lastMs] of steady) if (nowMs - lastMs > windowMs) steady.delete(label);
+      for (const { label, lastMs } of lately) if (steady.size < limit) steady.set(label, lastMs);
+      return [...steady.keys()];
+    },
     foreignPeers: (nowMs) =>
       new Set(
         peers

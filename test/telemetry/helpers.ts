@@ -42,7 +42,7 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
     peerRecords: () => [],
     peerEvictions: () => 5,
     foreignPeers: () => new Set(),
-    foreignLabels: () => [],
+    steadyForeignLabels: () => [],
     sightingEvictions: () => ({ rejections: 1, foreignLabels: 2, foreignPeers: 3 }),
     ...change,
   };

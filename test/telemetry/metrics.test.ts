@@ -57,7 +57,7 @@ t.test('names and labels are those of the design', async (t) => {
       .map((name) => `ringfence_${name}`)
       .sort(),
   );
-  const { fence } = quietFence({ foreignLabels: () => [{ label: 'green', count: 1, lastMs: 1 }] });
+  const { fence } = quietFence({ steadyForeignLabels: () => ['green'] });
   const page = await createMetrics([fence], '1.2.3').render();
   for (const name of LATER) t.notMatch(page, `ringfence_${name}`, `${name} is not pretended`);
   for (const series of parsePage(page).keys()) {

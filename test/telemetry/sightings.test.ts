@@ -68,6 +68,23 @@ t.test('foreign labels and peers count within the window', async (t) => {
   t.strictSame([...sightings.foreignPeers(70_000)].sort(), ['10.0.0.2', '10.0.0.3'], 'our own app is no foreign peer');
 });
 
+t.test('random labels make no new series with every scrape, and old ones make room after the window', async (t) => {
+  const sightings = createSightings({ windowMs: WINDOW_MS });
+  for (let i = 0; i < 5; i++) sightings.note(rejection({ atMs: 0, text: 'often' }));
+  for (let i = 0; i < 50; i++) sightings.note(rejection({ atMs: i, text: `first${i}` }));
+  const before = sightings.steadyForeignLabels(100, 3);
+  t.equal(before.length, 3);
+  t.ok(before.includes('often'), 'the most frequent one is among them');
+  for (let i = 0; i < 50; i++) for (let n = 0; n < 9; n++) sightings.note(rejection({ atMs: 200, text: `new${i}` }));
+  t.strictSame(sightings.steadyForeignLabels(300, 3), before, 'more frequent ones wait for room');
+  const after = sightings.steadyForeignLabels(WINDOW_MS + 150, 3);
+  t.equal(after.length, 3);
+  t.ok(
+    after.every((label) => label.startsWith('new')),
+    'the window has passed for the others',
+  );
+});
+
 t.test('tables are bounded, and say what they dropped', async (t) => {
   const sightings = createSightings({ windowMs: WINDOW_MS });
   const total = FOREIGN_PEERS_MAX + 10;
@@ -115,10 +132,16 @@ t.test('no label breaks the metrics page, whatever its bytes', async (t) => {
       fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 255 }), { maxLength: 40 }), async (labels) => {
         const sightings = createSightings({ windowMs: WINDOW_MS });
         for (const label of labels) sightings.note(rejection({ label }));
-        const { fence } = quietFence({ foreignLabels: (_now, limit) => sightings.foreignLabels(1_000, limit) });
+        const { fence } = quietFence({
+          steadyForeignLabels: (_now, limit) => sightings.steadyForeignLabels(1_000, limit),
+        });
         const page = parsePage(await createMetrics([fence], '0').render());
         const infos = [...page.keys()].filter((name) => name.startsWith('ringfence_foreign_label_info'));
-        return infos.length <= 20 && infos.every((name) => /^[ -~]{1,330}$/.test(name));
+        return (
+          infos.length <= 20 &&
+          (labels.length === 0 || infos.length > 0) &&
+          infos.every((name) => /^[ -~]{1,330}$/.test(name))
+        );
       }),
       { numRuns: 30 },
     ),

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { DropReason } from '../../policy/tally.ts';
+import { StartError } from '../engine.ts';
 import { createDatagramBuilder, type Family, type Flow, fitsDatagram, packetBytes } from './headers.ts';
 import { createMtuOracle, type MtuOracle } from './mtu.ts';
 import { MARK_FENCE } from './rules.ts';
@@ -45,7 +46,7 @@ const SENT: SendResult = { failure: undefined, errno: '', oversize: false };
 const SENT_IN_PIECES: SendResult = { failure: undefined, errno: '', oversize: true };
 const NEVER_FITS: SendResult = { failure: 'send_failed', errno: 'EMSGSIZE', oversize: true };
 
-/** One sender a family. Throws a SystemError (EPERM without CAP_NET_RAW). */
+/** One sender a family. Throws a SystemError (EPERM without CAP_NET_RAW), or a StartError where the kernel refuses the mark. */
 export function createPacketSender(calls: Syscalls, family: Family): PacketSender {
   const fd = openRaw(calls, family);
   const oracle: MtuOracle = createMtuOracle(calls, family);
@@ -79,14 +80,25 @@ function openRaw(calls: Syscalls, family: Family): number {
     try {
       calls.setInt(fd, level, option, value);
     } catch {
-      // Older kernels want NET_ADMIN for SO_MARK (until 5.17); the rules know our datagrams by uid as well.
+      // It works without, less well.
     }
   };
-  optional(SOL_SOCKET, SO_MARK, MARK_FENCE);
+  setMark(calls, fd);
   optional(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES);
   // Without it netfilter reassembles our fragments, and on kernels before 6.9 forgets whose they are.
   if (family === 4) optional(SOL_IP, IP_NODEFRAG, 1);
   return fd;
+}
+
+/** Not optional: without it the rules would bring some of our own fragments back to us, and streams and the self-test need it too. */
+function setMark(calls: Syscalls, fd: number): void {
+  try {
+    calls.setInt(fd, SOL_SOCKET, SO_MARK, MARK_FENCE);
+  } catch (cause) {
+    calls.close(fd);
+    const why = 'the kernel refuses SO_MARK with CAP_NET_RAW: the transparent path needs Linux 5.17, or CAP_NET_ADMIN';
+    throw new StartError('mark_refused', why, { cause });
+  }
 }
 
 function failureOf(errno: string): DropReason {

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { TALLY_BYTES } from '../../policy/tally.ts';
 import { createAppHealth } from '../app-health.ts';
 import { type Cut, type DataPath, type Endpoint, type FenceContext, StartError } from '../engine.ts';
+import { type KernelDropsWatch, watchKernelDrops } from '../kernel-drops.ts';
 import type { TransparentOptions } from '../options.ts';
 import { createStreams, type Streams } from '../streams.ts';
 import { appListens } from './app-listener.ts';
@@ -40,6 +41,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
   let listener: ProxyListener | undefined;
   let appTimer: NodeJS.Timeout | undefined;
   let bypass: BypassWatch | undefined;
+  let kernelDrops: KernelDropsWatch | undefined;
 
   let looking: Promise<boolean> | undefined;
   const look = async () => {
@@ -63,6 +65,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
   const close = async () => {
     clearInterval(appTimer);
     bypass?.stop();
+    kernelDrops?.stop();
     listener?.close();
     listener = undefined;
     const running = worker;
@@ -103,6 +106,11 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       }
       appTimer = setInterval(appTick, APP_CHECK_MS);
       bypass = watchBypass();
+      const sockets = ipv6 ? ['0.0.0.0', '::'] : ['0.0.0.0'];
+      kernelDrops = watchKernelDrops(
+        sockets.map((address) => ({ address, port: options.proxyPort })),
+        context.tally,
+      );
       void lookForApp();
     },
     counts() {
