@@ -52,6 +52,38 @@ t.test('local addresses', async (t) => {
   t.notOk(local.has('10.0.0.1'), 'an old one is forgotten');
 });
 
+t.test('which way a frame goes, whatever changed since the interfaces were read', async (t) => {
+  const entry = { address: '10.0.0.1', family: 'IPv4', internal: false, netmask: '', mac: '', cidr: null } as const;
+  let now = 0;
+  let reads = 0;
+  let read = (): ReturnType<typeof networkInterfaces> => ({ eth0: [entry] });
+  const local = createLocalAddresses(
+    () => now,
+    () => {
+      reads++;
+      return read();
+    },
+  );
+  t.ok(local.inbound('10.0.0.9', '10.0.0.1'));
+  t.notOk(local.inbound('10.0.0.1', '10.0.0.9'));
+  t.equal(reads, 1);
+  read = () => ({ eth0: [entry, { ...entry, address: '10.0.0.2' }] });
+  now = 20;
+  t.ok(local.inbound('10.0.0.9', '10.0.0.2'), 'a new address is ours at once');
+  t.equal(reads, 2);
+  read = () => ({ eth0: [entry, { ...entry, address: '10.0.0.3' }] });
+  now = 40;
+  t.notOk(local.inbound('10.0.0.3', '10.0.0.9'), 'as a source too');
+  for (let i = 0; i < 10; i++)
+    t.ok(local.inbound('10.0.0.8', '10.0.0.9'), 'two strangers: only the network sends that');
+  t.equal(reads, 3, 'which does not make it read for every frame');
+  read = () => {
+    throw new Error('EMFILE');
+  };
+  now = 5_000;
+  t.ok(local.has('10.0.0.3'), 'what was known counts while nothing can be read');
+});
+
 t.test('addresses as sockets give them', async (t) => {
   t.equal(plainAddress('::ffff:10.0.0.1'), '10.0.0.1');
   t.equal(plainAddress('fe80::1%eth0'), 'fe80::1');
