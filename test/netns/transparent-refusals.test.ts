@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import t from 'tap';
 import { createLab } from '../lab/lab.ts';
+import { run } from '../lab/netns.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { commandOf, config, pair, startMember } from './transparent-kit.ts';
 
@@ -139,6 +140,9 @@ t.test('interception', { skip }, async (t) => {
   const { output } = host.tryExec('env', [...install, 'intercept', '-c', fence.configFile]);
   t.match(output, /\(1\).*CAP_NET_ADMIN/s);
   const elsewhere = lab.addHost('elsewhere');
+  const outside = ['-u', 'NODE_OPTIONS', node, entry, 'intercept', '-c', fence.configFile];
+  const entered = attempt(() => run('nsenter', [`--net=/run/netns/${elsewhere.namespace}`, 'env', ...outside]));
+  t.match(entered, { ok: true }, "another namespace's /sys does not make this one the host's");
   const bare = ['-i', 'PATH=/nonexistent', node, entry, 'intercept', '-c', fence.configFile];
   t.match(elsewhere.tryExec('env', bare), { ok: true }, 'nft is found without a PATH');
   const hidden = `mount -t tmpfs none /usr/sbin && exec env -u NODE_OPTIONS ${node} ${entry} intercept -c ${fence.configFile}`;

@@ -69,14 +69,28 @@ export function refuseRights(status: string): string | undefined {
   return 'installing rules needs CAP_NET_ADMIN: run this as root with NET_ADMIN (an init container), not in the fence';
 }
 
-/** `netns`: what /proc/self/ns/net points to; `devices`: interfaces that a physical or paravirtual device stands behind. */
-export function refuseHostNetwork(netns: string, devices: readonly string[]): string | undefined {
+/** What tells one network namespace from another. */
+export interface NamespaceFacts {
+  /** What /proc/self/ns/net points to. */
+  readonly netns: string;
+  /**
+   * Whether /proc/sys/net shows what Linux keeps for the initial namespace alone (net/core/sysctl_net_core.c `net_core_table`);
+   * undefined when it cannot be read.
+   */
+  readonly initialSysctls: boolean | undefined;
+  /** Interfaces that a physical or paravirtual device stands behind. */
+  readonly devices: readonly string[];
+}
+
+/** A pod may have a device of its own (SR-IOV), and /sys may be another namespace's: devices count only where nothing else tells. */
+export function refuseHostNetwork({ netns, initialSysctls, devices }: NamespaceFacts): string | undefined {
   const inode = /\[(\d+)\]/.exec(netns)?.[1] ?? '';
-  const why = INITIAL_NETNS_INODES.has(inode)
-    ? 'this is the initial network namespace'
-    : devices.length > 0
-      ? `interface ${devices[0]} is a device of the machine`
-      : undefined;
+  const why =
+    initialSysctls === true || INITIAL_NETNS_INODES.has(inode)
+      ? 'this is the initial network namespace'
+      : initialSysctls === undefined && devices.length > 0
+        ? `interface ${devices[0]} is a device of the machine`
+        : undefined;
   if (why === undefined) return undefined;
   return `${why}: the rules would catch the gossip port of the whole host; a fence needs a network namespace of its own (hostNetwork: false)`;
 }

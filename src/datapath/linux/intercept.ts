@@ -7,6 +7,7 @@ import {
   type IpRule,
   isOwnRoute,
   isOwnRule,
+  type NamespaceFacts,
   refuseHostNetwork,
   refuseMesh,
   refuseOptions,
@@ -103,7 +104,7 @@ interface HostState {
 async function readHost(options: InterceptOptions): Promise<HostState> {
   if (process.platform !== 'linux') throw new StartError('not_linux', 'interception needs Linux');
   refuse('no_net_admin', refuseRights(readFileSync('/proc/self/status', 'utf8')));
-  refuse('host_network', refuseHostNetwork(readlinkSync('/proc/self/ns/net'), physicalInterfaces()));
+  refuse('host_network', refuseHostNetwork(namespaceFacts()));
   const ruleset = await run('nft', ['list', 'ruleset']);
   const legacy: string[] = [];
   for (const tool of ['iptables-legacy-save', 'ip6tables-legacy-save']) {
@@ -134,6 +135,17 @@ function parseJson<T>(text: string, { fence }: InterceptOptions): T[] {
     });
   }
   throw new StartError('ip_unreadable', `fence ${fence}: ip gave no list`);
+}
+
+function namespaceFacts(): NamespaceFacts {
+  const sysctls = '/proc/sys/net/core';
+  return {
+    netns: readlinkSync('/proc/self/ns/net'),
+    // Every namespace has the second one.
+    initialSysctls:
+      existsSync(`${sysctls}/netdev_max_backlog`) || (existsSync(`${sysctls}/somaxconn`) ? false : undefined),
+    devices: physicalInterfaces(),
+  };
 }
 
 function physicalInterfaces(): string[] {

@@ -47,10 +47,14 @@ t.test('rights', async (t) => {
 });
 
 t.test('the host network', async (t) => {
-  t.match(refuseHostNetwork('net:[4026531833]', []), /initial network namespace.*hostNetwork/);
-  t.match(refuseHostNetwork('net:[4026531992]', []), /initial network namespace/);
-  t.match(refuseHostNetwork('net:[4026532177]', ['ens3']), /interface ens3 is a device of the machine/);
-  t.equal(refuseHostNetwork('net:[4026532177]', []), undefined);
+  const why = (inode: number, initialSysctls: boolean | undefined, ...devices: string[]) =>
+    refuseHostNetwork({ netns: `net:[${inode}]`, initialSysctls, devices });
+  t.match(why(4026531833, undefined), /initial network namespace.*hostNetwork/);
+  t.match(why(4026531992, false), /initial network namespace/);
+  t.match(why(4026532177, true), /initial network namespace/, 'whatever its number');
+  t.match(why(4026532177, undefined, 'ens3'), /interface ens3 is a device of the machine/);
+  t.equal(why(4026532177, undefined), undefined);
+  t.equal(why(4026532177, false, 'net1'), undefined, 'a pod may have a device of its own');
 });
 
 t.test('tables of others', async (t) => {
