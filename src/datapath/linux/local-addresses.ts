@@ -4,15 +4,16 @@ import { isV4Mapped, parseAddress } from '../../wire/address.ts';
 
 /** Interfaces are read again after this long, ms: a pod's addresses hardly ever change. */
 const REFRESH_MS = 1_000;
-/** And after this long for a frame of which neither address is known. */
-const REFRESH_UNKNOWN_MS = 10;
+/** And after this long for a frame that goes from one of ours to another, or between strangers, as far as is known. */
+const REFRESH_UNCLEAR_MS = 10;
 
 export interface LocalAddresses {
   /** `text` as formatAddress writes it. */
   has(text: string): boolean;
   /**
-   * Whether an intercepted frame came from the network: one of the two is ours, because the rules take nothing else. Where neither is
-   * known the interfaces are read again, so that an address is never a stranger's while it is new; the rest is inbound.
+   * Whether an intercepted frame came from the network: the rules take only what goes between one of ours and a stranger. Where that is
+   * not what is known the interfaces are read again, so that an address is never a stranger's while it is new, nor ours once it has
+   * gone; the rest is inbound.
    */
   inbound(source: string, destination: string): boolean;
   /** Whether there are several addresses of the family that other hosts may know us by. */
@@ -51,9 +52,7 @@ export function createLocalAddresses(
     },
     inbound(source, destination) {
       refresh();
-      if (isKnown(destination)) return true;
-      if (isKnown(source)) return false;
-      refresh(REFRESH_UNKNOWN_MS);
+      if (isKnown(source) === isKnown(destination)) refresh(REFRESH_UNCLEAR_MS);
       return isKnown(destination) || !isKnown(source);
     },
     several(family) {

@@ -77,6 +77,9 @@ t.test('which way a frame goes, whatever changed since the interfaces were read'
   for (let i = 0; i < 10; i++)
     t.ok(local.inbound('10.0.0.8', '10.0.0.9'), 'two strangers: only the network sends that');
   t.equal(reads, 3, 'which does not make it read for every frame');
+  read = () => ({ eth0: [{ ...entry, address: '10.0.0.3' }] });
+  now = 60;
+  t.notOk(local.inbound('10.0.0.3', '10.0.0.1'), 'an address that moved away is a peer at once');
   read = () => {
     throw new Error('EMFILE');
   };
