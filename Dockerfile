@@ -13,10 +13,11 @@ RUN node scripts/build.mjs \
  && cp -r node_modules/@koromix/koffi-linux-* /out/node_modules/@koromix/
 
 FROM node:24-slim
-# nft and ip serve `ringfence intercept`, which runs once, as an init container with NET_ADMIN; `ringfence run` uses neither.
+# nft, ip and iptables (to see a mesh proxy's legacy rules) serve `ringfence intercept`, which runs once, as an init container with
+# NET_ADMIN; `ringfence run` uses none of them.
 # The file capability lets uid 7946 hold NET_RAW where the pod grants it ("p" alone: where it does not, node still starts).
 RUN apt-get update -qq \
- && apt-get install -y -qq --no-install-recommends nftables iproute2 libcap2-bin \
+ && apt-get install -y -qq --no-install-recommends nftables iproute2 iptables libcap2-bin \
  && rm -rf /var/lib/apt/lists/* \
  && setcap cap_net_raw+p /usr/local/bin/node \
  && groupadd --gid 7946 ringfence \

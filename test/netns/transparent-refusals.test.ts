@@ -1,5 +1,5 @@
 /** What the transparent path and its rules refuse, and how they say it: one line with the reason. */
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -11,6 +11,7 @@ import { commandOf, config, pair, startMember } from './transparent-kit.ts';
 
 const skip = requireTools(LAB_TOOLS);
 const FENCE_UID = '7946';
+const LEGACY = '/usr/sbin/iptables-legacy';
 
 t.test('a fence that cannot start', { skip }, async (t) => {
   const { ours, fence } = await pair(t, 'start', config('observe'));
@@ -117,6 +118,10 @@ t.test('interception', { skip }, async (t) => {
   );
   const mesh = ['nft', 'add', 'table', 'ip', 'nat', '{ chain ISTIO_OUTPUT { } ; }'];
   refusal(mesh, ['nft', 'delete', 'table', 'ip', 'nat'], /mesh proxy's rules \(ISTIO_OUTPUT\)/);
+  if (existsSync(LEGACY)) {
+    const chain = [LEGACY, '-t', 'nat', '-N', 'ISTIO_INBOUND'];
+    refusal(chain, [LEGACY, '-t', 'nat', '-X', 'ISTIO_INBOUND'], /mesh proxy's rules \(ISTIO_INBOUND\)/);
+  }
   const fwmark = ['rule', 'add', 'fwmark', '0x539', 'lookup', '133'];
   refusal(['ip', ...fwmark], ['ip', 'rule', 'del', ...fwmark.slice(2)], /matches fwmark 0x539/);
   const route = ['route', 'add', 'local', '192.0.2.0/24', 'dev', 'lo', 'table', '100'];
@@ -145,6 +150,13 @@ t.test('interception', { skip }, async (t) => {
   t.match(entered, { ok: true }, "another namespace's /sys does not make this one the host's");
   const bare = ['-i', 'PATH=/nonexistent', node, entry, 'intercept', '-c', fence.configFile];
   t.match(elsewhere.tryExec('env', bare), { ok: true }, 'nft is found without a PATH');
+  if (existsSync(LEGACY)) {
+    elsewhere.exec(LEGACY, ['-t', 'nat', '-L']);
+    const blind = `mount --bind /dev/null $(readlink -f ${LEGACY}-save) && exec env ${outside.join(' ')}`;
+    const { ok, output } = elsewhere.tryExec('unshare', ['-m', 'sh', '-c', blind]);
+    t.ok(ok, 'legacy tables that cannot be read are no reason to refuse');
+    t.match(output, /a mesh proxy there would go unseen/, 'but said');
+  }
   const hidden = `mount -t tmpfs none /usr/sbin && exec env -u NODE_OPTIONS ${node} ${entry} intercept -c ${fence.configFile}`;
   const { output: missing } = elsewhere.tryExec('unshare', ['-m', 'sh', '-c', hidden]);
   t.match(missing, /\(1\).*nft \(nftables\) is not installed/s);

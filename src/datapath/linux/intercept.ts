@@ -64,6 +64,11 @@ export async function installRules(options: InterceptOptions): Promise<Intercept
   }
   if (state.routing.length < FAMILY_FLAGS.length)
     done.push('IPv6 is off in this network namespace: no IPv6 routes made');
+  if (state.unreadLegacy) {
+    done.push(
+      'legacy iptables tables exist and iptables-legacy-save cannot be run: a mesh proxy there would go unseen',
+    );
+  }
   if (options.failOpen) done.push('fail open: while no fence runs, traffic passes unfenced');
   return { done };
 }
@@ -98,6 +103,8 @@ function refuse(code: string, why: string | undefined): void {
 interface HostState {
   readonly ruleset: string;
   readonly legacy: readonly string[];
+  /** There are legacy tables, and no tool to read them with. */
+  readonly unreadLegacy: boolean;
   readonly routing: readonly { family: FamilyFlag; rules: readonly IpRule[]; routes: readonly IpRoute[] }[];
 }
 
@@ -107,9 +114,11 @@ async function readHost(options: InterceptOptions): Promise<HostState> {
   refuse('host_network', refuseHostNetwork(namespaceFacts()));
   const ruleset = await run('nft', ['list', 'ruleset']);
   const legacy: string[] = [];
-  for (const tool of ['iptables-legacy-save', 'ip6tables-legacy-save']) {
-    const text = await runIfThere(tool);
+  let unreadLegacy = false;
+  for (const family of ['ip', 'ip6']) {
+    const text = await runIfThere(family === 'ip' ? 'iptables-legacy-save' : 'ip6tables-legacy-save');
     if (text !== undefined) legacy.push(text);
+    else unreadLegacy ||= hasLegacyTables(family);
   }
   const families = hasIpv6() ? FAMILY_FLAGS : FAMILY_FLAGS.slice(0, 1);
   const routing: { family: FamilyFlag; rules: IpRule[]; routes: IpRoute[] }[] = [];
@@ -122,7 +131,7 @@ async function readHost(options: InterceptOptions): Promise<HostState> {
     );
     routing.push({ family, rules, routes: routes.filter(({ table }) => table === `${ROUTE_TABLE}`) });
   }
-  return { ruleset, legacy, routing };
+  return { ruleset, legacy, unreadLegacy, routing };
 }
 
 function parseJson<T>(text: string, { fence }: InterceptOptions): T[] {
@@ -181,7 +190,16 @@ async function runIfThere(command: string): Promise<string | undefined> {
   try {
     return await run(command, []);
   } catch {
-    // Not installed, or the kernel has no legacy iptables: then it holds no rules either.
+    // Not installed, or the kernel has no legacy iptables: then it holds no rules either (hasLegacyTables tells).
     return undefined;
+  }
+}
+
+/** Newer kernels list a table here once somebody used it in this namespace, older ones always. */
+function hasLegacyTables(family: string): boolean {
+  try {
+    return readFileSync(`/proc/net/${family}_tables_names`, 'utf8').trim() !== '';
+  } catch {
+    return false;
   }
 }
