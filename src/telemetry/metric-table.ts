@@ -4,7 +4,7 @@ import { STAGES, type Stage } from '../policy/stage.ts';
 import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
 import type { PeerRecord } from '../ring/peers.ts';
 import { foreignAddresses, lastShown } from './peer-states.ts';
-import { placeOccurs, reasonOccurs, type Shape, stateOccurs, wouldRejectOccurs } from './possible.ts';
+import { canEnter, placeOccurs, reasonOccurs, type Shape, stateOccurs, wouldRejectOccurs } from './possible.ts';
 import type { Evictions } from './sightings.ts';
 
 /** What a fence gives for its metrics. */
@@ -107,11 +107,9 @@ export const METRICS: readonly MetricSpec[] = [
     help: 'Frames that a later stage would have rejected, an upper bound on what it would cut.',
     read: ({ fence: { shape }, tally }) =>
       series(
-        tally.wouldReject,
+        tally.wouldReject.filter(({ stage }) => canEnter(shape, stage)),
         (row) =>
-          placeOccurs(shape, row) &&
-          reasonOccurs(shape, row, row.reason) &&
-          wouldRejectOccurs(shape, row.reason, row.stage),
+          placeOccurs(shape, row) && reasonOccurs(shape, row, row.reason) && wouldRejectOccurs(row.reason, row.stage),
         (row) => ({ ...whereLabels(row), reason: row.reason, stage: row.stage }),
       ),
   },
@@ -120,11 +118,9 @@ export const METRICS: readonly MetricSpec[] = [
     type: 'counter',
     help: 'Passing outbound frames that a later stage would send with a label to a peer that has not proved to take one.',
     read: ({ fence: { shape }, tally }) =>
-      series(
-        tally.wouldStrand,
-        (row) => row.stage !== 'observe' && STAGES.indexOf(row.stage) <= STAGES.indexOf(shape.ceiling),
-        (row) => ({ stage: row.stage }),
-      ),
+      tally.wouldStrand
+        .filter(({ stage }) => stage !== 'observe' && canEnter(shape, stage))
+        .map(({ stage, value }) => one(value, { stage })),
   },
   {
     name: 'ringfence_fallbacks_total',

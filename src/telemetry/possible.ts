@@ -80,9 +80,14 @@ export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): 
 
 const REFUSED: ReadonlySet<RejectReason> = new Set(REFUSED_REASONS);
 
-/** Whether a later stage can reject for that reason: bounds are the same in every stage, and nothing is later than the ceiling. */
-export function wouldRejectOccurs(shape: Shape, reason: RejectReason, stage: Stage): boolean {
-  if (stage === 'observe' || STAGE_INDEX[stage] > STAGE_INDEX[shape.ceiling]) return false;
+/** Whether the fence can ever be at `stage`: what would happen beyond its ceiling is nobody's question. */
+export function canEnter(shape: Shape, stage: Stage): boolean {
+  return STAGE_INDEX[stage] <= STAGE_INDEX[shape.ceiling];
+}
+
+/** Whether a later stage can reject for that reason: bounds are the same in every stage. */
+export function wouldRejectOccurs(reason: RejectReason, stage: Stage): boolean {
+  if (stage === 'observe') return false;
   if (reason === 'label_missing') return stage === 'enforce';
   return REFUSED.has(reason) || reason.startsWith('label_') || reason === 'stream_unknown_type';
 }

@@ -106,7 +106,16 @@ t.test('a listen fence shows less: no outbound streams, nothing past its ceiling
     hasAdmissionRules: false,
     ceiling: 'accept',
   } as const;
-  const names = [...parsePage(await createMetrics([quietFence({ shape }).fence], '0').render()).keys()];
+  const { fence, tally } = quietFence({ shape });
+  // What a stage would do that the fence cannot enter is counted like any other, and no series.
+  const settings = { sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject' } as const;
+  const peer = { admitted: true, proven: false, foreign: false };
+  for (const direction of ['inbound', 'outbound'] as const) {
+    const decision = decide({ direction, state: 'none' }, peer, createSnapshot({ stage: 'accept', ...settings }));
+    t.ok(decision.wouldReject.length + decision.wouldStrand.length > 0);
+    tally.frame({ direction, transport: 'native', kind: 'packet' }, 'none', decision);
+  }
+  const names = [...parsePage(await createMetrics([fence], '0').render()).keys()];
   t.notOk(names.some((name) => /direction="outbound".*kind="stream".*verdict/.test(name)));
   t.notOk(
     names.some((name) => /dskit|not_intercepted|peer_not_admitted|label_missing|stage="label",?.*would/.test(name)),
