@@ -166,8 +166,9 @@ function physicalInterfaces(): string[] {
 /** Runs a command of the system; gives its stdout. */
 function run(command: string, args: readonly string[], input?: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const { PATH = '' } = process.env;
-    const env = { ...process.env, PATH: `${PATH}:${SYSTEM_PATH}`, LC_ALL: 'C' };
+    // No empty part: the shell's rules would search the current directory for it.
+    const path = [process.env['PATH'], SYSTEM_PATH].filter(Boolean).join(':');
+    const env = { ...process.env, PATH: path, LC_ALL: 'C' };
     const options = { env, timeout: COMMAND_TIMEOUT_MS, maxBuffer: COMMAND_OUTPUT_MAX_BYTES };
     const child = execFile(command, args, options, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout);
