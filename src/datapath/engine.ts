@@ -1,4 +1,5 @@
 /** What every data path implements, and what it is given. Policy, memory and counters come by argument from the composition root. */
+import type { Socket } from 'node:net';
 import type { Admission } from '../policy/admission.ts';
 import type { Snapshot } from '../policy/decide.ts';
 import type { Direction, Kind, LabelState } from '../policy/facts.ts';
@@ -75,6 +76,19 @@ export interface StreamSettings {
   readonly transport: TransportSetting;
   readonly rejectStreams: RejectStreams;
   readonly limits: PathLimits;
+}
+
+/** One accepted connection, as the path that accepted it knows it. */
+export interface AcceptedStream {
+  /** Who dialled: inbound, a peer; outbound, the app. */
+  readonly direction: Direction;
+  /** The remote member, whichever side dialled. */
+  readonly peer: Endpoint;
+  /**
+   * Opens the connection to the other side: to the app for inbound, to the peer for outbound. The socket that it returns is
+   * connecting and has `allowHalfOpen: true`. Called at most once, and never for a stream that is rejected.
+   */
+  dial(): Socket;
 }
 
 export interface OpenCounts {

@@ -12,13 +12,12 @@ import type { Where } from '../policy/tally.ts';
 import { decodeStreamHeader, type StreamHeader } from '../wire/stream-header.ts';
 import { detectTransport } from '../wire/transport.ts';
 import type { AppHealth } from './app-health.ts';
-import type { FenceContext, StreamSettings } from './engine.ts';
+import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import { readHeader } from './header-reader.ts';
 import { judge, stateOfLabel } from './judge.ts';
 import { rejectStream } from './reject.ts';
 import { reset, startRelay, type Transform } from './relay.ts';
 import { rewriteStream } from './rewrite.ts';
-import type { AcceptedStream } from './streams.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 

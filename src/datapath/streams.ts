@@ -1,25 +1,11 @@
 /** The stream engine, shared by every data path that takes TCP through node:net. */
 import type { Socket } from 'node:net';
-import type { Direction } from '../policy/facts.ts';
 import type { LimitedReason } from '../policy/reason.ts';
 import { encodeLabelHeader } from '../wire/label.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
-import type { Endpoint, FenceContext, StreamSettings } from './engine.ts';
+import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
 import { reset } from './relay.ts';
-
-/** One accepted connection, as the path that accepted it knows it. */
-export interface AcceptedStream {
-  /** Who dialled: inbound, a peer; outbound, the app. */
-  readonly direction: Direction;
-  /** The remote member, whichever side dialled. */
-  readonly peer: Endpoint;
-  /**
-   * Opens the connection to the other side: to the app for inbound, to the peer for outbound. The socket that it returns is
-   * connecting and has `allowHalfOpen: true`. Called at most once, and never for a stream that is rejected.
-   */
-  dial(): Socket;
-}
 
 export interface Streams {
   /**
