@@ -127,8 +127,10 @@ export async function playBare(play: Play): Promise<boolean> {
       return false;
     },
   );
+  // Merging takes a moment, noticing a death takes seconds: green-2 may be in the lists still.
+  const living = new Set(names());
   for (const pod of everyone()) {
-    const list = listOf(pod);
+    const list = listOf(pod).map((name) => (living.has(name) ? name : `${name} (dead, not noticed yet)`));
     narrator.say(done ? 'alarm' : 'plain', pod.spec.name, `${list.length} members in its list: ${list.join(' ')}`);
   }
   return done;

@@ -74,12 +74,16 @@ t.test('behind fences the rings stay three and three, and every attempt is count
   await t.rejects(get(`${url}/healthz`), 'the admin API is closed');
 });
 
-t.test('without fences they merge, every list holds six, and it ends by itself', async (t) => {
+t.test('without fences they merge, every list holds all six that live, and it ends by itself', async (t) => {
   const show = new Show(t, { fenced: false, net: '127.0.78' });
   await show.line(/two rings are one/);
   t.equal(await show.code, 0);
   for (const name of ['blue-0', 'blue-1', 'blue-2', 'green-0', 'green-1', 'green-3']) {
-    t.match(show.text, new RegExp(`${name} +6 members in its list: blue-0 blue-1 blue-2 green-0 green-1 green-3\n`));
+    // Whether green-2's death was noticed by then is a race that the demo tells as it went.
+    const lists = `6 members in its list: blue-0 blue-1 blue-2 green-0 green-1 green-3
+|7 members in its list: blue-0 blue-1 blue-2 green-0 green-1 green-2 \\(dead, not noticed yet\\) green-3
+`;
+    t.match(show.text, new RegExp(`${name} +(${lists})`));
   }
 });
 
