@@ -1,6 +1,7 @@
 /** The admin server: node:http around the routes, with every bound named. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Endpoint } from '../datapath/engine.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import { type AdminResponse, failure } from './http.ts';
 import { route } from './routes.ts';
 import type { AdminView } from './view.ts';
@@ -79,7 +80,7 @@ function boundEachClient(server: Server): void {
 }
 
 function listen(server: Server, { address, port }: Endpoint): Promise<void> {
-  const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  const where = formatEndpoint({ address, port });
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => {
       const code = error.code ?? 'unknown';

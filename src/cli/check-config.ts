@@ -1,6 +1,6 @@
 /** `ringfence check-config FILE`: says what is wrong, what deserves a warning, and what the fences would be. */
 import type { FenceConfig } from '../config/types.ts';
-import { formatEndpoint } from '../config/units.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import { readConfigFile } from './config-file.ts';
 import { EXIT } from './exit.ts';
 

@@ -1,9 +1,9 @@
 /** Fences, their admin API and their readiness as one thing that opens, drains and closes: what `run` and `demo` share. */
 import { type AdminServer, startAdmin } from '../admin/server.ts';
 import type { AdminConfig } from '../config/types.ts';
-import { formatEndpoint } from '../config/units.ts';
 import type { Cut } from '../datapath/engine.ts';
 import type { Log } from '../telemetry/log.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import type { Fence, FenceSink } from './compose.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
 import { VERSION } from './version.ts';

@@ -1,9 +1,9 @@
 /** `ringfence run`: the composition root. */
 import { AdminStartError } from '../admin/server.ts';
 import type { Config } from '../config/types.ts';
-import { formatEndpoint } from '../config/units.ts';
 import { StartError } from '../datapath/engine.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import { composeFence, type Fence } from './compose.ts';
 import { readConfigFile } from './config-file.ts';
 import { descriptorWarning } from './descriptors.ts';

@@ -1,13 +1,13 @@
 /** Fences as the admin API and the metrics see them. */
 import type { AdminView, FenceView } from '../admin/view.ts';
 import type { FenceConfig } from '../config/types.ts';
-import { formatEndpoint } from '../config/units.ts';
 import { readTallies } from '../policy/tally.ts';
 import { escapeBytes } from '../telemetry/escape.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { MetricsFence } from '../telemetry/metric-table.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { foreignAddresses } from '../telemetry/peer-states.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import type { Fence } from './compose.ts';
 import type { Readiness } from './readiness.ts';
 

@@ -28,11 +28,6 @@ export function parseEndpoint(text: string): Endpoint | undefined {
   return fits && port >= 0 && port <= 65_535 ? { address, port } : undefined;
 }
 
-/** `address:port`, with brackets around IPv6. */
-export function formatEndpoint({ address, port }: Endpoint): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
 const SHOWN_CHARACTERS = 60;
 
 /** A value as an error line shows it: JSON in printable ASCII, cut short. */

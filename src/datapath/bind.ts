@@ -2,7 +2,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, isIPv6, type Server } from 'node:net';
-import { formatEndpoint } from './endpoint.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import { type Endpoint, StartError } from './engine.ts';
 import { numericLookup } from './sessions.ts';
 

@@ -15,8 +15,3 @@ export function endpointOf(socketAddress: string, port: number): Endpoint {
 export function socketAddressFor(address: string, local: string): string {
   return isIPv6(local) && !isIPv6(address) ? `::ffff:${address}` : address;
 }
-
-/** `address:port` for people, IPv6 in brackets. */
-export function formatEndpoint({ address, port }: Endpoint): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
-}

@@ -5,11 +5,12 @@
 import type { RemoteInfo } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
 import type { Direction } from '../policy/facts.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import { encodeLabelHeader } from '../wire/label.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
 import { type AppWatch, waitForAppToLeave, watchApp } from './app-watch.ts';
 import { type BoundSockets, bindBoth } from './bind.ts';
-import { endpointOf, formatEndpoint, socketAddressFor } from './endpoint.ts';
+import { endpointOf, socketAddressFor } from './endpoint.ts';
 import type { Cut, DataPath, Endpoint, FenceContext, OpenCounts } from './engine.ts';
 import { type KernelDropsWatch, watchKernelDrops } from './kernel-drops.ts';
 import type { ListenOptions } from './options.ts';

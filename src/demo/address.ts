@@ -19,8 +19,3 @@ export function endpointOf(bytes: Uint8Array, port: number): Endpoint | undefine
 export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a.address === b.address && a.port === b.port;
 }
-
-/** `address:port` for people, IPv6 in brackets. */
-export function formatAddressPort({ address, port }: Endpoint): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}

@@ -3,7 +3,7 @@
  * address dial it, for ever. Without fences that merges the rings; with fences it is rejected and counted.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatAddressPort } from './address.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import type { Narrator, Tone } from './narrator.ts';
 import { CLUSTERS, type ClusterName, listOf, type Pod, type Pods } from './pods.ts';
 
@@ -66,7 +66,7 @@ async function rejoin({ pods, narrator, signal }: Play, turn: number): Promise<v
   const dialler = greens[turn % greens.length];
   const target = pods.running('tempo-blue').find(({ spec }) => spec.name === 'blue-2');
   if (dialler === undefined || target === undefined) return;
-  const where = formatAddressPort(target.spec.endpoint);
+  const where = formatEndpoint(target.spec.endpoint);
   const tell = (tone: Tone, what: string) => {
     if (turn < DIALS_TOLD_MAX && !signal.aborted) narrator.say(tone, 'tempo-green', what);
   };

@@ -21,7 +21,6 @@ export const LIMITED_REASONS = [
 ] as const;
 
 export const REJECT_REASONS = [...MALFORMED_REASONS, ...REFUSED_REASONS, ...LIMITED_REASONS] as const;
-export type RefusedReason = (typeof REFUSED_REASONS)[number];
 export type LimitedReason = (typeof LIMITED_REASONS)[number];
 export type RejectReason = (typeof REJECT_REASONS)[number];
 

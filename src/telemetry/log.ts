@@ -1,6 +1,7 @@
 /** The log: pino, JSON lines or text, on standard output; rejections sampled (sampler.ts), attacker-chosen text escaped. */
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Fault, Rejection } from '../datapath/engine.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import { escapeBytes } from './escape.ts';
 import { createFaultLog } from './fault-log.ts';
 import { createSampler, type SampleLine } from './sampler.ts';
@@ -97,7 +98,7 @@ function writeSample(logger: Logger, line: SampleLine, ownLabel: Uint8Array | un
   logger.warn(
     {
       fence,
-      peer: peer.address.includes(':') ? `[${peer.address}]:${peer.port}` : `${peer.address}:${peer.port}`,
+      peer: formatEndpoint(peer),
       direction,
       transport,
       kind,

@@ -90,3 +90,8 @@ export function formatAddress(bytes: Uint8Array, offset = 0): string {
   if (bestStart < 0) return words.join(':');
   return `${words.slice(0, bestStart).join(':')}::${words.slice(bestStart + bestLength).join(':')}`;
 }
+
+/** `address:port` for people, IPv6 in brackets. */
+export function formatEndpoint({ address, port }: { readonly address: string; readonly port: number }): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}

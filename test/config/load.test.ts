@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { renderSchema } from '../../src/cli/schema.ts';
 import { CONFIG_MAX_BYTES, ConfigError, loadConfig, parseConfig } from '../../src/config/load.ts';
-import { formatDuration, formatEndpoint, parseDuration, parseEndpoint, show } from '../../src/config/units.ts';
+import { formatDuration, parseDuration, parseEndpoint, show } from '../../src/config/units.ts';
+import { formatEndpoint } from '../../src/wire/address.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 const LISTEN = 'fences: [{ name: a, cluster: blue, listen: "127.0.0.1:7946", app: { address: "127.0.0.1:7947" } }]\n';

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import fc from 'fast-check';
 import t from 'tap';
-import { formatAddress, isV4Mapped, parseAddress } from '../../src/wire/address.ts';
+import { formatAddress, formatEndpoint, isV4Mapped, parseAddress } from '../../src/wire/address.ts';
 import { PROPERTY } from '../property.ts';
 
 const hex = (text: string) => {
@@ -88,4 +88,9 @@ t.test('property: text is an address for us exactly when it is one for node:net'
     return (parseAddress(candidate) !== undefined) === (isIP(candidate) !== 0);
   });
   t.doesNotThrow(() => fc.assert(property, PROPERTY));
+});
+
+t.test('an address with its port has brackets around IPv6 only', async (t) => {
+  t.equal(formatEndpoint({ address: '10.0.0.1', port: 7946 }), '10.0.0.1:7946');
+  t.equal(formatEndpoint({ address: 'fd00::1', port: 7946 }), '[fd00::1]:7946');
 });

@@ -28,7 +28,6 @@ export const IP_MTU = 14;
 export const IP_TRANSPARENT = 19;
 export const IP_RECVORIGDSTADDR = 20;
 export const IP_NODEFRAG = 22;
-export const IP_BIND_ADDRESS_NO_PORT = 24;
 
 export const SOL_IPV6 = 41;
 export const IPV6_MTU = 24;
