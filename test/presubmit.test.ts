@@ -43,6 +43,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   koffi: ['datapath'],
   pino: ['telemetry'],
   'prom-client': ['telemetry'],
+  snappyjs: ['wire'],
   yaml: ['config'],
   zod: ['config'],
 };

@@ -1,6 +1,7 @@
 /** The composition of one fence: from its configuration to its context (policy, memory, counters) and its data path. */
 import type { FenceConfig, ListenMode, TransparentMode } from '../config/types.ts';
 import type { DataPath, Fault, FenceContext, Rejection } from '../datapath/engine.ts';
+import { NO_INSIDE } from '../datapath/inside.ts';
 import type { ListenPath } from '../datapath/listen.ts';
 import { createAdmission } from '../policy/admission.ts';
 import { createSnapshot, type PolicySettings } from '../policy/decide.ts';
@@ -46,8 +47,8 @@ function createCore(config: FenceConfig, sink: FenceSink): Core {
   const peersBuffer = new SharedArrayBuffer(peerTableBytes(config.memory.peers));
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
   const sightings = createSightings({ windowMs: config.memory.windowMs });
-  const { dialects, unterminatedTls } = config;
-  let snapshot = createSnapshot({ stage: config.stage, ...dialects, unterminatedTls });
+  const { dialects, unterminatedTls, shield } = config;
+  let snapshot = createSnapshot({ stage: config.stage, ...dialects, unterminatedTls, shield });
   const context: FenceContext = {
     name: config.name,
     label: config.label,
@@ -55,6 +56,7 @@ function createCore(config: FenceConfig, sink: FenceSink): Core {
     admission: createAdmission(config.cidrs),
     peers: createPeerTable(peersBuffer, config.memory),
     tally: createTally(tallyBuffer),
+    inside: NO_INSIDE,
     now: monotonicNow,
     onRejection(rejection) {
       sightings.note(rejection);

@@ -21,6 +21,8 @@ export function metricsFence(fence: Fence): MetricsFence {
       guardsOutbound: guardsOutbound(config),
       transport: config.streams.transport,
       hasAdmissionRules: context.admission.hasRules,
+      shield: config.shield,
+      hasKeys: false,
       ceiling: config.ceiling?.stage ?? 'enforce',
     },
     windowMs: config.memory.windowMs,

@@ -23,6 +23,7 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     mode: modeOf(fence),
     cidrs: fence.admit.cidrs.map(parseCidr).filter((cidr): cidr is Cidr => cidr !== undefined),
     unterminatedTls: fence.tls.unterminated,
+    shield: fence.shield,
     streams: {
       // The TLS transports were refused in rules.ts.
       transport: app.transport as TransportSetting,

@@ -37,6 +37,7 @@ export interface FenceConfig {
   readonly mode: ListenMode | TransparentMode;
   readonly cidrs: readonly Cidr[];
   readonly unterminatedTls: 'pass' | 'reject';
+  readonly shield: boolean;
   readonly streams: StreamSettings;
   readonly memory: PeerTableOptions;
   readonly drainGraceMs: number;

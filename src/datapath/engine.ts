@@ -8,6 +8,7 @@ import type { Stage } from '../policy/stage.ts';
 import type { Tally } from '../policy/tally.ts';
 import type { PeerTable } from '../ring/peers.ts';
 import type { Transport, TransportSetting } from '../wire/transport.ts';
+import type { Inside } from './inside.ts';
 
 /** A remote member's address, or the app's. */
 export interface Endpoint {
@@ -42,6 +43,8 @@ export interface FenceContext {
   readonly admission: Admission;
   readonly peers: PeerTable;
   readonly tally: Tally;
+  /** What looks below the label. */
+  readonly inside: Inside;
   /** Milliseconds since the Unix epoch that never run backwards, comparable across threads. */
   now(): number;
   onRejection(rejection: Rejection): void;

@@ -1,6 +1,7 @@
 /** The way of a frame through the core, the same on every path: look up, decide, record. */
 import { type Decision, decide } from '../policy/decide.ts';
 import { type Direction, type FrameState, isMalformed, type Kind, labelStateOf } from '../policy/facts.ts';
+import type { ShieldReason } from '../policy/reason.ts';
 import { parseAddress } from '../wire/address.ts';
 import { sameBytes } from '../wire/label.ts';
 import type { Transport } from '../wire/transport.ts';
@@ -20,6 +21,8 @@ export interface SeenFrame {
   readonly bytes: number;
   /** Whether the peer's address is beyond one spoofed datagram: it completed a TCP handshake. */
   readonly handshake: boolean;
+  /** Looks inside for what would crash a receiver; asked at most once, and only when the label's verdict lets the frame pass. */
+  look?(): ShieldReason | undefined;
 }
 
 const UNKNOWN_ADDRESS = new Uint8Array(16);
@@ -34,13 +37,7 @@ export function stateOfLabel(label: Uint8Array, own: Uint8Array): 'own' | 'none'
 export function judge(context: FenceContext, frame: SeenFrame): Decision {
   const nowMs = context.now();
   const address = parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS;
-  const memory = context.peers.recall(address, nowMs);
-  const view = {
-    admitted: context.admission.admits(frame.peer.address),
-    proven: memory.proven,
-    foreign: memory.foreign,
-  };
-  const decision = decide(frame, view, context.snapshot());
+  const decision = decideFrame(context, frame, address, nowMs);
   context.tally.frame(frame, frame.state, decision);
   learn(context, frame, address, nowMs);
   if (decision.verdict === 'pass' && frame.direction === 'outbound') {
@@ -48,6 +45,27 @@ export function judge(context: FenceContext, frame: SeenFrame): Decision {
   }
   report(context, frame, decision, nowMs);
   return decision;
+}
+
+/** What judge would decide, without counting, learning or reporting: for a frame that has to wait for the rest of itself. */
+export function preview(context: FenceContext, frame: SeenFrame): Decision {
+  return decideFrame(context, frame, parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS, context.now());
+}
+
+function decideFrame(context: FenceContext, frame: SeenFrame, address: Uint8Array, nowMs: number): Decision {
+  const snapshot = context.snapshot();
+  const memory = context.peers.recall(address, nowMs);
+  const view = {
+    admitted: context.admission.admits(frame.peer.address),
+    proven: memory.proven,
+    foreign: memory.foreign,
+  };
+  const decision = decide(frame, view, snapshot);
+  if (decision.verdict === 'reject' || !snapshot.settings.shield || frame.look === undefined) return decision;
+  const harm = frame.look();
+  return harm === undefined
+    ? decision
+    : decide({ direction: frame.direction, state: frame.state, harm }, view, snapshot);
 }
 
 /** Reports what was rejected; in `observe`, where nothing is, what the next stage would reject: whom entering it would cut. */

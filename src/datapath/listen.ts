@@ -7,6 +7,7 @@ import { connect, isIPv6, type Socket } from 'node:net';
 import type { Direction } from '../policy/facts.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import { encodeLabelHeader } from '../wire/label.ts';
+import { UDP_PAYLOAD_MAX_BYTES } from '../wire/limits.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
 import { type AppWatch, waitForAppToLeave, watchApp } from './app-watch.ts';
 import { type BoundSockets, bindBoth } from './bind.ts';
@@ -14,7 +15,7 @@ import { endpointOf, socketAddressFor } from './endpoint.ts';
 import type { Cut, DataPath, Endpoint, FenceContext, OpenCounts } from './engine.ts';
 import { type KernelDropsWatch, watchKernelDrops } from './kernel-drops.ts';
 import type { ListenOptions } from './options.ts';
-import { admitPacket } from './packets.ts';
+import { type PassingPacket, passPacket } from './packets.ts';
 import { createSessions, type SessionPeer, type Sessions, sendBounded } from './sessions.ts';
 import { createStreams, type Streams } from './streams.ts';
 
@@ -39,6 +40,10 @@ const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 /** Makes the portable path of one fence; nothing is opened before `start`. */
 export function createListenPath(context: FenceContext, options: ListenOptions): ListenPath {
   return new PortableListen(context, options);
+}
+
+function joined({ prefix, body }: PassingPacket): Uint8Array {
+  return prefix.length === 0 ? body : Buffer.concat([prefix, body]);
 }
 
 class PortableListen implements ListenPath {
@@ -173,9 +178,10 @@ class PortableListen implements ListenPath {
   #forward(packet: Uint8Array, direction: Direction, peer: SessionPeer): void {
     const { tally } = this.#context;
     const atMs = this.#context.now();
-    const out = admitPacket(this.#context, this.#labelHeader, packet, direction, peer);
-    if (out === undefined) return;
-    if (this.#bound === undefined || this.#stopped) {
+    const passing = passPacket(this.#context, this.#labelHeader, packet, direction, 'native', peer);
+    if (passing === undefined) return;
+    const out = joined(passing);
+    if (this.#bound === undefined || this.#stopped || out.length > UDP_PAYLOAD_MAX_BYTES) {
       tally.dropped('send_failed');
       return;
     }

@@ -1,44 +1,62 @@
-/** One datagram through the core: peek at its label, judge it, and give it the label that the decision says. */
-import type { Direction } from '../policy/facts.ts';
-import { addPacketLabel, peekPacketLabel } from '../wire/label.ts';
-import { UDP_PAYLOAD_MAX_BYTES } from '../wire/limits.ts';
+/** One packet through the core, the same on every path: label, verdict, shield, and what is sent of it. */
+import type { Decision } from '../policy/decide.ts';
+import { type Direction, type FrameState, labelStateOf } from '../policy/facts.ts';
+import type { ShieldReason } from '../policy/reason.ts';
+import { harmOfPacket } from '../policy/shield-packet.ts';
+import { peekPacketLabel } from '../wire/label.ts';
+import type { Transport } from '../wire/transport.ts';
 import type { Endpoint, FenceContext } from './engine.ts';
 import { judge, stateOfLabel } from './judge.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Where the datagrams of a fence are counted. */
-export const PACKET_TRANSPORT = 'native';
+/** What is to be sent: `prefix` (a label header, or nothing), then `body`. Views of the packet or of the label header, or new buffers. */
+export interface PassingPacket {
+  readonly prefix: Uint8Array;
+  readonly body: Uint8Array;
+}
 
 /**
- * Judges a datagram and returns what is to be sent: the packet itself, a view of it, or a new buffer; undefined when nothing is, which
- * is counted with its reason. An empty datagram has no label (memberlist label.go); what it becomes follows from that.
+ * Judges a packet and says what is to be sent of it; undefined when nothing is, which is counted with its reason. An empty packet
+ * has no label (memberlist label.go); what it becomes follows from that.
  */
-export function admitPacket(
+export function passPacket(
   context: FenceContext,
   labelHeader: Uint8Array,
   packet: Uint8Array,
   direction: Direction,
+  transport: Transport,
   peer: Endpoint,
-): Uint8Array | undefined {
+): PassingPacket | undefined {
   const peeked = peekPacketLabel(packet);
   const label = peeked.ok ? peeked.value.label : NO_BYTES;
-  const where = { direction, transport: PACKET_TRANSPORT, kind: 'packet' } as const;
-  const { verdict, rewrite } = judge(context, {
+  const bodyAt = peeked.ok ? peeked.value.bodyAt : 0;
+  const body = packet.subarray(bodyAt);
+  const state: FrameState = peeked.ok ? stateOfLabel(label, context.label) : peeked.reason;
+  const where = { direction, transport, kind: 'packet' } as const;
+  const look = (): ShieldReason | undefined => (direction === 'inbound' ? harmOfPacket(body, () => true) : undefined);
+  const decision: Decision = judge(context, {
     ...where,
-    state: peeked.ok ? stateOfLabel(label, context.label) : peeked.reason,
+    state,
     peer,
     label,
     bytes: packet.length,
     handshake: false,
+    look,
   });
-  if (verdict === 'reject') return undefined;
+  const rejected = decision.verdict === 'reject';
+  const source = {
+    ...where,
+    atMs: context.now(),
+    peer,
+    labelState: labelStateOf(state),
+    label,
+    rejected,
+    answer: false,
+  };
+  context.inside.packet(source, body);
+  if (rejected) return undefined;
   context.tally.bytes(where, packet.length);
-  if (rewrite === 'strip' && peeked.ok) return packet.subarray(peeked.value.bodyAt);
-  if (rewrite !== 'add') return packet;
-  if (packet.length + labelHeader.length > UDP_PAYLOAD_MAX_BYTES) {
-    context.tally.dropped('send_failed');
-    return undefined;
-  }
-  return addPacketLabel(packet, labelHeader);
+  if (decision.rewrite === 'strip') return { prefix: NO_BYTES, body };
+  return { prefix: decision.rewrite === 'add' ? labelHeader : NO_BYTES, body: packet };
 }

@@ -3,7 +3,7 @@
  * the policy changes, so that `decide` is a look-up on every data path and allocates nothing.
  */
 import { DIRECTIONS, type Facts, FRAME_STATES, isMalformed, type PeerView } from './facts.ts';
-import type { RejectReason } from './reason.ts';
+import { type RejectReason, SHIELD_REASONS, type ShieldReason } from './reason.ts';
 import { type Dialect, type Dialects, STAGE_INDEX, STAGES, type Stage, wireDialect } from './stage.ts';
 
 /** What happens to the label of a frame that passes. */
@@ -33,6 +33,8 @@ export interface PolicySettings extends Dialects {
   readonly stage: Stage;
   /** What a TLS connection that the fence does not terminate meets from `accept` on. */
   readonly unterminatedTls: 'pass' | 'reject';
+  /** Whether frames that are known to crash or exhaust receivers are rejected from `accept` on. */
+  readonly shield: boolean;
 }
 
 /** All that `decide` needs, immutable. */
@@ -44,9 +46,14 @@ export interface Snapshot {
 const VIEW_BITS = 8;
 const STATE_INDEX = Object.fromEntries(FRAME_STATES.map((state, i) => [state, i])) as Record<Facts['state'], number>;
 
-function tableIndex({ direction, state }: Facts, view: PeerView): number {
+const HARMS = [undefined, ...SHIELD_REASONS] as const;
+const HARM_INDEX = new Map<ShieldReason | undefined, number>(HARMS.map((harm, i) => [harm, i]));
+
+function tableIndex({ direction, state, harm }: Facts, view: PeerView): number {
   const bits = (view.admitted ? 1 : 0) | (view.proven ? 2 : 0) | (view.foreign ? 4 : 0);
-  return ((direction === 'inbound' ? 0 : FRAME_STATES.length) + STATE_INDEX[state]) * VIEW_BITS + bits;
+  const inside = harm === undefined ? 0 : (HARM_INDEX.get(harm) as number);
+  const place = (direction === 'inbound' ? 0 : FRAME_STATES.length) + STATE_INDEX[state];
+  return (inside * DIRECTIONS.length * FRAME_STATES.length + place) * VIEW_BITS + bits;
 }
 
 /** The one decision of every data path: pure, total, without allocation. */
@@ -57,14 +64,12 @@ export function decide(facts: Facts, view: PeerView, snapshot: Snapshot): Decisi
 
 /** Decides every combination of facts for `settings`. */
 export function createSnapshot(settings: PolicySettings): Snapshot {
-  const table = new Array<Decision>(DIRECTIONS.length * FRAME_STATES.length * VIEW_BITS);
-  for (const direction of DIRECTIONS) {
-    for (const state of FRAME_STATES) {
-      for (let bits = 0; bits < VIEW_BITS; bits++) {
-        const facts = { direction, state };
-        const view = { admitted: (bits & 1) !== 0, proven: (bits & 2) !== 0, foreign: (bits & 4) !== 0 };
-        table[tableIndex(facts, view)] = Object.freeze(decideAll(facts, view, settings));
-      }
+  const table = new Array<Decision>(HARMS.length * DIRECTIONS.length * FRAME_STATES.length * VIEW_BITS);
+  const places = DIRECTIONS.flatMap((direction) => FRAME_STATES.map((state) => ({ direction, state })));
+  for (const facts of HARMS.flatMap((harm) => places.map((place) => ({ ...place, harm })))) {
+    for (let bits = 0; bits < VIEW_BITS; bits++) {
+      const view = { admitted: (bits & 1) !== 0, proven: (bits & 2) !== 0, foreign: (bits & 4) !== 0 };
+      table[tableIndex(facts, view)] = Object.freeze(decideAll(facts, view, settings));
     }
   }
   return Object.freeze({ settings: Object.freeze({ ...settings }), table: Object.freeze(table) });
@@ -89,9 +94,20 @@ function decideAll(facts: Facts, view: PeerView, settings: PolicySettings): Deci
   };
 }
 
-/** What one stage does with a frame: a row of the design's stage table. */
+/** What one stage does with a frame: a row of the design's stage table, then the shield. */
 export function verdictAt(stage: Stage, facts: Facts, view: PeerView, settings: PolicySettings): StageVerdict {
   if (stage === 'observe') return { verdict: 'pass', rewrite: 'keep' };
+  const byLabel = labelVerdict(stage, facts, view, settings);
+  if (byLabel.verdict === 'reject' || facts.harm === undefined || !settings.shield) return byLabel;
+  return { verdict: 'reject', reason: facts.harm };
+}
+
+function labelVerdict(
+  stage: Exclude<Stage, 'observe'>,
+  facts: Facts,
+  view: PeerView,
+  settings: PolicySettings,
+): StageVerdict {
   const { direction, state } = facts;
   if (isMalformed(state)) return { verdict: 'reject', reason: state };
   if (state === 'foreign') return { verdict: 'reject', reason: 'label_foreign' };

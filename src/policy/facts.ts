@@ -1,5 +1,6 @@
 /** The facts that decide about a frame: closed lists, so that every combination can be decided ahead of time. */
 import { MALFORMED_REASONS, type MalformedReason } from '../wire/reason.ts';
+import type { ShieldReason } from './reason.ts';
 
 export const DIRECTIONS = ['inbound', 'outbound'] as const;
 export type Direction = (typeof DIRECTIONS)[number];
@@ -27,6 +28,8 @@ export function labelStateOf(state: FrameState): LabelState {
 export interface Facts {
   readonly direction: Direction;
   readonly state: FrameState;
+  /** What the shield found inside; looked for only when the label's verdict lets the frame pass. */
+  readonly harm?: ShieldReason | undefined;
 }
 
 /**

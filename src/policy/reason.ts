@@ -12,15 +12,35 @@ export const REFUSED_REASONS = [
   'tls_unterminated',
 ] as const;
 
+/** Frames that are known to crash or exhaust receivers (policy/shield-packet.ts, policy/shield-stream.ts). Only append. */
+export const SHIELD_REASONS = [
+  'shield_empty_message',
+  'shield_bad_version',
+  'shield_bad_length',
+  'shield_bomb',
+  'shield_empty_plaintext',
+  'shield_push_pull_size',
+  'shield_memory',
+  'shield_reflection',
+] as const;
+export type ShieldReason = (typeof SHIELD_REASONS)[number];
+
 export const LIMITED_REASONS = [
   'header_timeout',
   'idle_timeout',
   'streams_limit',
   'peer_streams_limit',
   'not_intercepted',
+  'hold_timeout',
+  'hold_limit',
 ] as const;
 
-export const REJECT_REASONS = [...MALFORMED_REASONS, ...REFUSED_REASONS, ...LIMITED_REASONS] as const;
+export const REJECT_REASONS = [
+  ...MALFORMED_REASONS,
+  ...REFUSED_REASONS,
+  ...SHIELD_REASONS,
+  ...LIMITED_REASONS,
+] as const;
 export type LimitedReason = (typeof LIMITED_REASONS)[number];
 export type RejectReason = (typeof REJECT_REASONS)[number];
 
@@ -45,6 +65,19 @@ export const REASON_SENTENCES = {
   peer_foreign:
     "The peer's address lately showed another cluster's label on a TCP exchange, so its unlabelled traffic is not trusted.",
   tls_unterminated: 'The connection is TLS, which this fence does not terminate, so its label cannot be read.',
+  shield_empty_message:
+    'The frame holds an empty message (a compound part, a checksum or a compress layer around nothing), which ends older members.',
+  shield_bad_version:
+    'An alive message or a push/pull row carries a version list of the wrong length, which ends members up to v0.6.0.',
+  shield_bad_length: 'A push/pull or user header announces a negative or an absurd length.',
+  shield_bomb: 'Compression or nesting would unpack to more than any member may send.',
+  shield_empty_plaintext: 'The frame decrypts to nothing or to broken padding, which ends every known member.',
+  shield_push_pull_size: 'A push/pull announces more members than this fence lets through.',
+  shield_memory: 'Streams that are open at once announce more bytes than this fence lets the app reserve.',
+  shield_reflection:
+    'A ping asks for its answer, or an indirect ping for a probe, at an address that is neither admitted nor proven.',
+  hold_timeout: 'A rule needs the whole of the frame, and the rest of it did not arrive in time.',
+  hold_limit: 'A rule needs the whole of the frame, and it is larger than the fence holds.',
   header_timeout: 'The connection did not finish its header in time.',
   idle_timeout: 'The connection was silent in both directions for too long.',
   streams_limit: 'The limit on open streams in total was reached.',

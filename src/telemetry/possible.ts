@@ -3,7 +3,7 @@
  * narrow side is harmless: whatever counted anything is shown anyway (metrics.ts).
  */
 import type { LabelState } from '../policy/facts.ts';
-import { REFUSED_REASONS, type RejectReason } from '../policy/reason.ts';
+import { REFUSED_REASONS, type RejectReason, SHIELD_REASONS } from '../policy/reason.ts';
 import { STAGE_INDEX, type Stage } from '../policy/stage.ts';
 import type { Where } from '../policy/tally.ts';
 import type { TransportSetting } from '../wire/transport.ts';
@@ -15,6 +15,9 @@ export interface Shape {
   readonly guardsOutbound: boolean;
   readonly transport: TransportSetting;
   readonly hasAdmissionRules: boolean;
+  readonly shield: boolean;
+  /** Whether gossip keys are configured. */
+  readonly hasKeys: boolean;
   /** The highest stage that it can be in. */
   readonly ceiling: Stage;
 }
@@ -65,6 +68,20 @@ export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): 
     case 'dskit_truncated':
     case 'dskit_oversize':
       return transport === 'dskit' && kind === 'packet';
+    case 'shield_empty_message':
+    case 'shield_bad_version':
+    case 'shield_bomb':
+    case 'shield_reflection':
+      return readable && shape.shield;
+    case 'shield_empty_plaintext':
+      return readable && shape.shield && shape.hasKeys;
+    case 'shield_bad_length':
+    case 'shield_push_pull_size':
+    case 'shield_memory':
+      return readable && kind === 'stream' && shape.shield;
+    case 'hold_timeout':
+    case 'hold_limit':
+      return readable && connection;
     case 'header_timeout':
       return readable && connection;
     case 'idle_timeout':
@@ -79,6 +96,7 @@ export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): 
 }
 
 const REFUSED: ReadonlySet<RejectReason> = new Set(REFUSED_REASONS);
+const SHIELD: ReadonlySet<RejectReason> = new Set(SHIELD_REASONS);
 
 /** Whether the fence can ever be at `stage`: what would happen beyond its ceiling is nobody's question. */
 export function canEnter(shape: Shape, stage: Stage): boolean {
@@ -89,5 +107,5 @@ export function canEnter(shape: Shape, stage: Stage): boolean {
 export function wouldRejectOccurs(reason: RejectReason, stage: Stage): boolean {
   if (stage === 'observe') return false;
   if (reason === 'label_missing') return stage === 'enforce';
-  return REFUSED.has(reason) || reason.startsWith('label_') || reason === 'stream_unknown_type';
+  return REFUSED.has(reason) || SHIELD.has(reason) || reason.startsWith('label_') || reason === 'stream_unknown_type';
 }

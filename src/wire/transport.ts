@@ -2,7 +2,7 @@
 import { MESSAGE_TYPE } from './message-type.ts';
 
 /** What a frame travelled in, as the metric label `transport` says it. `unknown`: no transport starts with that byte. */
-export const TRANSPORTS = ['native', 'dskit', 'tls', 'unknown'] as const;
+export const TRANSPORTS = ['native', 'dskit', 'alertmanager', 'tls', 'unknown'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
 /** `app.transport` of the configuration. */

@@ -10,7 +10,14 @@ export function fenceView(change: Partial<FenceView> = {}): FenceView {
   let stage: Stage = 'accept';
   const buffer = new SharedArrayBuffer(TALLY_BYTES);
   const tally = createTally(buffer);
-  const snapshot = createSnapshot({ stage, sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject' });
+  const snapshot = createSnapshot({
+    stage,
+    sends: 'none',
+    takes: 'none',
+    wire: 'none',
+    unterminatedTls: 'reject',
+    shield: true,
+  });
   const view = { admitted: true, proven: false, foreign: false };
   const stream = { direction: 'inbound', transport: 'native', kind: 'stream' } as const;
   tally.frame(stream, 'foreign', decide({ ...stream, state: 'foreign' }, view, snapshot));

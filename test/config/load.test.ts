@@ -54,6 +54,7 @@ t.test('defaults are those of the design', async (t) => {
     label: new TextEncoder().encode('blue'),
     dialects: { sends: 'none', takes: 'none', wire: 'none' },
     unterminatedTls: 'reject',
+    shield: true,
     streams: { transport: 'auto', rejectStreams: 'explain' },
     memory: { peers: 10_000, windowMs: 600_000, foreignMs: 10_000 },
     drainGraceMs: 25_000,

@@ -1,7 +1,9 @@
 /** What the data path tests share: a fence's context with real policy, memory and counters, recording servers, and bounded waits. */
+
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { Fault, FenceContext, PathLimits, Rejection, StreamSettings } from '../../src/datapath/engine.ts';
+import { NO_INSIDE } from '../../src/datapath/inside.ts';
 import { confirmFin } from '../../src/datapath/relay.ts';
 import { createStreams, type Streams } from '../../src/datapath/streams.ts';
 import { type Cidr, createAdmission } from '../../src/policy/admission.ts';
@@ -47,6 +49,7 @@ export function makeContext(policy: Partial<PolicySettings> = {}, cidrs: readonl
     takes: 'none',
     wire: 'none',
     unterminatedTls: 'reject',
+    shield: true,
     ...policy,
   };
   let snapshot = createSnapshot(settings);
@@ -73,6 +76,7 @@ export function makeContext(policy: Partial<PolicySettings> = {}, cidrs: readonl
       tally: createTally(buffer),
       now: () => performance.timeOrigin + performance.now(),
       onRejection: (rejection) => rejections.push(rejection),
+      inside: NO_INSIDE,
       onFault: (fault) => faults.push(fault),
     },
   };

@@ -13,6 +13,7 @@ const policy: PolicySettings = {
   takes: 'none',
   wire: 'none',
   unterminatedTls: 'reject',
+  shield: true,
 };
 const peers = { peers: 10, windowMs: 1_000, foreignMs: 1_000 };
 const started = performance.now();

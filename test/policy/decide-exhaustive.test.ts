@@ -15,7 +15,14 @@ const EVERY_POLICY: PolicySettings[] = STAGES.flatMap((stage) =>
   DIALECTS.flatMap((sends) =>
     TAKES.flatMap((takes) =>
       DIALECTS.flatMap((wire) =>
-        (['pass', 'reject'] as const).map((unterminatedTls) => ({ stage, sends, takes, wire, unterminatedTls })),
+        (['pass', 'reject'] as const).map((unterminatedTls) => ({
+          stage,
+          sends,
+          takes,
+          wire,
+          unterminatedTls,
+          shield: true,
+        })),
       ),
     ),
   ),

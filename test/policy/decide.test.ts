@@ -21,6 +21,7 @@ const PRE_LABEL: PolicySettings = {
   takes: 'none',
   wire: 'none',
   unterminatedTls: 'reject',
+  shield: true,
 };
 const NATIVE: PolicySettings = { ...PRE_LABEL, sends: 'own', takes: 'own' };
 

@@ -80,7 +80,7 @@ function fenceOf(ring: Ring, state: State, side: 0 | 1): Fence {
   const key = `${stage} ${sends} ${takes} ${ring.wire}`;
   let snapshot = snapshots.get(key);
   if (snapshot === undefined) {
-    snapshot = createSnapshot({ stage, sends, takes, wire: ring.wire, unterminatedTls: 'reject' });
+    snapshot = createSnapshot({ stage, sends, takes, wire: ring.wire, unterminatedTls: 'reject', shield: true });
     snapshots.set(key, snapshot);
   }
   return { snapshot, stage, admitted: ring.admitted, memory: state.memory[side] };

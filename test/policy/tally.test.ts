@@ -18,7 +18,14 @@ const WHERE: Where = { direction: 'inbound', transport: 'native', kind: 'packet'
 const PLACES: Where[] = DIRECTIONS.flatMap((direction) =>
   TRANSPORTS.flatMap((transport) => KINDS.map((kind) => ({ direction, transport, kind }))),
 );
-const settings = { stage: 'observe', sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject' } as const;
+const settings = {
+  stage: 'observe',
+  sends: 'none',
+  takes: 'none',
+  wire: 'none',
+  unterminatedTls: 'reject',
+  shield: true,
+} as const;
 const member = { admitted: true, proven: false, foreign: false };
 const fresh = () => new ArrayBuffer(TALLY_BYTES);
 

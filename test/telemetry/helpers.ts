@@ -30,6 +30,8 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
       guardsOutbound: true,
       transport: 'auto',
       hasAdmissionRules: true,
+      shield: true,
+      hasKeys: true,
       ceiling: 'enforce',
     },
     windowMs: 600_000,

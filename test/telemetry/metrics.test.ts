@@ -104,11 +104,13 @@ t.test('a listen fence shows less: no outbound streams, nothing past its ceiling
     guardsOutbound: false,
     transport: 'native',
     hasAdmissionRules: false,
+    shield: true,
+    hasKeys: false,
     ceiling: 'accept',
   } as const;
   const { fence, tally } = quietFence({ shape });
   // What a stage would do that the fence cannot enter is counted like any other, and no series.
-  const settings = { sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject' } as const;
+  const settings = { sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject', shield: true } as const;
   const peer = { admitted: true, proven: false, foreign: false };
   for (const direction of ['inbound', 'outbound'] as const) {
     const decision = decide({ direction, state: 'none' }, peer, createSnapshot({ stage: 'accept', ...settings }));
@@ -135,6 +137,7 @@ t.test('what counted is shown, expected or not', async (t) => {
     takes: 'none',
     wire: 'none',
     unterminatedTls: 'reject',
+    shield: true,
   });
   const where: Where = { direction: 'inbound', transport: 'native', kind: 'packet' };
   const frame = (facts: Facts, admitted: boolean) =>

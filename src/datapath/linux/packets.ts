@@ -1,8 +1,8 @@
 /** The way of a datagram through the transparent path: received with its original destination, judged, rewritten, sent on. */
 import { formatAddress, isV4Mapped } from '../../wire/address.ts';
-import { encodeLabelHeader, peekPacketLabel } from '../../wire/label.ts';
+import { encodeLabelHeader } from '../../wire/label.ts';
 import type { FenceContext } from '../engine.ts';
-import { judge, stateOfLabel } from '../judge.ts';
+import { type PassingPacket, passPacket } from '../packets.ts';
 import type { LocalAddresses } from './local-addresses.ts';
 import type { PacketSender } from './packet-sender.ts';
 import type { Received } from './receive.ts';
@@ -46,7 +46,7 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
     });
   };
 
-  const forward = (datagram: Received, to: string, prefix: Uint8Array, bodyAt: number, inbound: boolean): boolean => {
+  const forward = (datagram: Received, to: string, { prefix, body }: PassingPacket, inbound: boolean): boolean => {
     const { source, destination, payload } = datagram;
     const family = isV4Mapped(destination.address) ? 4 : 6;
     const nowMs = context.now();
@@ -61,7 +61,7 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
       to,
       destination.scope,
       prefix,
-      payload.subarray(bodyAt),
+      body,
       nowMs,
     );
     if (result === undefined) return false;
@@ -86,27 +86,12 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
       }
       const from = formatAddress(source.address);
       const inbound = local.inbound(from, to);
-      const decoded = peekPacketLabel(payload);
-      const label = decoded.ok ? decoded.value.label : NOTHING;
-      const where = {
-        direction: inbound ? 'inbound' : 'outbound',
-        transport: 'native',
-        kind: 'packet',
-      } as const;
-      const decision = judge(context, {
-        ...where,
-        state: decoded.ok ? stateOfLabel(label, context.label) : decoded.reason,
-        peer: inbound ? { address: from, port: source.port } : { address: to, port: destination.port },
-        label,
-        bytes: payload.length,
-        handshake: false,
-      });
-      if (decision.verdict === 'reject') return;
-      context.tally.bytes(where, payload.length);
-      const prefix = decision.rewrite === 'add' ? header : NOTHING;
-      const bodyAt = decision.rewrite === 'strip' && decoded.ok ? decoded.value.bodyAt : 0;
-      if (forward(datagram, to, prefix, bodyAt, inbound)) {
-        context.tally.forwarded(where.direction, 'packet', Math.max(0, context.now() - arrivedMs) / 1_000);
+      const peer = inbound ? { address: from, port: source.port } : { address: to, port: destination.port };
+      const direction = inbound ? 'inbound' : 'outbound';
+      const passing = passPacket(context, header, payload, direction, 'native', peer);
+      if (passing === undefined) return;
+      if (forward(datagram, to, passing, inbound)) {
+        context.tally.forwarded(direction, 'packet', Math.max(0, context.now() - arrivedMs) / 1_000);
       }
     },
   };

@@ -10,6 +10,7 @@ import { createTally } from '../../policy/tally.ts';
 import { createPeerTable } from '../../ring/peers.ts';
 import { sameBytes } from '../../wire/label.ts';
 import { type FenceContext, StartError } from '../engine.ts';
+import { NO_INSIDE } from '../inside.ts';
 import { createLocalAddresses } from './local-addresses.ts';
 import { createPacketSender } from './packet-sender.ts';
 import { createPacketPath, type PacketPath } from './packets.ts';
@@ -47,6 +48,7 @@ function createContext(start: WorkerStart, state: State, post: (message: FromWor
     admission: createAdmission(start.cidrs),
     peers: createPeerTable(start.peersBuffer, start.peers),
     tally: createTally(start.tallyBuffer),
+    inside: NO_INSIDE,
     now,
     onRejection(rejection) {
       if (rejections.take(rejection.atMs)) post({ type: 'rejection', rejection });

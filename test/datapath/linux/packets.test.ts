@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { Fault, FenceContext, Rejection } from '../../../src/datapath/engine.ts';
+import { NO_INSIDE } from '../../../src/datapath/inside.ts';
 import type { PacketSender, SendResult } from '../../../src/datapath/linux/packet-sender.ts';
 import { createPacketPath } from '../../../src/datapath/linux/packets.ts';
 import type { Received } from '../../../src/datapath/linux/receive.ts';
@@ -36,12 +37,14 @@ function harness(stage: Stage, result: SendResult = OK) {
   const context: FenceContext = {
     name: 'one',
     label: LABEL,
-    snapshot: () => createSnapshot({ stage, sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject' }),
+    snapshot: () =>
+      createSnapshot({ stage, sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject', shield: true }),
     admission: createAdmission([]),
     peers: createPeerTable(new ArrayBuffer(peerTableBytes(PEERS.peers)), PEERS),
     tally: createTally(buffer),
     now: () => 1e12,
     onRejection: (rejection) => rejections.push(rejection),
+    inside: NO_INSIDE,
     onFault: (fault) => faults.push(fault),
   };
   const sender = (family: 4 | 6): PacketSender => ({

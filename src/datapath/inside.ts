@@ -1,0 +1,37 @@
+/** What a data path is given to look below the label: keys, quarantine, and where to offer frames for inspection. */
+import type { QuarantineSet } from '../ring/quarantine.ts';
+import type { FrameSource } from '../ring/source.ts';
+import type { Keyring } from '../wire/encryption.ts';
+
+/** Reads along with one direction of a stream. Never throws; stops by itself when its budget is used up. */
+export interface StreamTap {
+  /** Bytes after the label, in order, encrypted or not; read before it returns, not kept. */
+  push(chunk: Uint8Array): void;
+  /** The side that wrote them has ended; `complete` is false when the stream was cut. */
+  end(complete: boolean): void;
+}
+
+export interface Inside {
+  /** The gossip keys; undefined without. Key files are re-read, so this is asked for every frame. */
+  keyring(): Keyring | undefined;
+  /** Whether outbound frames are sealed as a native member would seal them. */
+  reseal(): boolean;
+  /** Whose alive entries are stripped; undefined while quarantine is off. */
+  quarantine(): QuarantineSet | undefined;
+  /**
+   * Offers a packet after its verdict was carried out. `bytes` follow the label and may be encrypted; they are copied if they are
+   * kept. Under load some are left out, counted.
+   */
+  packet(source: FrameSource, bytes: Uint8Array): void;
+  /** Opens the inspection of one direction of a stream; undefined when the budget has no room, counted. */
+  stream(source: FrameSource): StreamTap | undefined;
+}
+
+/** Looks at nothing and changes nothing. */
+export const NO_INSIDE: Inside = {
+  keyring: () => undefined,
+  reseal: () => false,
+  quarantine: () => undefined,
+  packet: () => undefined,
+  stream: () => undefined,
+};
