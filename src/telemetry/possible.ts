@@ -31,6 +31,8 @@ export function placeOccurs(shape: Shape, { direction, transport, kind }: Where)
       return shape.transport !== 'dskit';
     case 'dskit':
       return shape.transport !== 'native';
+    case 'alertmanager':
+      return false;
     case 'tls':
     case 'unknown':
       return true;
@@ -47,7 +49,7 @@ export function stateOccurs({ transport }: Where, state: LabelState): boolean {
 /** Whether a frame there can be rejected for that reason. */
 export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): boolean {
   const { direction, transport, kind } = where;
-  const readable = transport === 'native' || transport === 'dskit';
+  const readable = transport === 'native' || transport === 'dskit' || transport === 'alertmanager';
   const connection = kind === 'stream' || transport === 'dskit';
   switch (reason) {
     case 'label_empty':
