@@ -16,6 +16,7 @@ export const CODEC_REASONS = [
   'compress_algorithm',
   'lzw_code',
   'lzw_truncated',
+  'snappy_corrupt',
   'expanded_limit',
   'nodes_limit',
   'user_bytes_limit',

@@ -3,7 +3,7 @@
  * members use for every push/pull. Codes are 9 to 12 bits; 256 clears the table, 257 ends the data; input that stops before 257 is
  * refused as memberlist refuses it ("unexpected EOF"). A 12-bit code can stand for 4 KiB, so the output is capped.
  */
-import { failed, type Parsed } from './codec-reason.ts';
+import { type CodecReason, failed, type Parsed } from './codec-reason.ts';
 
 const LITERALS = 256;
 const CLEAR = 256;
@@ -13,41 +13,83 @@ const MAX_WIDTH = 12;
 const TABLE = 1 << MAX_WIDTH;
 const NONE = -1;
 
-/** Unpacks `bytes` to at most `maxBytes`; a new buffer. Total. */
-export function decodeLzw(bytes: Uint8Array, maxBytes: number): Parsed<Uint8Array> {
-  const suffix = new Uint8Array(TABLE);
-  const prefix = new Uint16Array(TABLE);
-  const lengths = new Uint16Array(TABLE).fill(1, 0, LITERALS);
-  let out = new Uint8Array(Math.min(maxBytes, Math.max(256, bytes.length * 4)));
-  let written = 0;
-  let [width, highest, last] = [MIN_WIDTH, END, NONE];
-  let [bits, bitCount, at] = [0, 0, 0];
+/** Output that an incremental decoder hands over at a time; the longest text of one code is 4 KiB. */
+const PIECE_BYTES = 64 * 1024;
+
+/** Takes the output in order; the bytes are the decoder's, and are overwritten once it returns. */
+export type Emit = (piece: Uint8Array) => void;
+
+export interface LzwDecoder {
+  /** Decodes what arrived, in any chunking. The reason is final. What follows the end code is ignored, as Go's reader leaves it. */
+  push(chunk: Uint8Array, emit: Emit): CodecReason | undefined;
+  /** Whether the end code has been read. */
+  ended(): boolean;
+}
+
+/** The table and the bits in hand: everything that is kept between chunks. */
+class State {
+  readonly suffix = new Uint8Array(TABLE);
+  readonly prefix = new Uint16Array(TABLE);
+  readonly lengths = new Uint16Array(TABLE).fill(1, 0, LITERALS);
+  width = MIN_WIDTH;
+  highest = END;
+  last = NONE;
+  bits = 0;
+  bitCount = 0;
+  ended = false;
+  /** Input bytes taken by the last run. */
+  taken = 0;
+  out: Uint8Array = new Uint8Array(0);
+  written = 0;
+
+  reset(): void {
+    this.clear();
+    [this.bits, this.bitCount, this.ended, this.taken, this.written] = [0, 0, false, 0, 0];
+  }
+
+  clear(): void {
+    [this.width, this.highest, this.last] = [MIN_WIDTH, END, NONE];
+  }
+}
+
+/** Decodes until the input or the data ends; `room` sees to it that `size` more bytes fit into `out`, or refuses. */
+function run(state: State, bytes: Uint8Array, room: (size: number) => boolean): CodecReason | undefined {
+  const { suffix, prefix, lengths } = state;
+  let { width, highest, last, bits, bitCount } = state;
+  let at = 0;
+  let reason: CodecReason | undefined;
   for (;;) {
-    while (bitCount < width) {
-      const byte = bytes[at];
-      if (byte === undefined) return failed('truncated', at + 1);
-      bits |= byte << bitCount;
+    while (bitCount < width && at < bytes.length) {
+      bits |= (bytes[at++] as number) << bitCount;
       bitCount += 8;
-      at++;
     }
+    if (bitCount < width) break;
     const code = bits & ((1 << width) - 1);
     bits >>>= width;
     bitCount -= width;
-    if (code === END) return { ok: true, value: out.subarray(0, written) };
+    if (code === END) {
+      state.ended = true;
+      break;
+    }
     if (code === CLEAR) {
       [width, highest, last] = [MIN_WIDTH, END, NONE];
       continue;
     }
-    if (code > highest) return failed('lzw_code', at - 1);
+    if (code > highest) {
+      reason = 'lzw_code';
+      break;
+    }
     // Before the table is full, `highest` is the entry that this very code completes: the previous text and its own first byte.
     const completes = code === highest && last !== NONE;
     const base = completes ? last : code;
     const size = (lengths[base] as number) + (completes ? 1 : 0);
-    if (written + size > maxBytes) return failed('expanded_limit', at - 1);
-    if (written + size > out.length) out = grow(out, written + size, maxBytes);
-    const first = writeText(out, written, base, suffix, prefix, lengths);
-    if (completes) out[written + size - 1] = first;
-    written += size;
+    if (state.written + size > state.out.length && !room(size)) {
+      reason = 'expanded_limit';
+      break;
+    }
+    const first = writeText(state, base);
+    if (completes) state.out[state.written + size - 1] = first;
+    state.written += size;
     if (last !== NONE) {
       suffix[highest] = first;
       prefix[highest] = last;
@@ -60,18 +102,14 @@ export function decodeLzw(bytes: Uint8Array, maxBytes: number): Parsed<Uint8Arra
       else [last, highest] = [NONE, highest - 1];
     }
   }
+  state.taken = at;
+  [state.width, state.highest, state.last, state.bits, state.bitCount] = [width, highest, last, bits, bitCount];
+  return reason;
 }
 
-/** Writes the text of `code` from its end to its start at `at`; its first byte is the answer. */
-function writeText(
-  out: Uint8Array,
-  at: number,
-  code: number,
-  suffix: Uint8Array,
-  prefix: Uint16Array,
-  lengths: Uint16Array,
-): number {
-  let to = at + (lengths[code] as number) - 1;
+/** Writes the text of `code` from its end to its start behind what is written; its first byte is the answer. */
+function writeText({ out, written, suffix, prefix, lengths }: State, code: number): number {
+  let to = written + (lengths[code] as number) - 1;
   let rest = code;
   while (rest >= LITERALS) {
     out[to--] = suffix[rest] as number;
@@ -81,8 +119,52 @@ function writeText(
   return rest;
 }
 
-function grow(out: Uint8Array, atLeast: number, maxBytes: number): Uint8Array<ArrayBuffer> {
-  const bigger = new Uint8Array(Math.min(maxBytes, Math.max(atLeast, out.length * 2)));
-  bigger.set(out);
-  return bigger;
+/** The tables of one-shot decoding: nothing in it gives way to other code, so one set serves all. */
+const shared = new State();
+
+/** Unpacks `bytes` to at most `maxBytes`; a new buffer. Total. */
+export function decodeLzw(bytes: Uint8Array, maxBytes: number): Parsed<Uint8Array> {
+  shared.reset();
+  shared.out = new Uint8Array(Math.min(maxBytes, Math.max(256, bytes.length * 4)));
+  const reason = run(shared, bytes, (size) => {
+    const needed = shared.written + size;
+    if (needed > maxBytes) return false;
+    const bigger = new Uint8Array(Math.min(maxBytes, Math.max(needed, shared.out.length * 2)));
+    bigger.set(shared.out);
+    shared.out = bigger;
+    return true;
+  });
+  const value = shared.out.subarray(0, shared.written);
+  shared.out = new Uint8Array(0);
+  if (reason !== undefined) return failed(reason, shared.taken - 1);
+  return shared.ended ? { ok: true, value } : failed('truncated', bytes.length + 1);
+}
+
+/** Unpacks in pieces as the input arrives, `maxBytes` in all; holds its tables and PIECE_BYTES. */
+export function createLzwDecoder(maxBytes: number): LzwDecoder {
+  const state = new State();
+  state.out = new Uint8Array(PIECE_BYTES);
+  let emitted = 0;
+  let reason: CodecReason | undefined;
+  return {
+    push(chunk, emit) {
+      if (state.ended || reason !== undefined) return reason;
+      const flush = () => {
+        if (state.written === 0) return;
+        emitted += state.written;
+        const piece = state.out.subarray(0, state.written);
+        state.written = 0;
+        emit(piece);
+      };
+      reason = run(state, chunk, (size) => {
+        if (emitted + state.written + size > maxBytes) return false;
+        flush();
+        return true;
+      });
+      if (emitted + state.written > maxBytes) reason = 'expanded_limit';
+      else flush();
+      return reason;
+    },
+    ended: () => state.ended,
+  };
 }

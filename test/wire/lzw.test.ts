@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { decodeLzw } from '../../src/wire/lzw.ts';
-import { encodeLzw } from './lzw-encode.ts';
+import { createLzwDecoder, decodeLzw } from '../../src/wire/lzw.ts';
+import { encodeLzw } from '../../src/wire/lzw-encode.ts';
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
@@ -76,6 +76,46 @@ t.test('properties', async (t) => {
         return unpacked.ok ? unpacked.value.length <= max : unpacked.reason.length > 0;
       }),
       { numRuns: 500 },
+    ),
+  );
+});
+
+t.test('in pieces: the same as at once, in any chunking', async (t) => {
+  const inPieces = (packed: Uint8Array, cuts: readonly number[], maxBytes: number) => {
+    const decoder = createLzwDecoder(maxBytes);
+    const out: Uint8Array[] = [];
+    let reason: string | undefined;
+    let at = 0;
+    for (const cut of [...cuts, packed.length]) {
+      const chunk = packed.subarray(at, Math.max(at, cut));
+      at = Math.max(at, cut);
+      reason = decoder.push(chunk, (piece) => out.push(Uint8Array.from(piece)));
+    }
+    return { value: Buffer.concat(out), reason, ended: decoder.ended() };
+  };
+  const input = sample();
+  const whole = inPieces(encodeLzw(input), [1, 2, 3, 50_000], input.length);
+  t.ok(whole.ended && same(whole.value, input));
+  const bomb = encodeLzw(new Uint8Array(1_000_000));
+  t.equal(inPieces(bomb, [100], 999_999).reason, 'expanded_limit');
+  t.equal(inPieces(encodeLzw(Uint8Array.of(1, 2, 3)), [1], 2).reason, 'expanded_limit', 'within one piece too');
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 400 }),
+          fc.uint8Array({ maxLength: 400 }).map((bytes) => encodeLzw(bytes)),
+        ),
+        fc.array(fc.nat(400), { maxLength: 6 }),
+        (packed, cuts) => {
+          const once = decodeLzw(packed, 10_000);
+          const sorted = cuts.filter((cut) => cut <= packed.length).sort((a, b) => a - b);
+          const { value, reason, ended } = inPieces(packed, sorted, 10_000);
+          if (once.ok) return ended && reason === undefined && same(value, once.value);
+          return once.reason === 'truncated' ? !ended && reason === undefined : reason === once.reason;
+        },
+      ),
+      { numRuns: 1_000 },
     ),
   );
 });

@@ -1,4 +1,4 @@
-/** A plain LZW compressor for the tests of the decompressor: LSB order, 8-bit literals, as Go's compress/lzw writes. */
+/** Compresses as Go's compress/lzw does with LSB bit order and 8-bit literals (lzw.ts reads it). */
 
 const CLEAR = 256;
 const END = 257;
