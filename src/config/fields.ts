@@ -4,6 +4,9 @@ import { parseCidr } from '../policy/admission.ts';
 import { LABEL_MAX_BYTES } from '../wire/limits.ts';
 import { DURATION_PATTERN, formatDuration, parseDuration, parseEndpoint } from './units.ts';
 
+/** A DNS name is shorter, and node names are host names by custom. */
+const NAME_PATTERN_MAX_CHARACTERS = 255;
+
 const DURATION_WORDS = 'a duration is a whole number with ms, s, m or h, such as 500ms, 10s or 10m';
 
 /** A duration such as `10s`, in ms once read, within bounds. */
@@ -38,6 +41,9 @@ export const endpoint = (minPort: number) =>
 export const cidr = z.string().refine((text) => parseCidr(text) !== undefined, {
   error: 'is neither a network such as 10.0.0.0/8 or fd00::/8 nor an IP address',
 });
+
+/** A pattern of node names; `*` any run of characters, `?` one. */
+export const namePattern = z.string().min(1).max(NAME_PATTERN_MAX_CHARACTERS);
 
 /** The cluster label, in bytes as memberlist counts it (label.go LabelMaxSize). */
 export const cluster = z

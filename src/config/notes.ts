@@ -31,17 +31,9 @@ export function findNotes(file: ConfigFile, raw: unknown, fences: readonly Fence
     const has = (...path: Path) => isSet(raw, ['fences', i, ...path]);
     const stage = fences[i]?.stage ?? 'observe';
     if (fence.stage === undefined) noteStart(stage, note);
-    if (has('shield') && fence.shield) {
-      note(
-        'warn',
-        'the shield is not in this version: frames that crash receivers pass if their label is right',
-        'shield',
-      );
-    }
-    if (has('admit', 'grace'))
-      note('warn', 'has no effect: admission by DNS name is not in this version', 'admit', 'grace');
     if (has('tls', 'clientAuth'))
       note('warn', 'has no effect: terminating TLS is not in this version', 'tls', 'clientAuth');
+    noteInside(fence, stage, note);
     if (fence.admit.cidrs.length === 0 && stage !== 'observe') {
       const until = stage === 'enforce' ? 'outbound frames to anyone' : 'unlabelled frames of anyone';
       note('warn', `NO ADMISSION RULES at stage ${stage}: ${until} pass; name the members in admit.cidrs`, 'admit');
@@ -75,4 +67,20 @@ function noteStart(stage: string, note: (level: Note['level'], message: string) 
       'starts at accept, because the app and the wire speak different dialects, which observe does not translate',
     );
   } else note('info', `starts at ${stage}, because no stage is set`);
+}
+
+/** What looking inside can and cannot do with this fence's rules. */
+function noteInside(
+  { admit, limits, quarantine }: ConfigFile['fences'][number],
+  stage: string,
+  note: (level: Note['level'], message: string, ...path: Path) => void,
+): void {
+  if (admit.names.length > 0) {
+    const admits = 'names are for warnings and quarantine; they admit no unlabelled frame: cidrs do';
+    note(admit.cidrs.length === 0 ? 'warn' : 'info', admits, 'admit', 'names');
+  }
+  if (limits.inspectBytesPerSecond === 0) {
+    note('warn', 'no frame is looked into: no members, no merge alarm', 'limits', 'inspectBytesPerSecond');
+  }
+  if (quarantine && stage === 'observe') note('warn', 'has no effect at observe, which changes nothing', 'quarantine');
 }

@@ -24,6 +24,10 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     cidrs: fence.admit.cidrs.map(parseCidr).filter((cidr): cidr is Cidr => cidr !== undefined),
     unterminatedTls: fence.tls.unterminated,
     shield: fence.shield,
+    quarantine: fence.quarantine,
+    names: fence.admit.names,
+    graceMs: fence.admit.grace,
+    inspectBytesPerSecond: limits.inspectBytesPerSecond,
     streams: {
       // The TLS transports were refused in rules.ts.
       transport: app.transport as TransportSetting,

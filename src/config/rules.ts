@@ -20,9 +20,8 @@ export function findProblems(file: ConfigFile): Problem[] {
   if (file.stateFile !== '') problems.push({ path: ['stateFile'], message: `a state file ${NOT_YET}` });
   file.fences.forEach((fence, i) => {
     const at = (...path: Path): Path => ['fences', i, ...path];
-    for (const { path, message } of [...modeProblems(fence), ...stageProblems(fence), ...notYet(fence)]) {
-      problems.push({ path: at(...path), message });
-    }
+    const found = [...modeProblems(fence), ...stageProblems(fence), ...quarantineProblems(fence), ...notYet(fence)];
+    for (const { path, message } of found) problems.push({ path: at(...path), message });
   });
   return [...problems, ...betweenFences(file), ...adminProblems(file)];
 }
@@ -96,18 +95,23 @@ function stageProblems(fence: FenceFile): Problem[] {
   return [];
 }
 
+/** Quarantine strips what inspection learned, and members outside the rules. */
+function quarantineProblems({ quarantine, limits }: FenceFile): Problem[] {
+  if (!quarantine || limits.inspectBytesPerSecond > 0) return [];
+  const message = 'needs inspection, which limits.inspectBytesPerSecond: 0 turns off: no foreigner would be known';
+  return [{ path: ['quarantine'], message }];
+}
+
 /** A value other than the default, of a setting whose capability is still to come, is refused: it must not seem to work. */
 function notYet(fence: FenceFile): Problem[] {
   const { local, admit, encryption, tls, app } = fence;
   const claims: readonly [boolean, Path, string][] = [
-    [fence.quarantine, ['quarantine'], 'quarantine'],
     [encryption.keyFiles.length > 0, ['encryption', 'keyFiles'], 'reading encrypted gossip with keys'],
     [encryption.reseal === 'on', ['encryption', 'reseal'], 'resealing'],
     [tls.certFile !== '', ['tls', 'certFile'], 'terminating TLS'],
     [tls.keyFile !== '', ['tls', 'keyFile'], 'terminating TLS'],
     [tls.caFile !== '', ['tls', 'caFile'], 'terminating TLS'],
     [admit.dns.length > 0, ['admit', 'dns'], 'admission by DNS name'],
-    [admit.names.length > 0, ['admit', 'names'], 'admission by node name'],
     [local.cidrs.length > 0, ['local', 'cidrs'], 'the gateway'],
     [local.file !== '', ['local', 'file'], 'the gateway'],
     [app.transport.endsWith('-tls'), ['app', 'transport'], `transport ${app.transport}`],

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { DIALECTS, STAGES, TAKES } from '../policy/stage.ts';
-import { cidr, cluster, count, duration, endpoint, port } from './fields.ts';
+import { cidr, cluster, count, duration, endpoint, namePattern, port } from './fields.ts';
 
 /** Fences of one process: every one has sockets, a peer table and metric series of its own. */
 export const FENCES_MAX = 64;
@@ -13,6 +13,9 @@ export const FENCES_MAX = 64;
 const CIDRS_MAX = 4_096;
 
 const HOUR_MS = 3_600_000;
+
+/** The default of limits.inspectBytesPerSecond: several times what a busy member of a large ring gossips (test/bench/forward.ts). */
+const INSPECT_BYTES_PER_SECOND = 8 * 1024 * 1024;
 
 const transparent = z
   .strictObject({
@@ -73,8 +76,19 @@ const admit = z
       .default([])
       .describe('Networks and addresses whose unlabelled frames are members.'),
     dns: z.array(z.string()).max(64).default([]).describe('Names whose addresses are members; not in this version.'),
-    names: z.array(z.string()).max(64).default([]).describe('Patterns of node names; not in this version.'),
-    grace: duration('60s', 0, 24 * HOUR_MS, 'How long an address that left DNS stays admitted; not in this version'),
+    names: z
+      .array(namePattern)
+      .max(64)
+      .default([])
+      .describe(
+        'Patterns of node names (* and ?) that members have: a member outside of them is a merge warning, and quarantined if that is on. They admit no unlabelled frame.',
+      ),
+    grace: duration(
+      '60s',
+      0,
+      24 * HOUR_MS,
+      'How long a member may be outside the rules, or a ring instance without a member, before it is a merge warning',
+    ),
   })
   .prefault({})
   .describe('Who an unlabelled peer is. Without rules everyone is admitted.');
@@ -106,6 +120,14 @@ const limits = z
       HOUR_MS,
       "How long a foreign label on a peer's TCP exchange speaks against its unlabelled frames",
     ),
+    inspectBytesPerSecond: z
+      .int()
+      .min(0)
+      .max(2 ** 30)
+      .default(INSPECT_BYTES_PER_SECOND)
+      .describe(
+        'How many bytes of frames are read below their label each second, after they were forwarded; what is beyond is left out and counted. 0: none, and nothing is known of members.',
+      ),
   })
   .prefault({})
   .describe('Every bound that can be set.');
@@ -148,8 +170,13 @@ const fence = z
     shield: z
       .boolean()
       .default(true)
-      .describe('Reject frames known to crash receivers; not in this version, so it changes nothing yet.'),
-    quarantine: z.boolean().default(false).describe('Strip foreign members from gossip; not in this version.'),
+      .describe('From accept on, reject frames that are known to crash or exhaust receivers.'),
+    quarantine: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Strip foreign members from the gossip that passes, from accept on, so that a merged ring heals; needs inspection.',
+      ),
     encryption: z
       .strictObject({
         keyFiles: z.array(z.string()).max(16).default([]).describe('Gossip keys; not in this version.'),

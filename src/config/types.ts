@@ -38,6 +38,14 @@ export interface FenceConfig {
   readonly cidrs: readonly Cidr[];
   readonly unterminatedTls: 'pass' | 'reject';
   readonly shield: boolean;
+  /** Whether foreign members are stripped from passing gossip. */
+  readonly quarantine: boolean;
+  /** Patterns of node names that members have; empty: any. */
+  readonly names: readonly string[];
+  /** How long a member may be outside the identity rules before it is a warning, ms. */
+  readonly graceMs: number;
+  /** Bytes of frames read below their label each second; 0: inspection is off. */
+  readonly inspectBytesPerSecond: number;
   readonly streams: StreamSettings;
   readonly memory: PeerTableOptions;
   readonly drainGraceMs: number;

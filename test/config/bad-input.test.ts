@@ -120,6 +120,16 @@ const SHAPE: readonly Case[] = [
     'f.yaml:7: fences[0].limits.connect: must be 100ms to 1h, not "1ms"',
   ),
   one(
+    'an empty pattern of names',
+    fence(...LISTEN, 'admit: { names: [""] }'),
+    'f.yaml:6: fences[0].admit.names[0]: must have at least 1 characters',
+  ),
+  one(
+    'quarantine without inspection',
+    fence(...LISTEN, 'quarantine: true', 'limits: { inspectBytesPerSecond: 0 }'),
+    'f.yaml:6: fences[0].quarantine: needs inspection, which limits.inspectBytesPerSecond: 0 turns off: no foreigner would be known',
+  ),
+  one(
     'a limit of zero',
     fence(...LISTEN, 'limits: { streams: 0 }'),
     'f.yaml:6: fences[0].limits.streams: must be at least 1, not 0',
@@ -304,14 +314,12 @@ const RULES: readonly Case[] = [
 ];
 
 const NOT_YET: readonly Case[] = [
-  ['quarantine: true', 'quarantine', 'quarantine'],
   ['encryption: { keyFiles: [k] }', 'encryption.keyFiles', 'reading encrypted gossip with keys'],
   ['encryption: { reseal: on }', 'encryption.reseal', 'resealing'],
   ['tls: { certFile: c }', 'tls.certFile', 'terminating TLS'],
   ['tls: { keyFile: c }', 'tls.keyFile', 'terminating TLS'],
   ['tls: { caFile: c }', 'tls.caFile', 'terminating TLS'],
   ['admit: { dns: [x] }', 'admit.dns', 'admission by DNS name'],
-  ['admit: { names: [x] }', 'admit.names', 'admission by node name'],
   ['local: { cidrs: [10.0.0.0/8] }', 'local.cidrs', 'the gateway'],
   ['local: { file: x }', 'local.file', 'the gateway'],
   ['app: { transport: dskit-tls }', 'app.transport', 'transport dskit-tls'],

@@ -104,11 +104,13 @@ t.test('what deserves a warning', async (t) => {
   ]);
   t.match(warnings('stage: enforce'), [/outbound frames to anyone pass/]);
   t.strictSame(warnings('stage: observe'), [], 'observe lets everyone pass anyway');
-  t.match(warnings(`stage: accept, ${rules}, shield: true`), [
-    /^f:1: fences\[0\]\.shield: the shield is not in this version/,
+  t.strictSame(warnings('admit: { cidrs: [::/0], names: [a-*], grace: 10s }'), []);
+  t.match(warnings('admit: { names: ["a-*"] }'), [/admit\.names: names are for .* they admit no unlabelled frame/]);
+  t.match(warnings(`${rules}, limits: { inspectBytesPerSecond: 0 }`), [
+    /limits\.inspectBytesPerSecond: no frame is looked into/,
   ]);
-  t.strictSame(warnings(`stage: accept, ${rules}, shield: false`), []);
-  t.match(warnings('admit: { cidrs: [::/0], grace: 10s }'), [/admit\.grace: has no effect/]);
+  t.match(warnings(`${rules}, quarantine: true`), [/quarantine: has no effect at observe/]);
+  t.strictSame(warnings(`${rules}, quarantine: true, stage: accept`), []);
   t.match(warnings(`tls: { clientAuth: true }, ${rules}`), [/clientAuth: has no effect/]);
   t.match(warnings(rules, 'admin: { writeToken: short }'), [/^f:2: admin\.writeToken: is shorter than 16 characters$/]);
   const open = parseConfig('fences: [{ name: a, cluster: b, transparent: { whenDown: open } }]', 'f', {});
