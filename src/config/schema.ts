@@ -113,6 +113,32 @@ const limits = z
       .max(2 ** 30)
       .default(32 * 1024 * 1024)
       .describe('How many bytes of a rejected stream are read and thrown away after its explanation.'),
+    hold: duration(
+      '10s',
+      100,
+      HOUR_MS,
+      "How long a stream may take to send what a rule needs to read of it before it is passed on; memberlist's own TCPTimeout",
+    ),
+    holdBytes: count(
+      24 * 1024 * 1024,
+      2 ** 30,
+      'Bytes that are held of one stream while a rule needs them: the largest user state and its member table.',
+    ),
+    holdBytesTotal: count(
+      128 * 1024 * 1024,
+      2 ** 32,
+      'Bytes that are held of all streams together, for each direction; when they are used up, reading waits.',
+    ),
+    pushPullNodes: count(
+      65_536,
+      1_048_576,
+      'Members that one push/pull towards the app may announce; memberlist reserves about 112 bytes for each at once.',
+    ),
+    announcedBytes: count(
+      512 * 1024 * 1024,
+      2 ** 34,
+      'Bytes that open streams may together make the app reserve, for each direction; further ones wait, then are rejected.',
+    ),
     drainGrace: duration('25s', 0, HOUR_MS, 'How long a stopping fence keeps forwarding while the app is still there'),
     foreignEvidence: duration(
       '10s',

@@ -73,6 +73,15 @@ export interface PathLimits {
   /** How long a rejected stream is drained after its explanation, and how much of it is read. */
   readonly rejectDrainMs: number;
   readonly rejectDrainBytes: number;
+  /** How long a stream may take to send what a rule needs before it is passed on. */
+  readonly holdTimeoutMs: number;
+  /** Bytes held of one stream for that, and of all streams together, for each direction. */
+  readonly holdBytes: number;
+  readonly holdBytesTotal: number;
+  /** Members that one push/pull towards the app may announce. */
+  readonly pushPullNodes: number;
+  /** Bytes that all open streams towards the app may make it reserve, for each direction. */
+  readonly announcedBytes: number;
 }
 
 export interface StreamSettings {

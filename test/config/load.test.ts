@@ -69,6 +69,11 @@ t.test('defaults are those of the design', async (t) => {
     sessionIdleMs: 60_000,
     rejectDrainMs: 5_000,
     rejectDrainBytes: 33_554_432,
+    holdTimeoutMs: 10_000,
+    holdBytes: 25_165_824,
+    holdBytesTotal: 134_217_728,
+    pushPullNodes: 65_536,
+    announcedBytes: 536_870_912,
   });
   t.strictSame(admin, { address: { address: '0.0.0.0', port: 9746 }, writeToken: '' });
   t.strictSame(log, { level: 'info', format: 'json' });

@@ -29,6 +29,11 @@ export const LIMITS: PathLimits = {
   sessionIdleMs: 5_000,
   rejectDrainMs: 2_000,
   rejectDrainBytes: 64 * 1024 * 1024,
+  holdTimeoutMs: 4_000,
+  holdBytes: 24 * 1024 * 1024,
+  holdBytesTotal: 128 * 1024 * 1024,
+  pushPullNodes: 65_536,
+  announcedBytes: 512 * 1024 * 1024,
 };
 
 export interface TestContext {
