@@ -2,12 +2,12 @@
 import type { AdminView, FenceView } from '../admin/view.ts';
 import type { FenceConfig } from '../config/types.ts';
 import { readTallies } from '../policy/tally.ts';
-import { escapeBytes } from '../telemetry/escape.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { MetricsFence } from '../telemetry/metric-table.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { foreignAddresses } from '../telemetry/peer-states.ts';
 import { formatEndpoint } from '../wire/address.ts';
+import { escapeBytes } from '../wire/escape.ts';
 import type { Fence } from './compose.ts';
 import type { Readiness } from './readiness.ts';
 

@@ -2,7 +2,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Fault, Rejection } from '../datapath/engine.ts';
 import { formatEndpoint } from '../wire/address.ts';
-import { escapeBytes } from './escape.ts';
+import { escapeBytes } from '../wire/escape.ts';
 import { createFaultLog } from './fault-log.ts';
 import { createSampler, type SampleLine } from './sampler.ts';
 import { formatTextLine } from './text-format.ts';

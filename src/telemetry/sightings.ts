@@ -1,6 +1,6 @@
 /** What was rejected lately, for people: recent rejections and foreign labels, in bounded tables; counting is the tally's. */
 import type { Endpoint, Rejection } from '../datapath/engine.ts';
-import { escapeBytes } from './escape.ts';
+import { escapeBytes } from '../wire/escape.ts';
 
 /** Rows of rejections; the one seen longest ago goes first. */
 export const REJECTION_ROWS_MAX = 500;

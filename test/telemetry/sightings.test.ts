@@ -1,7 +1,6 @@
-/** Bounded tables of what was rejected, and the escaping of what attackers wrote. */
+/** Bounded tables of what was rejected. */
 import fc from 'fast-check';
 import t from 'tap';
-import { escapeBytes } from '../../src/telemetry/escape.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import {
   createSightings,
@@ -109,21 +108,6 @@ t.test('a flood is left out past a rate, and that is counted', async (t) => {
   t.equal(sightings.leftOut(), SIGHTINGS_PER_SECOND_MAX * 2);
   sightings.note(rejection({ atMs: 11_000 }));
   t.match(sightings.rejections(1), [{ count: SIGHTINGS_PER_SECOND_MAX + 1 }], 'the next second counts again');
-});
-
-t.test('escaping', async (t) => {
-  const bytes = (text: string) => Buffer.from(text, 'latin1');
-  t.equal(escapeBytes(bytes('tempo-blue.traces')), 'tempo-blue.traces');
-  t.equal(escapeBytes(bytes('a"b\\c\n\x1b[31m\xff')), 'a\\x22b\\x5cc\\x0a\\x1b[31m\\xff');
-  t.equal(escapeBytes(new Uint8Array(255).fill(97)), `${'a'.repeat(64)}...`);
-  t.doesNotThrow(() =>
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 255 }), fc.nat(255), (label, max) => {
-        const shown = escapeBytes(label, max);
-        return /^[ !#-~]*$/.test(shown) && shown.length <= 4 * max + 3;
-      }),
-    ),
-  );
 });
 
 t.test('no label breaks the metrics page, whatever its bytes', async (t) => {

@@ -1,7 +1,11 @@
 /** Attacker-chosen bytes as text that is safe in logs, metrics and terminals. */
+import { encodeText } from './text.ts';
 
 /** What is shown of a label: 64 bytes tell clusters apart, and an escaped byte takes four characters. */
 export const SHOWN_LABEL_BYTES = 64;
+
+/** What is shown of a member's name or another text: a Kubernetes name has at most 253 characters, most far fewer. */
+export const SHOWN_TEXT_BYTES = 128;
 
 /**
  * Printable ASCII stays, but a backslash, a quote and every other byte become `\xNN`, so that no notation around it escapes it twice; past `maxBytes` it ends in
@@ -14,4 +18,10 @@ export function escapeBytes(bytes: Uint8Array, maxBytes: number = SHOWN_LABEL_BY
     else out += `\\x${byte.toString(16).padStart(2, '0')}`;
   }
   return bytes.length > maxBytes ? `${out}...` : out;
+}
+
+/** Text from decodeText (lone surrogates stand for bytes), escaped as escapeBytes does with its bytes. */
+export function escapeText(text: string, maxBytes: number = SHOWN_TEXT_BYTES): string {
+  // Longer text is cut before it is copied: one character is at least one byte.
+  return escapeBytes(encodeText(text.length > maxBytes ? text.slice(0, maxBytes + 1) : text), maxBytes);
 }
