@@ -59,6 +59,9 @@ export const REASON_SENTENCES = {
   dskit_truncated: 'A dskit packet connection ended before its address, packet and 16-byte digest were complete.',
   dskit_oversize:
     'A dskit packet is larger than 10 MiB; what was forwarded of it was reset, so that no half packet is delivered.',
+  alertmanager_oversize:
+    'An Alertmanager frame announces more than 128 KiB; Alertmanager itself would reserve up to 4 GiB for it.',
+  alertmanager_malformed: 'An Alertmanager frame is not the protobuf message that Alertmanager takes.',
   label_foreign: "The frame carries another cluster's label.",
   label_missing: 'The frame carries no label, and the stage demands one.',
   peer_not_admitted: 'The peer is outside the admission rules and has not lately shown the own label.',

@@ -70,6 +70,9 @@ export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): 
     case 'dskit_truncated':
     case 'dskit_oversize':
       return transport === 'dskit' && kind === 'packet';
+    case 'alertmanager_oversize':
+    case 'alertmanager_malformed':
+      return transport === 'alertmanager';
     case 'shield_empty_message':
     case 'shield_bad_version':
     case 'shield_bomb':

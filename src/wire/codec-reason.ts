@@ -21,6 +21,13 @@ export const CODEC_REASONS = [
   'nodes_limit',
   'user_bytes_limit',
   'messages_limit',
+  'encryption_version',
+  'sealed_limit',
+  'no_key',
+  'padding',
+  'plaintext_empty',
+  'protobuf_truncated',
+  'protobuf_invalid',
 ] as const;
 
 export type CodecReason = (typeof CODEC_REASONS)[number];

@@ -45,3 +45,27 @@ export const WALK_MESSAGES_MAX = 16_384;
 
 /** Bytes that all compress layers of one packet may unpack to, together: what dskit's largest packet could hold. */
 export const WALK_EXPANDED_MAX_BYTES = 10 * 1024 * 1024;
+
+/** memberlist net.go `decryptRemoteState` (`maxPushStateBytes`): the most that an encrypted stream may announce. */
+export const SEALED_STREAM_MAX_BYTES = 20 * 1024 * 1024;
+
+/** Keys of a ring; memberlist has no bound. Each costs a decryption, or two, for every packet that none of them opens. */
+export const KEYRING_KEYS_MAX = 32;
+
+/**
+ * One Alertmanager frame. Its packets hold at most 1,400 bytes (cluster.go `MaxGossipPacketSize`), the rest of a frame is an address;
+ * Alertmanager itself reserves whatever the four bytes announce (wire-protocol §6 row 10).
+ */
+export const ALERTMANAGER_FRAME_MAX_BYTES = 128 * 1024;
+
+/** One dskit KeyValuePair: what a push/pull's user state may hold in all. */
+export const KV_PAIR_MAX_BYTES = USER_STATE_MAX_BYTES;
+
+/** A ring descriptor, unpacked: some 50,000 instances of 128 tokens each. */
+export const RING_DESC_MAX_BYTES = 40 * 1024 * 1024;
+
+/** Instances, partitions and owners of one ring descriptor. */
+export const RING_ENTRIES_MAX = 65_536;
+
+/** dskit node_meta.go `EncodeNodeMetadata`: version, role, length. */
+export const NODE_META_HEADER_BYTES = 3;

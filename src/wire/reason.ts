@@ -9,6 +9,8 @@ export const MALFORMED_REASONS = [
   'stream_unknown_type',
   'dskit_truncated',
   'dskit_oversize',
+  'alertmanager_oversize',
+  'alertmanager_malformed',
 ] as const;
 
 export type MalformedReason = (typeof MALFORMED_REASONS)[number];
