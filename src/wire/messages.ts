@@ -39,7 +39,9 @@ export type Message =
 export type MessageOf<T extends Message['type']> = Extract<Message, { type: T }>;
 
 const BODY_TYPES = Object.keys(MESSAGE_SCHEMAS) as BodyType[];
-const TYPE_OF_BYTE = new Map<number, BodyType>(BODY_TYPES.map((type) => [MESSAGE_TYPE[type], type]));
+const TYPE_OF_BYTE: readonly (BodyType | undefined)[] = Array.from({ length: 256 }, (_, byte) =>
+  BODY_TYPES.find((type) => MESSAGE_TYPE[type] === byte),
+);
 
 /**
  * Reads one message, its type byte included. Total. Layers around messages (compound, compress, CRC) and push/pull are
@@ -49,11 +51,14 @@ export function decodeMessage(bytes: Uint8Array): Parsed<Message> {
   const first = bytes[0];
   if (first === undefined) return failed('empty', 0);
   if (first === MESSAGE_TYPE.user) return { ok: true, value: { type: 'user', data: bytes.subarray(1) } };
-  const type = TYPE_OF_BYTE.get(first);
+  const type = TYPE_OF_BYTE[first];
   if (type === undefined) return failed(isKnownType(first) ? 'type_unexpected' : 'type_unknown', 0);
   const body = decodeStruct<Schema>(bytes, 1, MESSAGE_SCHEMAS[type]);
   if (!body.ok) return body;
-  return { ok: true, value: { type, ...body.value.fields } as Message };
+  // The struct is a new object that nobody else holds: the type joins it where it stands.
+  const message: Record<string, unknown> = body.value.fields;
+  message['type'] = type;
+  return { ok: true, value: message as unknown as Message };
 }
 
 function isKnownType(byte: number): boolean {

@@ -2,7 +2,8 @@
  * Writes structs as hashicorp/go-msgpack does in the old spec, byte for byte: keys in alphabetical order, names and byte strings as
  * raw, no bytes as nil, integers in the shortest form.
  */
-import { encodeText, type FieldKind, type Fields, type Schema } from './msgpack.ts';
+import type { FieldKind, Fields, Schema } from './msgpack.ts';
+import { encodeText } from './text.ts';
 
 /**
  * The bytes of `fields`, a new buffer. Throws a RangeError when a number does not fit its Go type: the values are our own, never a

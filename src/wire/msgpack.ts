@@ -3,11 +3,13 @@
  * to values, in the old spec (byte strings and text are both "raw"). The reader takes raw, str and bin alike, keys in any order,
  * unknown and absent keys, nil for a zero value, and the array form of a struct (fields by position), as go-msgpack does.
  *
- * Nothing is allocated on behalf of a length before the bytes are there; depth and entries are bounded (limits.ts).
+ * Nothing is allocated on behalf of a length before the bytes are there; depth and entries are bounded (limits.ts). Heads are read
+ * by msgpack-head.ts, whose results stand in module variables: an object for every head would cost more than the reading.
  */
-import { isUtf8 } from 'node:buffer';
-import { type CodecFailure, failed, type Parsed } from './codec-reason.ts';
+import { type CodecFailure, type CodecReason, failed, type Parsed } from './codec-reason.ts';
 import { MSGPACK_DEPTH_MAX, MSGPACK_ENTRIES_MAX } from './limits.ts';
+import { FAMILY, type Head, readHead } from './msgpack-head.ts';
+import { decodeText } from './text.ts';
 
 /** What a field holds. `int` is Go's int: any integer that a double holds exactly; `text` may be any bytes (see decodeText). */
 export type FieldKind = 'u8' | 'u16' | 'u32' | 'int' | 'bool' | 'bytes' | 'text';
@@ -35,136 +37,165 @@ export interface ParsedStruct<S extends Schema> {
   readonly end: number;
 }
 
+type Value = number | boolean | string | Uint8Array;
+
 const NO_BYTES = new Uint8Array(0);
-const MAX = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff } as const;
+const MAX = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, int: Number.MAX_SAFE_INTEGER } as const;
+const MIN = { u8: 0, u16: 0, u32: 0, int: Number.MIN_SAFE_INTEGER } as const;
 const ZERO = { u8: 0, u16: 0, u32: 0, int: 0, bool: false, bytes: NO_BYTES, text: '' } as const;
 
-/** A value's head: its family, and its number, length or count. `next` is the offset after the head. */
-interface Head {
-  readonly family: 'int' | 'bool' | 'nil' | 'raw' | 'array' | 'map' | 'other';
-  readonly value: number;
-  readonly next: number;
+/** A schema made ready for reading: names and kinds by position, keys as bytes, and an object of zeros to copy. */
+interface Plan {
+  readonly names: readonly string[];
+  readonly kinds: readonly FieldKind[];
+  readonly keys: readonly Uint8Array[];
+  readonly zero: Readonly<Record<string, Value>>;
 }
 
-type HeadResult = Head | CodecFailure;
+const plans = new WeakMap<Schema, Plan>();
 
-function isFailure(result: object): result is CodecFailure {
-  return 'ok' in result && result.ok === false;
+function planOf(schema: Schema): Plan {
+  const known = plans.get(schema);
+  if (known !== undefined) return known;
+  const names = Object.keys(schema.fields);
+  const kinds = names.map((name) => schema.fields[name] as FieldKind);
+  const plan = {
+    names,
+    kinds,
+    keys: names.map((name) => new Uint8Array(Buffer.from(name, 'latin1'))),
+    zero: Object.fromEntries(names.map((name, i) => [name, ZERO[kinds[i] as FieldKind]])),
+  };
+  plans.set(schema, plan);
+  return plan;
 }
 
-/** Bytes of the number after each format byte 0xc4..0xdf, 0 where the head is the format byte alone. */
-const WIDTHS = [1, 2, 4, 1, 2, 4, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4] as const;
+/** Of the value read last: what it was, and where it ended; `failure` is set when a reader gave FAILED. */
+let end = 0;
+let failure: CodecFailure = failed('truncated', 0);
+const FAILED = -1;
+const head: Head = { value: 0, next: 0, at: 0, reason: 'truncated' };
 
-function readHead(bytes: Uint8Array, at: number): HeadResult {
-  const byte = bytes[at];
-  if (byte === undefined) return failed('truncated', at + 1);
-  if (byte < 0x80) return { family: 'int', value: byte, next: at + 1 };
-  if (byte < 0x90) return { family: 'map', value: byte & 0x0f, next: at + 1 };
-  if (byte < 0xa0) return { family: 'array', value: byte & 0x0f, next: at + 1 };
-  if (byte < 0xc0) return { family: 'raw', value: byte & 0x1f, next: at + 1 };
-  if (byte >= 0xe0) return { family: 'int', value: byte - 0x100, next: at + 1 };
-  if (byte === 0xc0) return { family: 'nil', value: 0, next: at + 1 };
-  if (byte === 0xc2 || byte === 0xc3) return { family: 'bool', value: byte & 1, next: at + 1 };
-  if (byte === 0xc1) return failed('field_type', at);
-  const width = WIDTHS[byte - 0xc4] ?? 0;
-  const next = at + 1 + width;
-  if (bytes.length < next) return failed('truncated', next);
-  return wideHead(byte, width, bytes, at, next);
+function fail(reason: CodecReason, at: number): typeof FAILED {
+  failure = failed(reason, at);
+  return FAILED;
 }
 
-function wideHead(byte: number, width: number, bytes: Uint8Array, at: number, next: number): HeadResult {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (byte >= 0xd0 && byte <= 0xd3) return { family: 'int', value: readSigned(view, at + 1, width), next };
-  // fixext 1, 2, 4, 8, 16: a type byte and as many bytes of payload.
-  if (byte >= 0xd4 && byte <= 0xd8) return { family: 'other', value: 1 + 2 ** (byte - 0xd4), next };
-  if (byte === 0xca || byte === 0xcb) return { family: 'other', value: 0, next };
-  const value = readUnsigned(view, at + 1, width);
-  if (byte >= 0xcc && byte <= 0xcf) return { family: 'int', value, next };
-  if (byte <= 0xc6 || (byte >= 0xd9 && byte <= 0xdb)) return { family: 'raw', value, next };
-  if (byte <= 0xc9) return { family: 'other', value: value + 1, next };
-  return { family: byte <= 0xdd ? 'array' : 'map', value, next };
+/** The family of the head at `at`, or FAILED; its number and end are in `head`. */
+function family(bytes: Uint8Array, at: number): number {
+  const found = readHead(bytes, at, head);
+  return found === FAMILY.failed ? fail(head.reason, head.at) : found;
 }
 
-function readUnsigned(view: DataView, at: number, width: number): number {
-  if (width === 1) return view.getUint8(at);
-  if (width === 2) return view.getUint16(at);
-  if (width === 4) return view.getUint32(at);
-  return Number(view.getBigUint64(at));
-}
-
-function readSigned(view: DataView, at: number, width: number): number {
-  if (width === 1) return view.getInt8(at);
-  if (width === 2) return view.getInt16(at);
-  if (width === 4) return view.getInt32(at);
-  return Number(view.getBigInt64(at));
-}
-
-/** Offset after the value at `at`, whatever it is. */
-function skip(bytes: Uint8Array, at: number, depth: number): number | CodecFailure {
-  if (depth > MSGPACK_DEPTH_MAX) return failed('depth_limit', at);
-  const head = readHead(bytes, at);
-  if (isFailure(head)) return head;
-  if (head.family === 'raw' || head.family === 'other') {
-    const end = head.next + head.value;
-    return end > bytes.length ? failed('truncated', end) : end;
+/** Offset after the value at `at`, whatever it is, or FAILED. */
+function skip(bytes: Uint8Array, at: number, depth: number): number {
+  if (depth > MSGPACK_DEPTH_MAX) return fail('depth_limit', at);
+  const found = family(bytes, at);
+  if (found === FAILED) return FAILED;
+  const { value, next } = head;
+  if (found === FAMILY.raw || found === FAMILY.other) {
+    return next + value > bytes.length ? fail('truncated', next + value) : next + value;
   }
-  if (head.family !== 'array' && head.family !== 'map') return head.next;
-  if (head.value > MSGPACK_ENTRIES_MAX) return failed('entries_limit', at);
-  let next = head.next;
-  for (let left = head.family === 'map' ? head.value * 2 : head.value; left > 0; left--) {
-    const end = skip(bytes, next, depth + 1);
-    if (typeof end !== 'number') return end;
-    next = end;
+  if (found !== FAMILY.array && found !== FAMILY.map) return next;
+  if (value > MSGPACK_ENTRIES_MAX) return fail('entries_limit', at);
+  let to = next;
+  for (let left = found === FAMILY.map ? value * 2 : value; left > 0; left--) {
+    to = skip(bytes, to, depth + 1);
+    if (to === FAILED) return FAILED;
   }
-  return next;
+  return to;
 }
 
-interface Value {
-  readonly value: number | boolean | string | Uint8Array;
-  readonly end: number;
-}
-
-function readValue(bytes: Uint8Array, at: number, kind: FieldKind): Value | CodecFailure {
-  const head = readHead(bytes, at);
-  if (isFailure(head)) return head;
-  const { family, value, next } = head;
-  if (family === 'nil') return { value: ZERO[kind], end: next };
+/** The value at `at`, or undefined with `failure`; `end` is where it ended. */
+function readValue(bytes: Uint8Array, at: number, kind: FieldKind): Value | undefined {
+  const found = family(bytes, at);
+  if (found === FAILED) return undefined;
+  const { value, next } = head;
+  end = next;
+  if (found === FAMILY.nil) return ZERO[kind];
   if (kind === 'bytes' || kind === 'text') {
-    const raw = family === 'array' ? readByteArray(bytes, head) : readRaw(bytes, at, head);
-    return isFailure(raw) || kind === 'bytes' ? raw : { value: decodeText(raw.value), end: raw.end };
+    if (found === FAMILY.raw) {
+      end = next + value;
+      if (end > bytes.length) return refuse('truncated', end);
+      return kind === 'text' ? decodeText(bytes, next, end) : value === 0 ? NO_BYTES : bytes.subarray(next, end);
+    }
+    const list = found === FAMILY.array ? readByteArray(bytes, next, value) : refuse('field_type', at);
+    return list === undefined || kind === 'bytes' ? list : decodeText(list, 0, list.length);
   }
   if (kind === 'bool') {
-    if (family !== 'bool' && !(family === 'int' && (value === 0 || value === 1))) return failed('field_type', at);
-    return { value: value === 1, end: next };
+    const isBool = found === FAMILY.bool || (found === FAMILY.int && (value === 0 || value === 1));
+    return isBool ? value === 1 : refuse('field_type', at);
   }
-  if (family !== 'int') return failed('field_type', at);
-  const fits = kind === 'int' ? Number.isSafeInteger(value) : value >= 0 && value <= MAX[kind];
-  return fits ? { value, end: next } : failed('field_range', at);
+  if (found !== FAMILY.int) return refuse('field_type', at);
+  return value >= MIN[kind] && value <= MAX[kind] ? value : refuse('field_range', at);
 }
 
-interface RawValue {
-  readonly value: Uint8Array;
-  readonly end: number;
-}
-
-function readRaw(bytes: Uint8Array, at: number, { family, value, next }: Head): RawValue | CodecFailure {
-  if (family !== 'raw') return failed('field_type', at);
-  const end = next + value;
-  return end > bytes.length ? failed('truncated', end) : { value: bytes.subarray(next, end), end };
+function refuse(reason: CodecReason, at: number): undefined {
+  fail(reason, at);
+  return undefined;
 }
 
 /** A byte string or text written as an array of small integers, which go-msgpack takes too. */
-function readByteArray(bytes: Uint8Array, { value: count, next }: Head): RawValue | CodecFailure {
-  if (count > MSGPACK_ENTRIES_MAX) return failed('entries_limit', next);
+function readByteArray(bytes: Uint8Array, next: number, count: number): Uint8Array | undefined {
+  if (count > MSGPACK_ENTRIES_MAX) return refuse('entries_limit', next);
   const out = new Uint8Array(count);
   let at = next;
   for (let i = 0; i < count; i++) {
     const element = readValue(bytes, at, 'u8');
-    if (isFailure(element)) return element;
-    out[i] = element.value as number;
-    at = element.end;
+    if (element === undefined) return undefined;
+    out[i] = element as number;
+    at = end;
   }
-  return { value: out, end: at };
+  end = at;
+  return out;
+}
+
+/** Position of the field whose key is at `at` (-1: none of ours), or undefined with `failure`; `end` is where the key ended. */
+function readKey(bytes: Uint8Array, at: number, plan: Plan): number | undefined {
+  const byte = bytes[at] as number;
+  // A fixraw, as every memberlist writes it: compared where it lies.
+  const size = byte & 0x1f;
+  if ((byte & 0xe0) === 0xa0 && at + 1 + size <= bytes.length) {
+    end = at + 1 + size;
+    for (let i = 0; i < plan.keys.length; i++) if (isKey(bytes, at + 1, size, plan.keys[i] as Uint8Array)) return i;
+    return -1;
+  }
+  const name = readValue(bytes, at, 'text');
+  return name === undefined ? undefined : plan.names.indexOf(name as string);
+}
+
+function isKey(bytes: Uint8Array, at: number, size: number, key: Uint8Array): boolean {
+  if (key.length !== size) return false;
+  for (let i = 0; i < size; i++) if (bytes[at + i] !== key[i]) return false;
+  return true;
+}
+
+/** Fills `into` from the struct at `at`; its end, or FAILED. */
+function readStruct(bytes: Uint8Array, at: number, plan: Plan, into: Record<string, Value>): number {
+  const found = family(bytes, at);
+  if (found === FAILED) return FAILED;
+  const { value: count, next: first } = head;
+  if (found !== FAMILY.map && found !== FAMILY.array && found !== FAMILY.nil) return fail('not_a_map', at);
+  if (count > MSGPACK_ENTRIES_MAX) return fail('entries_limit', at);
+  let next = first;
+  for (let i = 0; i < count; i++) {
+    let field = i < plan.names.length ? i : -1;
+    if (found === FAMILY.map) {
+      const key = readKey(bytes, next, plan);
+      if (key === undefined) return FAILED;
+      field = key;
+      next = end;
+    }
+    if (field < 0) {
+      next = skip(bytes, next, 1);
+      if (next === FAILED) return FAILED;
+      continue;
+    }
+    const entry = readValue(bytes, next, plan.kinds[field] as FieldKind);
+    if (entry === undefined) return FAILED;
+    into[plan.names[field] as string] = entry;
+    next = end;
+  }
+  return next;
 }
 
 /**
@@ -172,55 +203,8 @@ function readByteArray(bytes: Uint8Array, { value: count, next }: Head): RawValu
  * its Go type, refuses the whole struct, as go-msgpack does; of a repeated key the last value counts.
  */
 export function decodeStruct<S extends Schema>(bytes: Uint8Array, at: number, schema: S): Parsed<ParsedStruct<S>> {
-  const head = readHead(bytes, at);
-  if (isFailure(head)) return head;
-  if (head.family !== 'map' && head.family !== 'array' && head.family !== 'nil') return failed('not_a_map', at);
-  if (head.value > MSGPACK_ENTRIES_MAX) return failed('entries_limit', at);
-  const names = Object.keys(schema.fields);
-  const fields: Record<string, Value['value']> = {};
-  for (const name of names) fields[name] = ZERO[schema.fields[name] as FieldKind];
-  let next = head.next;
-  for (let i = 0; i < head.value; i++) {
-    let name = names[i];
-    if (head.family === 'map') {
-      const key = readValue(bytes, next, 'text');
-      if (isFailure(key)) return key;
-      name = key.value as string;
-      next = key.end;
-    }
-    const kind = name !== undefined && Object.hasOwn(schema.fields, name) ? schema.fields[name] : undefined;
-    if (name === undefined || kind === undefined) {
-      const end = skip(bytes, next, 1);
-      if (typeof end !== 'number') return end;
-      next = end;
-      continue;
-    }
-    const entry = readValue(bytes, next, kind);
-    if (isFailure(entry)) return entry;
-    fields[name] = entry.value;
-    next = entry.end;
-  }
-  return { ok: true, value: { fields: fields as Fields<S>, end: next } };
-}
-
-/**
- * Bytes to text, without loss: Go strings are any bytes, and two names that differ must stay different. Bytes that are not UTF-8
- * as a whole come out byte by byte, those over 0x7f as lone surrogates U+DC80..U+DCFF; encodeText puts them back.
- */
-export function decodeText(bytes: Uint8Array): string {
-  if (isUtf8(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-  let out = '';
-  for (const byte of bytes) out += String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte);
-  return out;
-}
-
-/** The bytes of a text from decodeText, or of any text as UTF-8. A new buffer. */
-export function encodeText(text: string): Uint8Array {
-  if (!/[\uDC80-\uDCFF]/u.test(text)) return Buffer.from(text, 'utf8');
-  const parts: Uint8Array[] = [];
-  for (const char of text) {
-    const code = char.codePointAt(0) ?? 0;
-    parts.push(code >= 0xdc80 && code <= 0xdcff ? Uint8Array.of(code - 0xdc00) : Buffer.from(char, 'utf8'));
-  }
-  return Buffer.concat(parts);
+  const plan = planOf(schema);
+  const fields = { ...plan.zero };
+  const after = readStruct(bytes, at, plan, fields);
+  return after === FAILED ? failure : { ok: true, value: { fields: fields as Fields<S>, end: after } };
 }

@@ -1,7 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
-import { decodeStruct, decodeText, encodeText, type Schema } from '../../src/wire/msgpack.ts';
+import { decodeStruct, type Schema } from '../../src/wire/msgpack.ts';
 import { encodeStruct } from '../../src/wire/msgpack-write.ts';
+import { decodeText, encodeText } from '../../src/wire/text.ts';
+import { decodeStruct as decodeNaively } from './msgpack-naive.ts';
 
 const SCHEMA = {
   fields: { Small: 'u8', Port: 'u16', Seq: 'u32', Count: 'int', Flag: 'bool', Data: 'bytes', Name: 'text' },
@@ -183,3 +186,30 @@ t.test('properties', async (t) => {
 function sorted(fields: object): [string, unknown][] {
   return Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1));
 }
+
+t.test('agrees with the plain reader on garbage, and on structs with one byte changed', async (t) => {
+  const struct = fc.record({
+    Small: fc.nat(255),
+    Port: fc.nat(65_535),
+    Seq: fc.nat(2 ** 31 - 1),
+    Count: fc.nat(1_000),
+    Flag: fc.boolean(),
+    Data: fc.uint8Array({ maxLength: 40 }),
+    Name: fc.oneof(fc.string({ maxLength: 40 }), fc.constant('é\u{1F600}')),
+  });
+  const mutated = fc.tuple(struct, fc.nat(), fc.nat(255), fc.nat(3)).map(([fields, at, byte, cut]) => {
+    const bytes = Uint8Array.from(encodeStruct(fields, SCHEMA));
+    bytes[at % bytes.length] = byte;
+    return bytes.subarray(0, bytes.length - cut);
+  });
+  const garbage = fc.uint8Array({ maxLength: 60 }).map((bytes) => Uint8Array.of(0x87, ...bytes));
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(fc.oneof(mutated, garbage, fc.uint8Array({ maxLength: 60 })), fc.nat(3), (bytes, at) => {
+        const [fast, naive] = [decodeStruct(bytes, at, SCHEMA), decodeNaively(bytes, at, SCHEMA)];
+        return isDeepStrictEqual(fast, naive);
+      }),
+      { numRuns: 3_000 },
+    ),
+  );
+});
