@@ -1,12 +1,10 @@
 /** One packet through the core, the same on every path: label, verdict, shield, and what is sent of it. */
-import type { Decision } from '../policy/decide.ts';
 import { type Direction, type FrameState, labelStateOf } from '../policy/facts.ts';
-import type { ShieldReason } from '../policy/reason.ts';
-import { harmOfPacket } from '../policy/shield-packet.ts';
 import { peekPacketLabel } from '../wire/label.ts';
 import type { Transport } from '../wire/transport.ts';
 import type { Endpoint, FenceContext } from './engine.ts';
 import { judge, stateOfLabel } from './judge.ts';
+import { PacketInside } from './packet-inside.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -30,21 +28,20 @@ export function passPacket(
 ): PassingPacket | undefined {
   const peeked = peekPacketLabel(packet);
   const label = peeked.ok ? peeked.value.label : NO_BYTES;
-  const bodyAt = peeked.ok ? peeked.value.bodyAt : 0;
-  const body = packet.subarray(bodyAt);
+  const body = peeked.ok && peeked.value.bodyAt > 0 ? packet.subarray(peeked.value.bodyAt) : packet;
   const state: FrameState = peeked.ok ? stateOfLabel(label, context.label) : peeked.reason;
   const where = { direction, transport, kind: 'packet' } as const;
-  const look = (): ShieldReason | undefined => (direction === 'inbound' ? harmOfPacket(body, () => true) : undefined);
-  const decision: Decision = judge(context, {
+  const inner = new PacketInside(context, direction, peer, body);
+  const { verdict, rewrite } = judge(context, {
     ...where,
     state,
     peer,
     label,
     bytes: packet.length,
     handshake: false,
-    look,
+    look: () => inner.look(),
   });
-  const rejected = decision.verdict === 'reject';
+  const rejected = verdict === 'reject';
   const source = {
     ...where,
     atMs: context.now(),
@@ -57,6 +54,10 @@ export function passPacket(
   context.inside.packet(source, body);
   if (rejected) return undefined;
   context.tally.bytes(where, packet.length);
-  if (decision.rewrite === 'strip') return { prefix: NO_BYTES, body };
-  return { prefix: decision.rewrite === 'add' ? labelHeader : NO_BYTES, body: packet };
+  // `observe` changes nothing, also of what the rules of later stages would.
+  if (context.snapshot().settings.stage === 'observe') return { prefix: NO_BYTES, body: packet };
+  const labelled = rewrite === 'add' || (rewrite === 'keep' && state === 'own');
+  const kept = inner.rewrite(labelled);
+  if (kept === body && rewrite === 'keep') return { prefix: NO_BYTES, body: packet };
+  return { prefix: labelled ? labelHeader : NO_BYTES, body: kept };
 }

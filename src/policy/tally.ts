@@ -30,6 +30,10 @@ export const DROP_REASONS = [
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
+/** What opened a sealed frame: its associated data (wire/encryption.ts SealForm), or none of the keys. */
+export const SEAL_OUTCOMES = ['label', 'empty', 'no_key'] as const;
+export type SealOutcome = (typeof SEAL_OUTCOMES)[number];
+
 /** Where a frame was seen: the labels that frames and rejections share. */
 export interface Where {
   readonly direction: Direction;
@@ -55,7 +59,11 @@ const FORWARD_AT = DROPPED_AT + DROP_REASONS.length;
 export const FORWARD_BUCKETS_SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1] as const;
 const FORWARD_CELLS = FORWARD_BUCKETS_SECONDS.length + 2;
 const FORWARD_SIZE = DIRECTIONS.length * KINDS.length * FORWARD_CELLS;
-const SIZE = FORWARD_AT + FORWARD_SIZE;
+const SEALED_AT = FORWARD_AT + FORWARD_SIZE;
+const RESEALED_AT = SEALED_AT + DIRECTIONS.length * KINDS.length * SEAL_OUTCOMES.length;
+const STRIPPED_AT = RESEALED_AT + DIRECTIONS.length * KINDS.length;
+const QUARANTINE_DROPPED_AT = STRIPPED_AT + 1;
+const SIZE = QUARANTINE_DROPPED_AT + 1;
 
 /** Bytes of one tally buffer. */
 export const TALLY_BYTES = SIZE * Float64Array.BYTES_PER_ELEMENT;
@@ -80,6 +88,12 @@ export interface Tally {
   oversize(): void;
   /** The time from a frame's arrival (a stream: its header's) to its hand-over to the other side. */
   forwarded(direction: Direction, kind: Kind, seconds: number): void;
+  /** A sealed frame that the keys were tried on; what looks like plaintext is none. */
+  sealed(direction: Direction, kind: Kind, outcome: SealOutcome): void;
+  /** A frame that was sealed anew, in its reader's form or because quarantine changed it. */
+  resealed(direction: Direction, kind: Kind): void;
+  /** Entries of gossip that quarantine took out: alive entries of foreigners, and what foreigners say of own members. */
+  quarantined(stripped: number, dropped: number): void;
 }
 
 /** A writer over `buffer` (TALLY_BYTES, zeroed). */
@@ -117,6 +131,13 @@ export function createTally(buffer: ArrayBufferLike): Tally {
       bump(base + bucket);
       bump(base + FORWARD_CELLS - 1, seconds);
     },
+    sealed: (direction, kind, outcome) =>
+      bump(SEALED_AT + placeOf(direction, kind) * SEAL_OUTCOMES.length + SEAL_OUTCOMES.indexOf(outcome)),
+    resealed: (direction, kind) => bump(RESEALED_AT + placeOf(direction, kind)),
+    quarantined(stripped, dropped) {
+      bump(STRIPPED_AT, stripped);
+      bump(QUARANTINE_DROPPED_AT, dropped);
+    },
   };
 }
 
@@ -124,9 +145,12 @@ function wouldRejectAt(where: number, reason: RejectReason, stage: Stage): numbe
   return WOULD_REJECT_AT + (where * REJECT_REASONS.length + REASON_INDEX[reason]) * STAGES.length + STAGE_INDEX[stage];
 }
 
+function placeOf(direction: Direction, kind: Kind): number {
+  return (direction === 'inbound' ? 0 : 1) * KINDS.length + (kind === 'packet' ? 0 : 1);
+}
+
 function forwardAt(direction: Direction, kind: Kind): number {
-  const place = (direction === 'inbound' ? 0 : 1) * KINDS.length + (kind === 'packet' ? 0 : 1);
-  return FORWARD_AT + place * FORWARD_CELLS;
+  return FORWARD_AT + placeOf(direction, kind) * FORWARD_CELLS;
 }
 
 /** The sums of several tallies, as series of the metrics. */
@@ -141,6 +165,9 @@ export interface TallyReading {
   readonly oversize: number;
   /** `buckets` are counts of each bucket alone (not cumulative), one more than FORWARD_BUCKETS_SECONDS. */
   readonly forward: readonly { direction: Direction; kind: Kind; buckets: readonly number[]; sumSeconds: number }[];
+  readonly sealed: readonly { direction: Direction; kind: Kind; outcome: SealOutcome; value: number }[];
+  readonly resealed: readonly { direction: Direction; kind: Kind; value: number }[];
+  readonly quarantined: { readonly stripped: number; readonly dropped: number };
 }
 
 /** Reads the sums over `buffers`, every place of the layout included. */
@@ -154,6 +181,7 @@ export function readTallies(buffers: readonly ArrayBufferLike[]): TallyReading {
   const places = DIRECTIONS.flatMap((direction) =>
     TRANSPORTS.flatMap((transport) => KINDS.map((kind) => ({ direction, transport, kind }))),
   );
+  const ways = DIRECTIONS.flatMap((direction) => KINDS.map((kind) => ({ direction, kind })));
   return {
     frames: places.flatMap((where, w) =>
       LABEL_STATES.flatMap((labelState, s) =>
@@ -185,5 +213,14 @@ export function readTallies(buffers: readonly ArrayBufferLike[]): TallyReading {
         return { direction, kind, buckets, sumSeconds: at(base + FORWARD_CELLS - 1) };
       }),
     ),
+    sealed: ways.flatMap((way) =>
+      SEAL_OUTCOMES.map((outcome, i) => ({
+        ...way,
+        outcome,
+        value: at(SEALED_AT + placeOf(way.direction, way.kind) * SEAL_OUTCOMES.length + i),
+      })),
+    ),
+    resealed: ways.map((way) => ({ ...way, value: at(RESEALED_AT + placeOf(way.direction, way.kind)) })),
+    quarantined: { stripped: at(STRIPPED_AT), dropped: at(QUARANTINE_DROPPED_AT) },
   };
 }

@@ -8,6 +8,7 @@ import {
   DROP_REASONS,
   FORWARD_BUCKETS_SECONDS,
   readTallies,
+  SEAL_OUTCOMES,
   TALLY_BYTES,
   type TallyReading,
   type Where,
@@ -45,6 +46,9 @@ function counted(reading: TallyReading): string[] {
     ...reading.forward.flatMap(({ direction, kind, buckets, sumSeconds }) =>
       sumSeconds === 0 ? [] : [`forward ${direction} ${kind} ${buckets.join(',')} ${sumSeconds}`],
     ),
+    ...lines('sealed', reading.sealed),
+    ...lines('resealed', reading.resealed),
+    ...Object.entries(reading.quarantined).flatMap(([what, value]) => (value === 0 ? [] : [`${what} ${value}`])),
   ];
 }
 
@@ -127,6 +131,24 @@ t.test('forwarding times go into the first bucket that holds them, and the last 
   t.ok(Math.abs((row?.sumSeconds ?? 0) - FORWARD_BUCKETS_SECONDS.reduce((a, b) => a + b, 60)) < 1e-9);
 });
 
+t.test('what the keys opened, what was sealed anew, and what quarantine took out', async (t) => {
+  const buffer = fresh();
+  const tally = createTally(buffer);
+  tally.sealed('inbound', 'packet', 'label');
+  tally.sealed('inbound', 'packet', 'label');
+  tally.sealed('outbound', 'stream', 'no_key');
+  tally.resealed('outbound', 'packet');
+  tally.quarantined(3, 0);
+  tally.quarantined(2, 1);
+  t.strictSame(counted(readTallies([buffer])), [
+    'sealed inbound packet label 2',
+    'sealed outbound stream no_key 1',
+    'resealed outbound packet 1',
+    'stripped 5',
+    'dropped 1',
+  ]);
+});
+
 t.test('several tallies are summed, and none is changed by reading', async (t) => {
   const buffers = [fresh(), fresh(), fresh()];
   for (const buffer of buffers) createTally(buffer).dropped('backlog_full');
@@ -152,6 +174,15 @@ t.test('no two counters share a cell', async (t) => {
   }
   for (const reason of DROP_REASONS) own.push(...cells((tally) => tally.dropped(reason)));
   own.push(...cells((tally) => tally.oversize()));
+  for (const direction of DIRECTIONS) {
+    for (const kind of KINDS) {
+      own.push(...cells((tally) => tally.resealed(direction, kind)));
+      for (const outcome of SEAL_OUTCOMES) own.push(...cells((tally) => tally.sealed(direction, kind, outcome)));
+    }
+  }
+  own.push(...cells((tally) => tally.quarantined(1, 1)));
   t.equal(new Set(own).size, own.length);
-  t.equal(own.length, PLACES.length * (1 + REJECT_REASONS.length + LABEL_STATES.length) + DROP_REASONS.length + 1);
+  const inside = DIRECTIONS.length * KINDS.length * (1 + SEAL_OUTCOMES.length) + 2;
+  const places = PLACES.length * (1 + REJECT_REASONS.length + LABEL_STATES.length);
+  t.equal(own.length, places + DROP_REASONS.length + 1 + inside);
 });
