@@ -52,8 +52,9 @@ class State {
   }
 }
 
-/** Decodes until the input or the data ends; `room` sees to it that `size` more bytes fit into `out`, or refuses. */
-function run(state: State, bytes: Uint8Array, room: (size: number) => boolean): CodecReason | undefined {
+/** Decodes until the input or the data ends; `limit` bytes may stand in `out`, and `room` is asked for `size` more: it gives the new limit. */
+function run(state: State, bytes: Uint8Array, limit: number, room: (size: number) => number): CodecReason | undefined {
+  let may = limit;
   const { suffix, prefix, lengths } = state;
   let { width, highest, last, bits, bitCount } = state;
   let at = 0;
@@ -83,9 +84,12 @@ function run(state: State, bytes: Uint8Array, room: (size: number) => boolean): 
     const completes = code === highest && last !== NONE;
     const base = completes ? last : code;
     const size = (lengths[base] as number) + (completes ? 1 : 0);
-    if (state.written + size > state.out.length && !room(size)) {
-      reason = 'expanded_limit';
-      break;
+    if (state.written + size > may) {
+      may = room(size);
+      if (state.written + size > may) {
+        reason = 'expanded_limit';
+        break;
+      }
     }
     const first = writeText(state, base);
     if (completes) state.out[state.written + size - 1] = first;
@@ -119,23 +123,29 @@ function writeText({ out, written, suffix, prefix, lengths }: State, code: numbe
   return rest;
 }
 
-/** The tables of one-shot decoding: nothing in it gives way to other code, so one set serves all. */
+/** The tables and the output of one-shot decoding: nothing in it gives way to other code, so one set serves all. */
 const shared = new State();
+shared.out = new Uint8Array(PIECE_BYTES);
 
 /** Unpacks `bytes` to at most `maxBytes`; a new buffer. Total. */
 export function decodeLzw(bytes: Uint8Array, maxBytes: number): Parsed<Uint8Array> {
   shared.reset();
-  shared.out = new Uint8Array(Math.min(maxBytes, Math.max(256, bytes.length * 4)));
-  const reason = run(shared, bytes, (size) => {
+  const kept = shared.out;
+  let limit = Math.min(maxBytes, kept.length);
+  const reason = run(shared, bytes, limit, (size) => {
     const needed = shared.written + size;
-    if (needed > maxBytes) return false;
+    if (needed > maxBytes) return limit;
     const bigger = new Uint8Array(Math.min(maxBytes, Math.max(needed, shared.out.length * 2)));
-    bigger.set(shared.out);
+    bigger.set(shared.out.subarray(0, shared.written));
     shared.out = bigger;
-    return true;
+    limit = bigger.length;
+    return limit;
   });
-  const value = shared.out.subarray(0, shared.written);
-  shared.out = new Uint8Array(0);
+  // Most frames are small, and the pool of node's buffers costs them less than memory of their own.
+  const pooled = Buffer.allocUnsafe(shared.written);
+  pooled.set(shared.out.subarray(0, shared.written));
+  const value = new Uint8Array(pooled.buffer, pooled.byteOffset, pooled.length);
+  shared.out = kept;
   if (reason !== undefined) return failed(reason, shared.taken - 1);
   return shared.ended ? { ok: true, value } : failed('truncated', bytes.length + 1);
 }
@@ -156,13 +166,12 @@ export function createLzwDecoder(maxBytes: number): LzwDecoder {
         state.written = 0;
         emit(piece);
       };
-      reason = run(state, chunk, (size) => {
-        if (emitted + state.written + size > maxBytes) return false;
+      const limit = () => Math.min(PIECE_BYTES, maxBytes - emitted);
+      reason = run(state, chunk, limit(), () => {
         flush();
-        return true;
+        return limit();
       });
-      if (emitted + state.written > maxBytes) reason = 'expanded_limit';
-      else flush();
+      flush();
       return reason;
     },
     ended: () => state.ended,
