@@ -58,6 +58,11 @@ export function buildVectors(origin: MemberlistVersion | 'dskit'): Promise<strin
   return buildProgram({ name: `vectors-${origin}`, sources: ['vectors'], module, tags: tags[origin] });
 }
 
+/** The path of the built benchmark of memberlist's decoding (test/bench/decode/main.go). */
+export function buildDecodeBench(): Promise<string> {
+  return buildProgram({ name: 'decode-bench', sources: ['../bench/decode'], module: 'dskit', tags: [] });
+}
+
 async function buildProgram(program: Program): Promise<string> {
   const files = [
     ...program.sources.flatMap((dir) => readdirSync(join(here, dir)).map((name) => join(here, dir, name))),
