@@ -71,7 +71,7 @@ function noteStart(stage: string, note: (level: Note['level'], message: string) 
 
 /** What looking inside can and cannot do with this fence's rules. */
 function noteInside(
-  { admit, limits, quarantine }: ConfigFile['fences'][number],
+  { admit, encryption, limits, quarantine }: ConfigFile['fences'][number],
   stage: string,
   note: (level: Note['level'], message: string, ...path: Path) => void,
 ): void {
@@ -81,6 +81,15 @@ function noteInside(
   }
   if (limits.inspectBytesPerSecond === 0) {
     note('warn', 'no frame is looked into: no members, no merge alarm', 'limits', 'inspectBytesPerSecond');
+  }
+  if (encryption.reseal === 'on') {
+    note(
+      'info',
+      'is safe once every fence of the ring has the keys: one without them would hand its app frames that the app cannot open',
+      'encryption',
+      'reseal',
+    );
+    if (stage === 'observe') note('warn', 'has no effect at observe, which changes nothing', 'encryption', 'reseal');
   }
   if (quarantine && stage === 'observe') note('warn', 'has no effect at observe, which changes nothing', 'quarantine');
 }

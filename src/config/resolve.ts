@@ -28,6 +28,7 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     names: fence.admit.names,
     graceMs: fence.admit.grace,
     inspectBytesPerSecond: limits.inspectBytesPerSecond,
+    encryption: { keyFiles: fence.encryption.keyFiles, reseal: fence.encryption.reseal === 'on' },
     streams: {
       // The TLS transports were refused in rules.ts.
       transport: app.transport as TransportSetting,

@@ -20,7 +20,13 @@ export function findProblems(file: ConfigFile): Problem[] {
   if (file.stateFile !== '') problems.push({ path: ['stateFile'], message: `a state file ${NOT_YET}` });
   file.fences.forEach((fence, i) => {
     const at = (...path: Path): Path => ['fences', i, ...path];
-    const found = [...modeProblems(fence), ...stageProblems(fence), ...quarantineProblems(fence), ...notYet(fence)];
+    const found = [
+      ...modeProblems(fence),
+      ...stageProblems(fence),
+      ...quarantineProblems(fence),
+      ...encryptionProblems(fence),
+      ...notYet(fence),
+    ];
     for (const { path, message } of found) problems.push({ path: at(...path), message });
   });
   return [...problems, ...betweenFences(file), ...adminProblems(file)];
@@ -102,12 +108,22 @@ function quarantineProblems({ quarantine, limits }: FenceFile): Problem[] {
   return [{ path: ['quarantine'], message }];
 }
 
+function encryptionProblems({ encryption: { keyFiles, reseal } }: FenceFile): Problem[] {
+  const problems: Problem[] = [];
+  if (reseal === 'on' && keyFiles.length === 0) {
+    problems.push({ path: ['encryption', 'reseal'], message: 'needs the keys to seal with: name them in keyFiles' });
+  }
+  keyFiles.forEach((file, i) => {
+    if (keyFiles.indexOf(file) === i) return;
+    problems.push({ path: ['encryption', 'keyFiles', i], message: 'the same file is above' });
+  });
+  return problems;
+}
+
 /** A value other than the default, of a setting whose capability is still to come, is refused: it must not seem to work. */
 function notYet(fence: FenceFile): Problem[] {
-  const { local, admit, encryption, tls, app } = fence;
+  const { local, admit, tls, app } = fence;
   const claims: readonly [boolean, Path, string][] = [
-    [encryption.keyFiles.length > 0, ['encryption', 'keyFiles'], 'reading encrypted gossip with keys'],
-    [encryption.reseal === 'on', ['encryption', 'reseal'], 'resealing'],
     [tls.certFile !== '', ['tls', 'certFile'], 'terminating TLS'],
     [tls.keyFile !== '', ['tls', 'keyFile'], 'terminating TLS'],
     [tls.caFile !== '', ['tls', 'caFile'], 'terminating TLS'],

@@ -205,11 +205,22 @@ const fence = z
       ),
     encryption: z
       .strictObject({
-        keyFiles: z.array(z.string()).max(16).default([]).describe('Gossip keys; not in this version.'),
-        reseal: z.enum(['off', 'on']).default('off').describe('Seal outbound frames anew; not in this version.'),
+        keyFiles: z
+          .array(z.string().min(1))
+          .max(16)
+          .default([])
+          .describe(
+            "Files with the ring's gossip keys, read again when they change: base64 of 16, 24 or 32 bytes one a line, a keyring file of serf, Consul or Nomad, or one raw key. The first key of the first file is the primary one.",
+          ),
+        reseal: z
+          .enum(['off', 'on'])
+          .default('off')
+          .describe(
+            'Seal outbound frames as a native member would, with the label in the associated data, so that members that predate labels and native ones share an encrypted ring. Turn it on once every fence has the keys.',
+          ),
       })
       .prefault({})
-      .describe('Gossip encryption.'),
+      .describe('Gossip encryption, opened with keys. Without keys the label header alone decides.'),
     tls: z
       .strictObject({
         certFile: z.string().default('').describe('Not in this version.'),

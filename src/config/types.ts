@@ -46,6 +46,12 @@ export interface FenceConfig {
   readonly graceMs: number;
   /** Bytes of frames read below their label each second; 0: inspection is off. */
   readonly inspectBytesPerSecond: number;
+  readonly encryption: {
+    /** Paths of the files with the gossip keys; empty: none. */
+    readonly keyFiles: readonly string[];
+    /** Whether outbound frames are sealed as a native member would seal them. */
+    readonly reseal: boolean;
+  };
   readonly streams: StreamSettings;
   readonly memory: PeerTableOptions;
   readonly drainGraceMs: number;

@@ -116,6 +116,12 @@ t.test('what deserves a warning', async (t) => {
   ]);
   t.match(warnings(`${rules}, quarantine: true`), [/quarantine: has no effect at observe/]);
   t.strictSame(warnings(`${rules}, quarantine: true, stage: accept`), []);
+  const reseal = 'encryption: { keyFiles: [/k], reseal: on }';
+  t.match(warnings(`${rules}, ${reseal}`), [/encryption\.reseal: has no effect at observe/]);
+  t.strictSame(warnings(`${rules}, ${reseal}, stage: label`), []);
+  const said = parseConfig(`fences: [{ name: a, cluster: b, transparent: {}, stage: label, ${reseal} }]`, 'f', {});
+  t.match(said.notes[0], { level: 'info', text: /reseal: is safe once every fence of the ring has the keys/ });
+  t.match(said.fences[0]?.encryption, { keyFiles: ['/k'], reseal: true });
   t.match(warnings(`tls: { clientAuth: true }, ${rules}`), [/clientAuth: has no effect/]);
   t.match(warnings(rules, 'admin: { writeToken: short }'), [/^f:2: admin\.writeToken: is shorter than 16 characters$/]);
   const open = parseConfig('fences: [{ name: a, cluster: b, transparent: { whenDown: open } }]', 'f', {});
