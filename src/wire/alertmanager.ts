@@ -45,7 +45,7 @@ export type AlertmanagerFrameState =
 /**
  * Reads the frame at the start of `bytes`. Total and pure; a frame over ALERTMANAGER_FRAME_MAX_BYTES is refused by its length alone. Of a
  * repeated field the last counts, unknown fields are skipped, as in every protobuf reader. A known field of the wrong wire type is refused,
- * as gogo/protobuf does (Alertmanager up to 0.28; the newer library skips it).
+ * as gogo/protobuf does (Alertmanager's releases up to 0.31; the library that its head uses skips it).
  */
 export function decodeAlertmanagerFrame(bytes: Uint8Array): AlertmanagerFrameState {
   if (bytes.length < LENGTH_BYTES) return { ok: true, done: false, needBytes: LENGTH_BYTES };

@@ -67,5 +67,5 @@ export const RING_DESC_MAX_BYTES = 40 * 1024 * 1024;
 /** Instances, partitions and owners of one ring descriptor. */
 export const RING_ENTRIES_MAX = 65_536;
 
-/** dskit node_meta.go `EncodeNodeMetadata`: version, role, length. */
-export const NODE_META_HEADER_BYTES = 3;
+/** dskit node_zone_aware_routing.go `MaxZoneNameLength`. */
+export const NODE_META_ZONE_MAX_BYTES = 16;
