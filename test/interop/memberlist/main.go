@@ -34,6 +34,9 @@ type settings struct {
 	fast       bool
 	rawPing    string
 	commands   string
+	keys       string
+	verifyIn   bool
+	verifyOut  bool
 }
 
 func main() {
@@ -50,6 +53,9 @@ func main() {
 	flag.BoolVar(&s.fast, "fast", false, "LAN timers, with push/pull every two seconds")
 	flag.StringVar(&s.rawPing, "raw-ping", "", "be no member: send host:port one ping without Source* fields for -name, from -bind and -port, and wait for its ack")
 	flag.StringVar(&s.commands, "commands", "", "Unix socket to make and take commands from, instead of standard input")
+	flag.StringVar(&s.keys, "keys", "", "gossip keys as base64,…; the first is the primary one")
+	flag.BoolVar(&s.verifyIn, "verify-incoming", true, "memberlist's GossipVerifyIncoming")
+	flag.BoolVar(&s.verifyOut, "verify-outgoing", true, "memberlist's GossipVerifyOutgoing")
 	flag.Parse()
 	var err error
 	if s.rawPing != "" {
@@ -135,6 +141,9 @@ func configure(s settings) (*memberlist.Config, *delegate, error) {
 	if err := setLabel(conf, s.label, s.skipCheck); err != nil {
 		return nil, nil, err
 	}
+	if err := setKeys(conf, s); err != nil {
+		return nil, nil, err
+	}
 	conf.EnableCompression = !s.noCompress
 	if s.fast {
 		conf.PushPullInterval = 2 * time.Second
@@ -182,6 +191,8 @@ func obey(list *memberlist.Memberlist, words []string) (map[string]any, error) {
 		return nil, list.Leave(5 * time.Second)
 	case "ping":
 		return ping(list, args[0])
+	case "usekey", "removekey":
+		return nil, changeKeys(words[0], args[0])
 	case "sendtcp", "sendudp":
 		return send(list, words[0], args[0], args[1])
 	}
