@@ -1,7 +1,7 @@
 /** The composition of one fence: from its configuration to its context (policy, memory, counters) and its data path. */
 import type { FenceConfig, ListenMode, TransparentMode } from '../config/types.ts';
 import type { DataPath, Fault, FenceContext, Rejection } from '../datapath/engine.ts';
-import { NO_INSIDE } from '../datapath/inside.ts';
+import type { Pump } from '../datapath/inspection-pump.ts';
 import type { ListenPath } from '../datapath/listen.ts';
 import { createAdmission } from '../policy/admission.ts';
 import { createSnapshot, type PolicySettings } from '../policy/decide.ts';
@@ -9,6 +9,7 @@ import type { Stage } from '../policy/stage.ts';
 import { createTally, TALLY_BYTES } from '../policy/tally.ts';
 import { createPeerTable, peerTableBytes } from '../ring/peers.ts';
 import { createSightings, type Sightings } from '../telemetry/sightings.ts';
+import { composeInside, type FenceInside } from './inside.ts';
 
 /** Where a fence's events go besides its own sightings: the log. */
 export interface FenceSink {
@@ -22,6 +23,7 @@ export interface Fence<Path extends DataPath = DataPath> {
   readonly context: FenceContext;
   readonly path: Path;
   readonly sightings: Sightings;
+  readonly inside: FenceInside;
   settings(): PolicySettings;
   /** Takes effect with the next frame, in workers soon after; whether the step is wise is the caller's business. */
   setStage(stage: Stage): void;
@@ -37,16 +39,20 @@ export function monotonicNow(): number {
 interface Core {
   readonly context: FenceContext;
   readonly sightings: Sightings;
+  readonly inside: FenceInside;
   readonly tallyBuffer: SharedArrayBuffer;
   readonly peersBuffer: SharedArrayBuffer;
   settings(): PolicySettings;
   change(stage: Stage): void;
 }
 
-function createCore(config: FenceConfig, sink: FenceSink): Core {
+async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Promise<Core> {
   const peersBuffer = new SharedArrayBuffer(peerTableBytes(config.memory.peers));
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
   const sightings = createSightings({ windowMs: config.memory.windowMs });
+  const onFault = (fault: Fault) => sink.fault(config.name, fault);
+  const inspector = { packet: () => undefined, stream: () => ({ push: () => false, end: () => undefined }) };
+  const inside = await composeInside({ config, pump, inspector, onFault });
   const { dialects, unterminatedTls, shield } = config;
   let snapshot = createSnapshot({ stage: config.stage, ...dialects, unterminatedTls, shield });
   const context: FenceContext = {
@@ -56,17 +62,18 @@ function createCore(config: FenceConfig, sink: FenceSink): Core {
     admission: createAdmission(config.cidrs),
     peers: createPeerTable(peersBuffer, config.memory),
     tally: createTally(tallyBuffer),
-    inside: NO_INSIDE,
+    inside: inside.inside,
     now: monotonicNow,
     onRejection(rejection) {
       sightings.note(rejection);
       sink.rejection(config.name, rejection);
     },
-    onFault: (fault) => sink.fault(config.name, fault),
+    onFault,
   };
   return {
     context,
     sightings,
+    inside,
     tallyBuffer,
     peersBuffer,
     settings: () => snapshot.settings,
@@ -77,11 +84,13 @@ function createCore(config: FenceConfig, sink: FenceSink): Core {
 }
 
 function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path): Fence<Path> {
+  core.inside.start(() => path.insideChanged());
   return {
     config,
     context: core.context,
     path,
     sightings: core.sightings,
+    inside: core.inside,
     settings: core.settings,
     setStage(stage) {
       core.change(stage);
@@ -95,8 +104,9 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
 export async function composeListenFence(
   config: FenceConfig & { readonly mode: ListenMode },
   sink: FenceSink,
+  pump: Pump,
 ): Promise<Fence<ListenPath>> {
-  const core = createCore(config, sink);
+  const core = await createCore(config, sink, pump);
   const { createListenPath } = await import('../datapath/listen.ts');
   const { listen, app } = config.mode;
   return assemble(config, core, createListenPath(core.context, { listen, app, streams: config.streams }));
@@ -105,8 +115,9 @@ export async function composeListenFence(
 async function composeTransparentFence(
   config: FenceConfig & { readonly mode: TransparentMode },
   sink: FenceSink,
+  pump: Pump,
 ): Promise<Fence> {
-  const core = createCore(config, sink);
+  const core = await createCore(config, sink, pump);
   const { createTransparentPath } = await import('../datapath/linux/transparent.ts');
   const { kind: _kind, whenDown: _whenDown, ...ports } = config.mode;
   const path = createTransparentPath(core.context, {
@@ -118,15 +129,17 @@ async function composeTransparentFence(
       peersBuffer: core.peersBuffer,
       peers: config.memory,
       policy: core.settings,
+      inside: core.inside.rules,
+      rings: core.inside.rings,
     },
   });
   return assemble(config, core, path);
 }
 
-/** Composes the fence that `config` describes. */
-export function composeFence(config: FenceConfig, sink: FenceSink): Promise<Fence> {
+/** Composes the fence that `config` describes; `pump` is the process's. Rejects with a KeyFileError when its keys cannot be read. */
+export function composeFence(config: FenceConfig, sink: FenceSink, pump: Pump): Promise<Fence> {
   const { mode } = config;
   return mode.kind === 'listen'
-    ? composeListenFence({ ...config, mode }, sink)
-    : composeTransparentFence({ ...config, mode }, sink);
+    ? composeListenFence({ ...config, mode }, sink, pump)
+    : composeTransparentFence({ ...config, mode }, sink, pump);
 }

@@ -4,6 +4,7 @@ import { resolveFence } from '../config/resolve.ts';
 import { configSchema } from '../config/schema.ts';
 import type { FenceConfig, ListenMode } from '../config/types.ts';
 import type { Rejection } from '../datapath/engine.ts';
+import { createPump } from '../datapath/inspection-pump.ts';
 import type { ListenPath } from '../datapath/listen.ts';
 import { createFencedTransport } from '../demo/fenced.ts';
 import type { Narrator } from '../demo/narrator.ts';
@@ -38,8 +39,9 @@ export async function openDemoFences(
   narrator: Narrator,
 ): Promise<DemoFences> {
   const sink = { rejection: tellFirst(cast, narrator), fault: () => undefined };
+  const pump = createPump();
   const fences = new Map<string, ListenFence>();
-  for (const pod of cast) fences.set(pod.name, await composeListenFence(configOf(pod), sink));
+  for (const pod of cast) fences.set(pod.name, await composeListenFence(configOf(pod), sink, pump));
   const all = [...fences.values()];
   const open = new Set<string>();
   const readiness = createReadiness(all, { info: () => undefined, warn: () => undefined });

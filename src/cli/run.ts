@@ -1,7 +1,9 @@
 /** `ringfence run`: the composition root. */
 import { AdminStartError } from '../admin/server.ts';
 import type { Config } from '../config/types.ts';
+import { KeyFileError } from '../control/key-files.ts';
 import { StartError } from '../datapath/engine.ts';
+import { createPump } from '../datapath/inspection-pump.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import { composeFence, type Fence } from './compose.ts';
@@ -37,11 +39,15 @@ export async function run(file: string): Promise<number> {
 
 async function open(config: Config, log: Log): Promise<House> {
   const sink = logSink(log);
+  const pump = createPump();
   const fences: Fence[] = [];
   try {
-    for (const fence of config.fences) fences.push(await composeFence(fence, sink));
+    for (const fence of config.fences) fences.push(await composeFence(fence, sink, pump));
     return await openHouse(fences, config.admin, log);
   } catch (error) {
+    if (error instanceof KeyFileError) {
+      throw new CliError(EXIT.config, [`ringfence: encryption.keyFiles: ${oneLine(error.message)}`], { cause: error });
+    }
     if (error instanceof StartError || error instanceof AdminStartError) {
       throw new CliError(EXIT.failure, [`ringfence: cannot start: ${oneLine(error.message)}`], { cause: error });
     }

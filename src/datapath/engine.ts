@@ -137,6 +137,8 @@ export interface DataPath {
   notReady(): Promise<readonly string[]>;
   /** Tells workers that the snapshot changed. */
   policyChanged(): void;
+  /** Tells workers that keys or quarantine rules changed. */
+  insideChanged(): void;
   /** The buffers that this path's own worker threads count in (policy/tally.ts); the context's tally is not among them. */
   tallies(): readonly ArrayBufferLike[];
   /** Keeps forwarding, new frames too, until the app has gone or `graceMs` have passed. */

@@ -1,5 +1,5 @@
 /** What a data path is given to look below the label: keys, quarantine, and where to offer frames for inspection. */
-import type { QuarantineSet } from '../ring/quarantine.ts';
+import type { QuarantineRules, QuarantineSet } from '../ring/quarantine.ts';
 import type { FrameSource } from '../ring/source.ts';
 import type { Keyring } from '../wire/encryption.ts';
 
@@ -25,6 +25,15 @@ export interface Inside {
   packet(source: FrameSource, bytes: Uint8Array): void;
   /** Opens the inspection of one direction of a stream; undefined when the budget has no room, counted. */
   stream(source: FrameSource): StreamTap | undefined;
+}
+
+/** What of an Inside crosses to another thread: plain data. Holds key material: never log or show it. */
+export interface InsideRules {
+  /** Gossip keys in the order of preference; empty without. */
+  readonly keys: readonly Uint8Array[];
+  readonly reseal: boolean;
+  /** Undefined while quarantine is off. */
+  readonly quarantine: QuarantineRules | undefined;
 }
 
 /** Looks at nothing and changes nothing. */

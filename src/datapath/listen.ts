@@ -132,6 +132,9 @@ class PortableListen implements ListenPath {
   /** Nothing to tell: the snapshot is read for every frame. */
   policyChanged(): void {}
 
+  /** Nothing to tell either: the rules are asked for every frame. */
+  insideChanged(): void {}
+
   tallies(): readonly ArrayBufferLike[] {
     return [];
   }

@@ -4,12 +4,19 @@ import type { Cidr } from '../policy/admission.ts';
 import type { PolicySettings } from '../policy/decide.ts';
 import type { PeerTableOptions } from '../ring/peers.ts';
 import type { Endpoint, StreamSettings } from './engine.ts';
+import type { InsideRules } from './inside.ts';
 
 /** The portable path: the fence binds `listen`, the app binds `app` and advertises `listen`. */
 export interface ListenOptions {
   readonly listen: Endpoint;
   readonly app: Endpoint;
   readonly streams: StreamSettings;
+}
+
+/** Shared rings of RING_BYTES each: packets that passed, and rejected ones. */
+export interface InspectionRings {
+  readonly own: SharedArrayBuffer;
+  readonly rejected: SharedArrayBuffer;
 }
 
 /** Which source address the app sees on TCP: the peer's own, or the pod's. */
@@ -33,5 +40,8 @@ export interface TransparentOptions {
     readonly peersBuffer: SharedArrayBuffer;
     readonly peers: PeerTableOptions;
     policy(): PolicySettings;
+    inside(): InsideRules;
+    /** Where the worker puts packets to inspect (inspection-ring.ts); undefined while inspection is off. */
+    readonly rings: InspectionRings | undefined;
   };
 }

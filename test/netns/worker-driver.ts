@@ -24,6 +24,8 @@ const worker = startWorker(
     name: 'one',
     label: Buffer.from('one'),
     policy,
+    inside: { keys: [], reseal: false, quarantine: undefined },
+    rings: undefined,
     cidrs: [],
     peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
     peers,

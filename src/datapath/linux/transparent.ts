@@ -130,6 +130,7 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       return why;
     },
     policyChanged: () => worker?.post({ type: 'policy', policy: options.worker.policy() }),
+    insideChanged: () => worker?.post({ type: 'inside', inside: options.worker.inside() }),
     tallies: () => [tallyBuffer],
     async drain(graceMs) {
       const end = performance.now() + graceMs;
@@ -178,6 +179,8 @@ function workerStart(
     name: context.name,
     label: worker.label,
     policy: worker.policy(),
+    inside: worker.inside(),
+    rings: worker.rings,
     cidrs: worker.cidrs,
     peersBuffer: worker.peersBuffer,
     peers: worker.peers,

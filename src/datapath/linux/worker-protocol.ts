@@ -3,6 +3,8 @@ import type { Cidr } from '../../policy/admission.ts';
 import type { PolicySettings } from '../../policy/decide.ts';
 import type { PeerTableOptions } from '../../ring/peers.ts';
 import type { Fault, Rejection } from '../engine.ts';
+import type { InsideRules } from '../inside.ts';
+import type { InspectionRings } from '../options.ts';
 
 /** A pair of clocks read at one moment: process.hrtime is the same in every thread, so both count alike from it. */
 export interface ClockPair {
@@ -16,6 +18,8 @@ export interface WorkerStart {
   readonly name: string;
   readonly label: Uint8Array;
   readonly policy: PolicySettings;
+  readonly inside: InsideRules;
+  readonly rings: InspectionRings | undefined;
   readonly cidrs: readonly Cidr[];
   readonly peersBuffer: SharedArrayBuffer;
   readonly peers: PeerTableOptions;
@@ -31,6 +35,7 @@ export interface WorkerStart {
 
 export type ToWorker =
   | { readonly type: 'policy'; readonly policy: PolicySettings }
+  | { readonly type: 'inside'; readonly inside: InsideRules }
   | { readonly type: 'self_test'; readonly nonce: Uint8Array }
   | { readonly type: 'stop' };
 

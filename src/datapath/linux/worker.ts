@@ -10,7 +10,6 @@ import { createTally } from '../../policy/tally.ts';
 import { createPeerTable } from '../../ring/peers.ts';
 import { sameBytes } from '../../wire/label.ts';
 import { type FenceContext, StartError } from '../engine.ts';
-import { NO_INSIDE } from '../inside.ts';
 import { createLocalAddresses } from './local-addresses.ts';
 import { createPacketSender } from './packet-sender.ts';
 import { createPacketPath, type PacketPath } from './packets.ts';
@@ -19,6 +18,7 @@ import { createReceiveBatch, type ReceiveBatch } from './receive.ts';
 import { sendSelfTest } from './self-test.ts';
 import { loadSyscalls, POLLIN, type Syscalls, SystemError } from './syscalls.ts';
 import { createTokenBucket } from './token-bucket.ts';
+import { createWorkerInside, type WorkerInside } from './worker-inside.ts';
 import { clockFrom, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol.ts';
 
 /** Datagrams a call; 32 × 64 KiB of memory. */
@@ -36,6 +36,7 @@ interface State {
   stopped: boolean;
   nonce: Uint8Array | undefined;
   snapshot: ReturnType<typeof createSnapshot>;
+  readonly inside: WorkerInside;
 }
 
 function createContext(start: WorkerStart, state: State, post: (message: FromWorker) => void): FenceContext {
@@ -48,7 +49,7 @@ function createContext(start: WorkerStart, state: State, post: (message: FromWor
     admission: createAdmission(start.cidrs),
     peers: createPeerTable(start.peersBuffer, start.peers),
     tally: createTally(start.tallyBuffer),
-    inside: NO_INSIDE,
+    inside: state.inside,
     now,
     onRejection(rejection) {
       if (rejections.take(rejection.atMs)) post({ type: 'rejection', rejection });
@@ -73,6 +74,9 @@ function readMessages(port: MessagePort, start: WorkerStart, state: State, calls
       case 'policy':
         state.snapshot = createSnapshot(message.policy);
         break;
+      case 'inside':
+        state.inside.change(message.inside);
+        break;
       case 'self_test':
         state.nonce = message.nonce;
         for (const family of start.ipv6 ? ([4, 6] as const) : ([4] as const)) {
@@ -91,7 +95,8 @@ function readMessages(port: MessagePort, start: WorkerStart, state: State, calls
 async function serve(port: MessagePort, start: WorkerStart): Promise<void> {
   const post = (message: FromWorker) => port.postMessage(message);
   const calls = await loadSyscalls();
-  const state: State = { stopped: false, nonce: undefined, snapshot: createSnapshot(start.policy) };
+  const inside = createWorkerInside(start.inside, start.rings);
+  const state: State = { stopped: false, nonce: undefined, snapshot: createSnapshot(start.policy), inside };
   const context = createContext(start, state, post);
   const sockets = [openPacketSocket(calls, 4, start.proxyPort)];
   if (start.ipv6) sockets.push(openPacketSocket(calls, 6, start.proxyPort));

@@ -1,0 +1,32 @@
+/** What the packet worker is given to look below the label: rules by message, and rings that carry packets to the main thread. */
+import { createKeyring, type Keyring } from '../../wire/encryption.ts';
+import type { Inside, InsideRules } from '../inside.ts';
+import { createRingWriter } from '../inspection-ring.ts';
+import type { InspectionRings } from '../options.ts';
+
+export interface WorkerInside extends Inside {
+  /** Takes effect with the next packet. */
+  change(rules: InsideRules): void;
+}
+
+/** Without `rings` nothing is inspected. */
+export function createWorkerInside(rules: InsideRules, rings: InspectionRings | undefined): WorkerInside {
+  let keyring: Keyring | undefined;
+  let reseal = false;
+  const change = (next: InsideRules): void => {
+    keyring = next.keys.length > 0 ? createKeyring(next.keys) : undefined;
+    ({ reseal } = next);
+  };
+  change(rules);
+  const own = rings === undefined ? undefined : createRingWriter(rings.own);
+  const rejected = rings === undefined ? undefined : createRingWriter(rings.rejected);
+  return {
+    keyring: () => keyring,
+    reseal: () => reseal,
+    quarantine: () => undefined,
+    packet: (source, bytes) => void (source.rejected ? rejected : own)?.(source, bytes),
+    // Streams are the main thread's.
+    stream: () => undefined,
+    change,
+  };
+}
