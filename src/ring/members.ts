@@ -1,0 +1,240 @@
+/**
+ * The members that our own gossip names, as our app must see them: memberlist state.go `aliveNode`, `suspectNode`, `deadNode` and
+ * `mergeState`, without timers and refutation. A member's name is the key, as decodeText gives it, so that no two names fall together.
+ *
+ * What differs from a member: our app's own rows are its table, so they count as they are; its other words may move a member, because
+ * it repeats only what it took. A member that is gone for REAPED_MS may come back under any incarnation, as after state.go
+ * `resetNodes`. A suspect that nobody buries or clears stays one.
+ */
+import type { Identity, Outside } from '../policy/identity.ts';
+import { NODE_META_MAX_BYTES } from '../wire/limits.ts';
+import type { MessageOf } from '../wire/messages.ts';
+import { NODE_STATE, type PushPullNode } from '../wire/push-pull.ts';
+import { BoundedTable } from './bounded.ts';
+import { addressText, NAME_MAX_CHARS } from './tuple.ts';
+
+/** memberlist config.go `DefaultLANConfig` GossipToTheDeadTime: after it a dead member is forgotten. WAN has 60 s. */
+export const REAPED_MS = 30_000;
+
+/** How long a dead or left member is still shown. */
+export const GONE_MS = 10 * 60_000;
+
+/** A member that nobody names for so long is forgotten: a push/pull names all, every few minutes even in rings of thousands. */
+export const SILENT_MS = 60 * 60_000;
+
+export type MemberState = keyof typeof NODE_STATE;
+const STATES = Object.keys(NODE_STATE) as MemberState[];
+
+/** Least, greatest and current version of a protocol. */
+export interface Versions {
+  readonly min: number;
+  readonly max: number;
+  readonly current: number;
+}
+
+export interface Member {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly state: MemberState;
+  readonly incarnation: number;
+  /** Undefined when no message carried all six. */
+  readonly protocol: Versions | undefined;
+  readonly delegate: Versions | undefined;
+  /** At most NODE_META_MAX_BYTES, what was longer is cut; a copy. */
+  readonly meta: Uint8Array;
+  readonly firstSeenMs: number;
+  /** When our own gossip last named it. */
+  readonly lastSeenMs: number;
+  readonly stateSinceMs: number;
+  readonly outside: Outside | undefined;
+}
+
+/** When something is said, and whether our own app says it. */
+export interface Word {
+  readonly atMs: number;
+  readonly byApp: boolean;
+}
+
+export interface MembersOptions {
+  readonly limit: number;
+  readonly identity: Identity;
+  /** Whether nobody can make up that this address is a member's; such members outlive any flood of names. */
+  vouched(address: string, nowMs: number): boolean;
+}
+
+type Writable = { -readonly [K in keyof Member]: Member[K] };
+type Alive = Omit<MessageOf<'alive'>, 'type'>;
+type Accusation = Omit<MessageOf<'suspect'>, 'type'>;
+
+export class Members {
+  readonly #options: MembersOptions;
+  readonly #table: BoundedTable<Writable>;
+  #tooLong = 0;
+  #app: string | undefined;
+
+  constructor(options: MembersOptions) {
+    this.#options = options;
+    this.#table = new BoundedTable(options.limit);
+  }
+
+  /** Our app's name, once it showed it. */
+  get app(): string | undefined {
+    return this.#app;
+  }
+
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /** Members that made room before their time, found none, or have a longer name than the table takes. */
+  get evictions(): number {
+    return this.#table.evictions + this.#tooLong;
+  }
+
+  isApp(name: string): boolean {
+    return name === this.#app;
+  }
+
+  setApp(name: string): void {
+    if (name !== '' && name.length <= NAME_MAX_CHARS) this.#app = name;
+  }
+
+  get(name: string): Member | undefined {
+    return this.#table.get(name);
+  }
+
+  /** The live records: read only, and not beyond the next message. */
+  all(): Generator<Member> {
+    return this.#table.values();
+  }
+
+  alive(word: Word, message: Alive): void {
+    if (hasBadVersions(message.Vsn)) return;
+    const known = this.#table.get(message.Node);
+    if (known === undefined) {
+      this.#add(word, message, 'alive');
+      return;
+    }
+    const address = addressText(message.Addr);
+    const moved = known.address !== address || known.port !== message.Port;
+    const gone = known.state === 'dead' || known.state === 'left';
+    const reaped = gone && word.atMs - known.stateSinceMs > REAPED_MS;
+    const mayMove = known.state === 'left' || reaped || word.byApp;
+    if (moved && !mayMove) return;
+    this.#touch(word, known);
+    if (message.Incarnation <= known.incarnation && !moved && !reaped) return;
+    this.#take(word, known, message, 'alive');
+  }
+
+  suspect({ atMs, byApp }: Word, { Node, Incarnation }: Accusation): void {
+    const known = this.#table.get(Node);
+    if (known === undefined || Incarnation < known.incarnation || known.state !== 'alive') return;
+    // Our app refutes what others say of it.
+    if (this.isApp(Node) && !byApp) return;
+    known.incarnation = Incarnation;
+    change(known, 'suspect', atMs);
+  }
+
+  dead({ atMs, byApp }: Word, { Node, Incarnation, From }: Accusation): void {
+    const known = this.#table.get(Node);
+    if (known === undefined || Incarnation < known.incarnation) return;
+    if (known.state === 'dead' || known.state === 'left' || (this.isApp(Node) && !byApp)) return;
+    known.incarnation = Incarnation;
+    change(known, From === Node ? 'left' : 'dead', atMs);
+  }
+
+  /** A row of a push/pull; a state that memberlist does not know is nothing to it either. */
+  row(word: Word, { Name, State, ...rest }: PushPullNode): void {
+    const state = STATES[State];
+    if (state === undefined) return;
+    if (word.byApp) this.#appRow(word, { Node: Name, ...rest }, state);
+    else if (state === 'alive') this.alive(word, { Node: Name, ...rest });
+    else {
+      const { Incarnation } = rest;
+      if (state === 'left') this.dead(word, { Node: Name, Incarnation, From: Name });
+      // A member that another one holds for dead is only suspected, so that it can refute.
+      else this.suspect(word, { Node: Name, Incarnation, From: '' });
+      const known = this.#table.get(Name);
+      if (known !== undefined) this.#touch(word, known);
+    }
+  }
+
+  /** Forgets who is gone, and whom nobody names any more. */
+  prune(nowMs: number): void {
+    this.#table.prune(({ state, stateSinceMs, lastSeenMs }) => {
+      const gone = state === 'dead' || state === 'left';
+      return (gone && nowMs - stateSinceMs > GONE_MS) || nowMs - lastSeenMs > SILENT_MS;
+    });
+  }
+
+  #appRow(word: Word, message: Alive, state: MemberState): void {
+    const known = this.#table.get(message.Node);
+    if (known === undefined) this.#add(word, message, state);
+    else this.#take(word, known, message, state);
+  }
+
+  #add(word: Word, message: Alive, state: MemberState): void {
+    if (message.Node.length > NAME_MAX_CHARS) {
+      this.#tooLong++;
+      return;
+    }
+    const member: Writable = {
+      name: message.Node,
+      address: '',
+      port: 0,
+      state,
+      incarnation: 0,
+      protocol: undefined,
+      delegate: undefined,
+      meta: new Uint8Array(0),
+      firstSeenMs: word.atMs,
+      lastSeenMs: word.atMs,
+      stateSinceMs: word.atMs,
+      outside: undefined,
+    };
+    this.#take(word, member, message, state);
+  }
+
+  #take(word: Word, member: Writable, message: Alive, state: MemberState): void {
+    const address = addressText(message.Addr);
+    if (address !== member.address) {
+      member.address = address;
+      member.outside = this.#options.identity.outside(member.name, address);
+    }
+    member.port = message.Port;
+    member.incarnation = message.Incarnation;
+    member.meta = message.Meta.slice(0, NODE_META_MAX_BYTES);
+    const [pMin, pMax, pCur, dMin, dMax, dCur] = message.Vsn;
+    if (
+      pMin !== undefined &&
+      pMax !== undefined &&
+      pCur !== undefined &&
+      dMin !== undefined &&
+      dMax !== undefined &&
+      dCur !== undefined
+    ) {
+      member.protocol = { min: pMin, max: pMax, current: pCur };
+      member.delegate = { min: dMin, max: dMax, current: dCur };
+    }
+    change(member, state, word.atMs);
+    this.#touch(word, member);
+  }
+
+  #touch({ atMs }: Word, member: Writable): void {
+    member.lastSeenMs = atMs;
+    this.#table.put(member.name, member, this.#options.vouched(member.address, atMs));
+  }
+}
+
+/** state.go `aliveNode` ignores these. */
+function hasBadVersions(versions: Uint8Array): boolean {
+  const [min = 0, max = 0] = versions;
+  return versions.length >= 3 && (min === 0 || max === 0 || min > max);
+}
+
+function change(member: Writable, state: MemberState, atMs: number): void {
+  if (member.state === state) return;
+  member.state = state;
+  member.stateSinceMs = atMs;
+}
