@@ -30,6 +30,13 @@ export function openCompress(message: Uint8Array, maxBytes: number): Parsed<Uint
   return inner.value.length === 0 ? failed('empty', 1) : inner;
 }
 
+/** The algorithm that a compress message names; undefined when it names none that members know. */
+export function compressAlgorithm(message: Uint8Array): 0 | 1 | undefined {
+  const body = decodeStruct(message, 1, COMPRESS);
+  const algorithm = body.ok ? body.value.fields.Algo : undefined;
+  return algorithm === COMPRESS_ALGORITHM.lzw || algorithm === COMPRESS_ALGORITHM.snappy ? algorithm : undefined;
+}
+
 /** A compress message around `message`, a new buffer. */
 export function encodeCompress(message: Uint8Array, algorithm: 0 | 1): Uint8Array {
   const Buf = algorithm === COMPRESS_ALGORITHM.lzw ? encodeLzw(message) : encodeSnappy(message);
