@@ -9,6 +9,7 @@ import type { Tally } from '../policy/tally.ts';
 import type { PeerTable } from '../ring/peers.ts';
 import type { Transport, TransportSetting } from '../wire/transport.ts';
 import type { Inside } from './inside.ts';
+import type { TlsTerms } from './tls-socket.ts';
 
 /** A remote member's address, or the app's. */
 export interface Endpoint {
@@ -86,6 +87,8 @@ export interface PathLimits {
 
 export interface StreamSettings {
   readonly transport: TransportSetting;
+  /** Opens TLS on both sides of every connection; what it holds is `transport`. Without it TLS stays as it is. */
+  readonly tls?: TlsTerms;
   readonly rejectStreams: RejectStreams;
   readonly limits: PathLimits;
 }

@@ -2,10 +2,13 @@
 import type { Socket } from 'node:net';
 import type { LimitedReason } from '../policy/reason.ts';
 import { encodeLabelHeader } from '../wire/label.ts';
+import { AlertmanagerConnection } from './alertmanager.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
-import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
+import { AnnouncedBudget, HoldBudget, type StreamBudgets } from './budget.ts';
+import type { AcceptedStream, FenceContext, PathLimits, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
 import { reset } from './relay.ts';
+import { type Connection, TlsConnection } from './tls.ts';
 
 export interface Streams {
   /**
@@ -30,8 +33,9 @@ export function createStreams(
   health: AppHealth = createAppHealth(context),
 ): Streams {
   const labelHeader = encodeLabelHeader(context.label);
-  const parts = { context, settings, health, labelHeader };
-  const open = new Set<Exchange>();
+  const partsOf = () => ({ context, settings, health, labelHeader, budgets: createBudgets(settings.limits) });
+  const parts = { inbound: partsOf(), outbound: partsOf() };
+  const open = new Set<Connection>();
   const ofPeer = new Map<string, number>();
   const counts = { inbound: 0, outbound: 0 };
 
@@ -51,6 +55,17 @@ export function createStreams(
     reset(socket);
   };
 
+  const plain = (socket: Socket, stream: AcceptedStream): Connection => {
+    const exchange = () => new Exchange(parts[direction], socket, stream);
+    if (settings.transport !== 'alertmanager') return exchange();
+    return new AlertmanagerConnection(parts, socket, stream, exchange);
+  };
+  const connection = (socket: Socket, stream: AcceptedStream): Connection => {
+    const { tls: terms } = settings;
+    if (terms === undefined) return plain(socket, stream);
+    return new TlsConnection({ context, settings, terms, inner: plain }, socket, stream);
+  };
+
   return {
     accept(socket, stream) {
       // Reported by 'close'; without a listener a reset would end the process.
@@ -62,7 +77,7 @@ export function createStreams(
       const peerStreams = ofPeer.get(key) ?? 0;
       if (counts[direction] >= settings.limits.streams) return refuse(socket, stream, 'streams_limit');
       if (peerStreams >= settings.limits.streamsPerPeer) return refuse(socket, stream, 'peer_streams_limit');
-      const exchange = new Exchange(parts, socket, stream);
+      const exchange = connection(socket, stream);
       open.add(exchange);
       ofPeer.set(key, peerStreams + 1);
       counts[direction]++;
@@ -82,4 +97,8 @@ export function createStreams(
       return cut;
     },
   };
+}
+
+function createBudgets({ holdBytes, holdBytesTotal, announcedBytes }: PathLimits): StreamBudgets {
+  return { held: new HoldBudget(holdBytesTotal, holdBytes), announced: new AnnouncedBudget(announcedBytes) };
 }

@@ -4,17 +4,23 @@
  *   native         [244 len8 label] message
  *   dskit stream   2 [244 len8 label] message
  *   dskit packet   1 len8 addr[len8] [244 len8 label] message … digest(16)
+ *   alertmanager   STREAM frame [244 len8 label] message
  *   tls            22 …
  *
  * Mirrors memberlist label.go `RemoveLabelHeaderFromStream` and dskit tcp_transport.go `handleConnection`. The decoder waits for
- * the byte after a label, or for the end, because a second header is refused; it holds at most STREAM_HEADER_MAX_BYTES.
+ * the byte after a label, or for the end, because a second header is refused; it holds at most STREAM_HEADER_MAX_BYTES. An
+ * Alertmanager connection of packets is no exchange: whoever takes those tells it apart by its first frame (wire/alertmanager.ts).
  */
+import { decodeAlertmanagerFrame } from './alertmanager.ts';
 import { DSKIT_DIGEST_BYTES, LABEL_HEADER_BYTES, LABEL_MAX_BYTES } from './limits.ts';
 import { MESSAGE_TYPE } from './message-type.ts';
 import type { MalformedReason } from './reason.ts';
 import { DSKIT_STREAM, detectTransport, type Transport, type TransportSetting } from './transport.ts';
 
-/** Type byte, address length and address, label header, the byte that shows there is no second header, and a digest. */
+/**
+ * Type byte, address length and address, label header, the byte that shows there is no second header, and a digest. Under
+ * Alertmanager's setting a frame (ALERTMANAGER_FRAME_MAX_BYTES and its length) stands in the place of dskit's prefix.
+ */
 export const STREAM_HEADER_MAX_BYTES = 1 + 1 + 255 + LABEL_HEADER_BYTES + LABEL_MAX_BYTES + 1 + DSKIT_DIGEST_BYTES;
 
 /** What the start of an exchange says. Offsets count from the first byte of the connection. */
@@ -24,14 +30,14 @@ export interface StreamHeader {
   readonly kind: 'packet' | 'stream';
   /** The label's bytes, a copy; empty when there is none, when the bytes are malformed, and for TLS. */
   readonly label: Uint8Array;
-  /** Where the label header starts or would stand: after the dskit prefix. */
+  /** Where the label header starts or would stand: after the dskit prefix, or after Alertmanager's STREAM frame. */
   readonly labelAt: number;
   /** Where the message starts: after the label header. Equal to `labelAt` without one. */
   readonly bodyAt: number;
   /** dskit packet: the sender's advertised `ip:port` as it wrote it (bytes as latin1); a hint, not proof. */
   readonly advertised: string;
   readonly malformed: MalformedReason | undefined;
-  /** The first byte of the message (native and dskit streams), undefined when the exchange ended before it. */
+  /** The first byte of the message (of streams), undefined when the exchange ended before it. */
   readonly messageType: number | undefined;
 }
 
@@ -47,11 +53,22 @@ export function decodeStreamHeader(bytes: Uint8Array, ended: boolean, setting: T
   const transport = detectTransport(first, setting);
   if (transport === 'tls') return done({ transport, messageType: first });
   if (transport === 'unknown') return done({ transport, malformed: 'stream_unknown_type', messageType: first });
+  if (transport === 'alertmanager') return decodeAlertmanagerStream(bytes, ended);
   if (transport === 'native')
     return decodeLabel(bytes, ended, { transport, kind: 'stream', labelAt: 0, advertised: '' });
   if (first === DSKIT_STREAM)
     return decodeLabel(bytes, ended, { transport, kind: 'stream', labelAt: 1, advertised: '' });
   return decodeDskitPacket(bytes, ended);
+}
+
+function decodeAlertmanagerStream(bytes: Uint8Array, ended: boolean): StreamHeaderState {
+  const transport = 'alertmanager';
+  const frame = decodeAlertmanagerFrame(bytes);
+  if (!frame.ok) return done({ transport, malformed: frame.reason });
+  const malformed = 'alertmanager_malformed';
+  if (!frame.done) return ended ? done({ transport, malformed }) : NEED_MORE;
+  if (frame.kind === 'packet') return done({ transport, kind: 'packet', malformed });
+  return decodeLabel(bytes, ended, { transport, kind: 'stream', labelAt: frame.end, advertised: '' });
 }
 
 function decodeDskitPacket(bytes: Uint8Array, ended: boolean): StreamHeaderState {

@@ -5,8 +5,8 @@ import { MESSAGE_TYPE } from './message-type.ts';
 export const TRANSPORTS = ['native', 'dskit', 'alertmanager', 'tls', 'unknown'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
-/** `app.transport` of the configuration. */
-export const TRANSPORT_SETTINGS = ['auto', 'native', 'dskit'] as const;
+/** What a connection may speak, once TLS around it is opened: `app.transport` of the configuration without its `-tls`. */
+export const TRANSPORT_SETTINGS = ['auto', 'native', 'dskit', 'alertmanager'] as const;
 export type TransportSetting = (typeof TRANSPORT_SETTINGS)[number];
 
 /** dskit tcp_transport.go `packet` and `stream`. */
@@ -28,6 +28,8 @@ const NATIVE_FIRST_BYTES: ReadonlySet<number> = new Set([
 
 /** Tells the transport of a connection by its first byte; `unknown` when `setting` rules out what the byte says. */
 export function detectTransport(firstByte: number, setting: TransportSetting): Transport {
+  // Its frames start with a length, which may be any byte; only auto has to tell, and it never means this transport.
+  if (setting === 'alertmanager') return 'alertmanager';
   if (firstByte === TLS_HANDSHAKE) return 'tls';
   if (setting !== 'dskit' && NATIVE_FIRST_BYTES.has(firstByte)) return 'native';
   if (setting !== 'native' && (firstByte === DSKIT_PACKET || firstByte === DSKIT_STREAM)) return 'dskit';

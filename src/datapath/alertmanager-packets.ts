@@ -1,0 +1,245 @@
+/**
+ * A connection of Alertmanager packets: many, one frame each, in one direction only. Each is judged, counted and rewritten as a packet
+ * of its own; a rejected one is left out and the connection lives on. One connection to the other side carries what passes; it is
+ * dialled when the first packet does.
+ *
+ * Alertmanager keeps these connections for good and never reads from them (connection_pool.go), so there is no idle bound: cutting one
+ * costs the next packet. TCP keep-alive finds peers that are gone. What cannot be read on ends both sides, or a sender would write
+ * into a connection that nobody reads any more.
+ *
+ * Held are at most one frame and one TLS record, and what the other side's socket holds: it is read on when that drains.
+ */
+import type { Socket } from 'node:net';
+import type { FrameState } from '../policy/facts.ts';
+import type { RejectReason } from '../policy/reason.ts';
+import { type AlertmanagerFrame, decodeAlertmanagerFrame, encodeAlertmanagerFrame } from '../wire/alertmanager.ts';
+import { ALERTMANAGER_FRAME_MAX_BYTES } from '../wire/limits.ts';
+import type { AppHealth } from './app-health.ts';
+import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
+import { judge } from './judge.ts';
+import { passPacket } from './packets.ts';
+import { reset } from './relay.ts';
+import type { Connection } from './tls.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+const WHERE = { transport: 'alertmanager', kind: 'packet' } as const;
+
+/** What the length fields inside a frame may grow by when a label or a seal makes its packet longer. */
+const LENGTH_FIELDS_MAX_BYTES = 8;
+
+export interface PacketParts {
+  readonly context: FenceContext;
+  readonly settings: StreamSettings;
+  readonly health: AppHealth;
+  /** From encodeLabelHeader, of our own label. */
+  readonly labelHeader: Uint8Array;
+}
+
+export class AlertmanagerPackets implements Connection {
+  readonly #parts: PacketParts;
+  readonly #socket: Socket;
+  readonly #stream: AcceptedStream;
+  #upstream: Socket | undefined;
+  /** What has arrived of frames that were not taken yet. */
+  #chunks: Buffer[] = [];
+  #heldBytes = 0;
+  #needBytes = 0;
+  /** Bounds an unfinished frame; a connection may rest between frames. */
+  #unfinished: NodeJS.Timeout | undefined;
+  #ended = false;
+  /** Bytes that are no frames, passed on untouched (`observe` alone). */
+  #blind = false;
+
+  /** `socket` is paused, and its first frame, not yet read, is a packet. */
+  constructor(parts: PacketParts, socket: Socket, stream: AcceptedStream) {
+    this.#parts = parts;
+    this.#socket = socket;
+    this.#stream = stream;
+  }
+
+  start(onDone: () => void): void {
+    const socket = this.#socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      this.#heldBytes += chunk.length;
+      this.#read();
+    });
+    socket.on('end', () => {
+      this.#ended = true;
+      this.#read();
+    });
+    socket.on('close', () => {
+      clearTimeout(this.#unfinished);
+      const upstream = this.#upstream;
+      // Frames are whole or not sent, but an end that was none must not look like one.
+      if (upstream !== undefined && !this.#ended) reset(upstream);
+      if (upstream === undefined || upstream.closed) onDone();
+      else upstream.on('close', onDone);
+    });
+    socket.resume();
+  }
+
+  cut(): void {
+    if (this.#upstream !== undefined) reset(this.#upstream);
+    reset(this.#socket);
+  }
+
+  /** Takes what has arrived, until more is needed or the other side is full. */
+  #read(): void {
+    while (!this.#socket.destroyed && !this.#isFull()) {
+      if (this.#blind) {
+        this.#write(this.#take(this.#heldBytes));
+        break;
+      }
+      if (this.#heldBytes === 0 || this.#heldBytes < this.#needBytes) break;
+      const held = this.#join();
+      const frame = decodeAlertmanagerFrame(held);
+      if (frame.ok && !frame.done) {
+        this.#needBytes = frame.needBytes;
+        break;
+      }
+      // Nobody sends a stream after packets; what it would be is Alertmanager's secret.
+      if (!frame.ok) this.#malformed(frame.reason);
+      else if (frame.kind === 'stream') this.#malformed('alertmanager_malformed');
+      else this.#packet(frame, held.subarray(0, frame.end));
+    }
+    if (!this.#socket.destroyed) this.#wait();
+  }
+
+  /** Sees to it that reading goes on, or ends. */
+  #wait(): void {
+    clearTimeout(this.#unfinished);
+    if (this.#isFull()) {
+      this.#socket.pause();
+      return;
+    }
+    if (!this.#ended) {
+      this.#socket.resume();
+      if (this.#heldBytes > 0) {
+        const { headerTimeoutMs } = this.#parts.settings.limits;
+        this.#unfinished = setTimeout(() => this.#cutFor('header_timeout'), headerTimeoutMs);
+      }
+      return;
+    }
+    if (this.#heldBytes > 0) this.#judge('alertmanager_malformed');
+    if (this.#upstream === undefined) this.#socket.destroy();
+    else {
+      const upstream = this.#upstream;
+      // Alertmanager does not close a connection that has ended (tls_transport.go `handle`).
+      upstream.end(() => upstream.destroy());
+      this.#socket.end();
+    }
+  }
+
+  #packet(frame: AlertmanagerFrame, whole: Buffer): void {
+    const { context, labelHeader } = this.#parts;
+    const { direction, peer } = this.#stream;
+    const atMs = context.now();
+    const out = passPacket(context, labelHeader, frame.msg, direction, 'alertmanager', peer);
+    if (out === undefined) {
+      this.#take(frame.end);
+      return;
+    }
+    const kept = out.prefix.length === 0 && out.body.length === frame.msg.length && out.body === frame.msg;
+    const grownBytes = out.prefix.length + out.body.length - frame.msg.length;
+    if (kept) this.#write(whole);
+    else if (frame.end + grownBytes + LENGTH_FIELDS_MAX_BYTES > ALERTMANAGER_FRAME_MAX_BYTES) {
+      context.tally.dropped('send_failed');
+    } else {
+      const msg = Buffer.concat([out.prefix, out.body]);
+      this.#write(encodeAlertmanagerFrame({ kind: 'packet', from: frame.from, msg }));
+    }
+    this.#take(frame.end);
+    context.tally.forwarded(direction, 'packet', (context.now() - atMs) / 1000);
+  }
+
+  #malformed(state: FrameState): void {
+    if (this.#judge(state) === 'reject') this.cut();
+    else this.#blind = true;
+  }
+
+  #judge(state: FrameState): 'pass' | 'reject' {
+    const { context } = this.#parts;
+    const { direction, peer } = this.#stream;
+    const bytes = this.#heldBytes;
+    return judge(context, { ...WHERE, direction, state, peer, label: NO_BYTES, bytes, handshake: true }).verdict;
+  }
+
+  #cutFor(reason: RejectReason): void {
+    const { context } = this.#parts;
+    const { direction, peer } = this.#stream;
+    context.tally.limited({ ...WHERE, direction }, 'malformed', reason);
+    const bytes = this.#heldBytes;
+    const atMs = context.now();
+    context.onRejection({ ...WHERE, direction, atMs, peer, labelState: 'malformed', reason, label: NO_BYTES, bytes });
+    this.cut();
+  }
+
+  /** One buffer of all that is held. */
+  #join(): Buffer {
+    const [first = NO_BYTES, ...more] = this.#chunks;
+    if (more.length === 0) return first;
+    const held = Buffer.concat(this.#chunks);
+    this.#chunks = [held];
+    return held;
+  }
+
+  /** Takes the first `bytes` of what is held. */
+  #take(bytes: number): Buffer {
+    const held = this.#join();
+    this.#heldBytes -= bytes;
+    this.#needBytes = 0;
+    this.#chunks = this.#heldBytes === 0 ? [] : [held.subarray(bytes)];
+    return held.subarray(0, bytes);
+  }
+
+  #isFull(): boolean {
+    return this.#upstream?.writableNeedDrain === true;
+  }
+
+  /** One frame, in one write of its own (tls-socket.ts). */
+  #write(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#upstream ??= this.#dial();
+    this.#upstream?.write(bytes);
+  }
+
+  /** Opens the other side, bounded in time; resets the sender where that fails, now or later. */
+  #dial(): Socket | undefined {
+    const { context, health, settings } = this.#parts;
+    const inbound = this.#stream.direction === 'inbound';
+    let connected = false;
+    const unreachable = (why: string): void => {
+      context.tally.dropped(inbound ? 'app_unreachable' : 'peer_unreachable');
+      if (inbound) health.failed(why);
+    };
+    let upstream: Socket;
+    try {
+      upstream = this.#stream.dial();
+    } catch (cause) {
+      unreachable(cause instanceof Error ? cause.message : 'no socket could be opened');
+      reset(this.#socket);
+      return undefined;
+    }
+    const { connectTimeoutMs } = settings.limits;
+    const late = new Error(`no connection within ${connectTimeoutMs} ms`);
+    const timer = setTimeout(() => upstream.destroy(late), connectTimeoutMs);
+    upstream.on('connect', () => {
+      clearTimeout(timer);
+      connected = true;
+      if (inbound) health.connected();
+    });
+    upstream.on('error', (error) => {
+      if (!connected) unreachable(error.message);
+    });
+    upstream.on('drain', () => this.#read());
+    upstream.on('close', () => {
+      clearTimeout(timer);
+      reset(this.#socket);
+    });
+    // Nothing is ever answered; reading is how an end is noticed.
+    upstream.on('end', () => reset(this.#socket));
+    upstream.resume();
+    return upstream;
+  }
+}
