@@ -10,6 +10,7 @@ import { createTally, TALLY_BYTES } from '../policy/tally.ts';
 import { createPeerTable, peerTableBytes } from '../ring/peers.ts';
 import { createSightings, type Sightings } from '../telemetry/sightings.ts';
 import { composeInside, type FenceInside } from './inside.ts';
+import { composeTls, type FenceTls } from './tls.ts';
 
 /** Where a fence's events go besides its own sightings: the log. */
 export interface FenceSink {
@@ -24,6 +25,7 @@ export interface Fence<Path extends DataPath = DataPath> {
   readonly path: Path;
   readonly sightings: Sightings;
   readonly inside: FenceInside;
+  readonly tls: FenceTls;
   settings(): PolicySettings;
   /** Takes effect with the next frame, in workers soon after; whether the step is wise is the caller's business. */
   setStage(stage: Stage): void;
@@ -40,6 +42,7 @@ interface Core {
   readonly context: FenceContext;
   readonly sightings: Sightings;
   readonly inside: FenceInside;
+  readonly tls: FenceTls;
   readonly tallyBuffer: SharedArrayBuffer;
   readonly peersBuffer: SharedArrayBuffer;
   settings(): PolicySettings;
@@ -53,6 +56,7 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
   const onFault = (fault: Fault) => sink.fault(config.name, fault);
   const inspector = { packet: () => undefined, stream: () => ({ push: () => false, end: () => undefined }) };
   const inside = await composeInside({ config, pump, inspector, onFault });
+  const tls = await composeTls(config, monotonicNow, onFault);
   const { dialects, unterminatedTls, shield } = config;
   let snapshot = createSnapshot({ stage: config.stage, ...dialects, unterminatedTls, shield });
   const context: FenceContext = {
@@ -74,6 +78,7 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
     context,
     sightings,
     inside,
+    tls,
     tallyBuffer,
     peersBuffer,
     settings: () => snapshot.settings,
@@ -85,12 +90,14 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
 
 function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path): Fence<Path> {
   core.inside.start(() => path.insideChanged());
+  core.tls.start();
   return {
     config,
     context: core.context,
     path,
     sightings: core.sightings,
     inside: core.inside,
+    tls: core.tls,
     settings: core.settings,
     setStage(stage) {
       core.change(stage);
@@ -109,7 +116,7 @@ export async function composeListenFence(
   const core = await createCore(config, sink, pump);
   const { createListenPath } = await import('../datapath/listen.ts');
   const { listen, app } = config.mode;
-  return assemble(config, core, createListenPath(core.context, { listen, app, streams: config.streams }));
+  return assemble(config, core, createListenPath(core.context, { listen, app, streams: core.tls.streams }));
 }
 
 async function composeTransparentFence(
@@ -122,7 +129,7 @@ async function composeTransparentFence(
   const { kind: _kind, whenDown: _whenDown, ...ports } = config.mode;
   const path = createTransparentPath(core.context, {
     ...ports,
-    streams: config.streams,
+    streams: core.tls.streams,
     worker: {
       label: config.label,
       cidrs: config.cidrs,
@@ -136,7 +143,7 @@ async function composeTransparentFence(
   return assemble(config, core, path);
 }
 
-/** Composes the fence that `config` describes; `pump` is the process's. Rejects with a KeyFileError when its keys cannot be read. */
+/** Composes the fence that `config` describes; `pump` is the process's. Rejects with a KeyFileError or a CertFileError when its files cannot be read. */
 export function composeFence(config: FenceConfig, sink: FenceSink, pump: Pump): Promise<Fence> {
   const { mode } = config;
   return mode.kind === 'listen'

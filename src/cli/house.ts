@@ -63,8 +63,9 @@ export async function openHouse(fences: readonly Fence[], adminConfig: AdminConf
     async stop() {
       readiness.end('stopping');
       await Promise.all(
-        fences.map(async ({ config, path, inside }) => {
+        fences.map(async ({ config, path, inside, tls }) => {
           inside.stop();
+          tls.stop();
           const cut = await bounded(path.stop());
           const fence = config.name;
           if (cut === undefined) log.error({ fence }, `the data path did not stop within ${STOP_TIMEOUT_MS} ms`);

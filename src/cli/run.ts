@@ -1,6 +1,7 @@
 /** `ringfence run`: the composition root. */
 import { AdminStartError } from '../admin/server.ts';
 import type { Config } from '../config/types.ts';
+import { CertFileError } from '../control/cert-files.ts';
 import { KeyFileError } from '../control/key-files.ts';
 import { StartError } from '../datapath/engine.ts';
 import { createPump } from '../datapath/inspection-pump.ts';
@@ -47,6 +48,9 @@ async function open(config: Config, log: Log): Promise<House> {
   } catch (error) {
     if (error instanceof KeyFileError) {
       throw new CliError(EXIT.config, [`ringfence: encryption.keyFiles: ${oneLine(error.message)}`], { cause: error });
+    }
+    if (error instanceof CertFileError) {
+      throw new CliError(EXIT.config, [`ringfence: tls: ${oneLine(error.message)}`], { cause: error });
     }
     if (error instanceof StartError || error instanceof AdminStartError) {
       throw new CliError(EXIT.failure, [`ringfence: cannot start: ${oneLine(error.message)}`], { cause: error });

@@ -3,7 +3,7 @@ import type { AdminView, FenceView } from '../admin/view.ts';
 import type { FenceConfig } from '../config/types.ts';
 import { readTallies } from '../policy/tally.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { MetricsFence } from '../telemetry/metric-table.ts';
+import type { MetricsFence } from '../telemetry/metric-types.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { foreignAddresses } from '../telemetry/peer-states.ts';
 import { formatEndpoint } from '../wire/address.ts';
@@ -20,6 +20,7 @@ export function metricsFence(fence: Fence): MetricsFence {
       mode: config.mode.kind,
       guardsOutbound: guardsOutbound(config),
       transport: config.streams.transport,
+      tls: config.tls !== undefined,
       hasAdmissionRules: context.admission.hasRules,
       shield: config.shield,
       hasKeys: false,

@@ -1,6 +1,6 @@
 /** What an operator should know about a file that is right: said by check-config and by run, and stopping nothing. */
 import type { Path } from './locate.ts';
-import type { ConfigFile } from './schema.ts';
+import type { ConfigFile, FenceFile } from './schema.ts';
 import type { FenceConfig } from './types.ts';
 
 export interface Note {
@@ -31,8 +31,7 @@ export function findNotes(file: ConfigFile, raw: unknown, fences: readonly Fence
     const has = (...path: Path) => isSet(raw, ['fences', i, ...path]);
     const stage = fences[i]?.stage ?? 'observe';
     if (fence.stage === undefined) noteStart(stage, note);
-    if (has('tls', 'clientAuth'))
-      note('warn', 'has no effect: terminating TLS is not in this version', 'tls', 'clientAuth');
+    noteTls(fence, has, note);
     noteInside(fence, stage, note);
     if (fence.admit.cidrs.length === 0 && stage !== 'observe') {
       const until = stage === 'enforce' ? 'outbound frames to anyone' : 'unlabelled frames of anyone';
@@ -58,6 +57,30 @@ export function findNotes(file: ConfigFile, raw: unknown, fences: readonly Fence
     });
   }
   return notes;
+}
+
+function noteTls(
+  { app, tls }: FenceFile,
+  has: (...path: Path) => boolean,
+  note: (level: Note['level'], message: string, ...path: Path) => void,
+): void {
+  if (!app.transport.endsWith('-tls')) {
+    for (const key of ['clientAuth', 'verifyServer'] as const) {
+      if (has('tls', key)) note('warn', `has no effect: app.transport ${app.transport} opens no TLS`, 'tls', key);
+    }
+    return;
+  }
+  if (!tls.clientAuth) {
+    note(
+      'warn',
+      "anyone may open TLS to this fence, and speak to the app with the fence's certificate",
+      'tls',
+      'clientAuth',
+    );
+  }
+  if (tls.verifyServer === 'none') {
+    note('warn', 'no certificate of a member that the fence dials is verified', 'tls', 'verifyServer');
+  }
 }
 
 function noteStart(stage: string, note: (level: Note['level'], message: string) => void): void {

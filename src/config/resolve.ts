@@ -4,8 +4,17 @@ import { needsTranslation, type Stage } from '../policy/stage.ts';
 import type { TransportSetting } from '../wire/transport.ts';
 import { LISTEN_CEILING_WHY } from './rules.ts';
 import type { FenceFile } from './schema.ts';
-import type { FenceConfig, ListenMode, TransparentMode } from './types.ts';
+import type { FenceConfig, ListenMode, TlsConfig, TransparentMode } from './types.ts';
 import { parseEndpoint } from './units.ts';
+
+/** What connections speak once TLS, where there is any, is opened. */
+const TRANSPORT_INSIDE = {
+  auto: 'auto',
+  native: 'native',
+  dskit: 'dskit',
+  'dskit-tls': 'dskit',
+  'alertmanager-tls': 'alertmanager',
+} as const satisfies Record<FenceFile['app']['transport'], TransportSetting>;
 
 /** Called on fences in which findProblems found nothing. */
 export function resolveFence(fence: FenceFile): FenceConfig {
@@ -29,9 +38,9 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     graceMs: fence.admit.grace,
     inspectBytesPerSecond: limits.inspectBytesPerSecond,
     encryption: { keyFiles: fence.encryption.keyFiles, reseal: fence.encryption.reseal === 'on' },
+    tls: app.transport.endsWith('-tls') ? tlsOf(fence) : undefined,
     streams: {
-      // The TLS transports were refused in rules.ts.
-      transport: app.transport as TransportSetting,
+      transport: TRANSPORT_INSIDE[app.transport],
       rejectStreams: fence.rejectStreams,
       limits: {
         headerTimeoutMs: limits.header,
@@ -53,6 +62,10 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     memory: { peers: fence.memory.peers, windowMs: fence.memory.window, foreignMs: limits.foreignEvidence },
     drainGraceMs: limits.drainGrace,
   };
+}
+
+function tlsOf({ tls: { unterminated: _unterminated, ...tls } }: FenceFile): TlsConfig {
+  return tls;
 }
 
 function modeOf(fence: FenceFile): ListenMode | TransparentMode {

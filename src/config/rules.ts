@@ -25,6 +25,7 @@ export function findProblems(file: ConfigFile): Problem[] {
       ...stageProblems(fence),
       ...quarantineProblems(fence),
       ...encryptionProblems(fence),
+      ...tlsProblems(fence),
       ...notYet(fence),
     ];
     for (const { path, message } of found) problems.push({ path: at(...path), message });
@@ -120,17 +121,35 @@ function encryptionProblems({ encryption: { keyFiles, reseal } }: FenceFile): Pr
   return problems;
 }
 
+/** Certificates go with a TLS transport, all or none: what is given must be in use, and what is in use must be given. */
+function tlsProblems({ app, tls }: FenceFile): Problem[] {
+  const problems: Problem[] = [];
+  const need = (key: 'certFile' | 'keyFile' | 'caFile', why: string) => {
+    if (tls[key] === '') problems.push({ path: ['tls', key], message: `is missing: ${why}` });
+  };
+  if (app.transport.endsWith('-tls')) {
+    need('certFile', `app.transport ${app.transport} opens TLS with it`);
+    need('keyFile', `app.transport ${app.transport} opens TLS with it`);
+    if (tls.clientAuth) need('caFile', 'clientAuth verifies certificates against it');
+    else if (tls.verifyServer !== 'none')
+      need('caFile', `verifyServer: ${tls.verifyServer} verifies certificates against it`);
+    return problems;
+  }
+  for (const key of ['certFile', 'keyFile', 'caFile', 'serverName'] as const) {
+    if (tls[key] === '') continue;
+    const message = `is for app.transport dskit-tls or alertmanager-tls; ${app.transport} opens no TLS`;
+    problems.push({ path: ['tls', key], message });
+  }
+  return problems;
+}
+
 /** A value other than the default, of a setting whose capability is still to come, is refused: it must not seem to work. */
 function notYet(fence: FenceFile): Problem[] {
-  const { local, admit, tls, app } = fence;
+  const { local, admit } = fence;
   const claims: readonly [boolean, Path, string][] = [
-    [tls.certFile !== '', ['tls', 'certFile'], 'terminating TLS'],
-    [tls.keyFile !== '', ['tls', 'keyFile'], 'terminating TLS'],
-    [tls.caFile !== '', ['tls', 'caFile'], 'terminating TLS'],
     [admit.dns.length > 0, ['admit', 'dns'], 'admission by DNS name'],
     [local.cidrs.length > 0, ['local', 'cidrs'], 'the gateway'],
     [local.file !== '', ['local', 'file'], 'the gateway'],
-    [app.transport.endsWith('-tls'), ['app', 'transport'], `transport ${app.transport}`],
   ];
   return claims.filter(([set]) => set).map(([, path, what]) => ({ path, message: `${what} ${NOT_YET}` }));
 }

@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { DIALECTS, STAGES, TAKES } from '../policy/stage.ts';
 import { cidr, cluster, count, duration, endpoint, namePattern, port } from './fields.ts';
+import { tls } from './tls-schema.ts';
 
 /** Fences of one process: every one has sockets, a peer table and metric series of its own. */
 export const FENCES_MAX = 64;
@@ -62,7 +63,7 @@ const app = z
       .enum(['auto', 'native', 'dskit', 'dskit-tls', 'alertmanager-tls'])
       .default('auto')
       .describe(
-        'The gossip transport; auto tells native and dskit apart by the first byte. The TLS ones are not in this version.',
+        'The gossip transport. auto tells native and dskit apart by the first byte and opens no TLS; dskit-tls and alertmanager-tls open it with the certificates under tls.',
       ),
   })
   .prefault({})
@@ -221,21 +222,7 @@ const fence = z
       })
       .prefault({})
       .describe('Gossip encryption, opened with keys. Without keys the label header alone decides.'),
-    tls: z
-      .strictObject({
-        certFile: z.string().default('').describe('Not in this version.'),
-        keyFile: z.string().default('').describe('Not in this version.'),
-        caFile: z.string().default('').describe('Not in this version.'),
-        clientAuth: z.boolean().default(true).describe('Has an effect once TLS is terminated; not in this version.'),
-        unterminated: z
-          .enum(['reject', 'pass'])
-          .default('reject')
-          .describe(
-            'What a TLS connection, whose label cannot be read, meets from accept on; pass still asks for admission.',
-          ),
-      })
-      .prefault({})
-      .describe('TLS inside the gossip transport.'),
+    tls,
     memory: z
       .strictObject({
         window: duration('10m', 1_000, 24 * HOUR_MS, 'How long a peer counts as proven after an own-labelled frame'),

@@ -1,6 +1,7 @@
 /** What the configuration becomes: plain values for the composition root. */
 import type { Endpoint, PathLimits, StreamSettings } from '../datapath/engine.ts';
 import type { TcpSource } from '../datapath/options.ts';
+import type { VerifyServer } from '../datapath/tls-socket.ts';
 import type { Cidr } from '../policy/admission.ts';
 import type { Dialects, Stage } from '../policy/stage.ts';
 import type { PeerTableOptions } from '../ring/peers.ts';
@@ -52,9 +53,21 @@ export interface FenceConfig {
     /** Whether outbound frames are sealed as a native member would seal them. */
     readonly reseal: boolean;
   };
+  /** The files and rules of a TLS transport; undefined without one. */
+  readonly tls: TlsConfig | undefined;
   readonly streams: StreamSettings;
   readonly memory: PeerTableOptions;
   readonly drainGraceMs: number;
+}
+
+export interface TlsConfig {
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Empty where nothing is verified. */
+  readonly caFile: string;
+  readonly clientAuth: boolean;
+  readonly verifyServer: VerifyServer;
+  readonly serverName: string;
 }
 
 export type { PathLimits };

@@ -106,6 +106,7 @@ t.test('a listen fence shows less: no outbound streams, nothing past its ceiling
     hasAdmissionRules: false,
     shield: true,
     hasKeys: false,
+    tls: false,
     ceiling: 'accept',
   } as const;
   const { fence, tally } = quietFence({ shape });
