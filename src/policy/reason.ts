@@ -22,6 +22,8 @@ export const SHIELD_REASONS = [
   'shield_push_pull_size',
   'shield_memory',
   'shield_reflection',
+  'shield_bad_incarnation',
+  'shield_disguised',
 ] as const;
 export type ShieldReason = (typeof SHIELD_REASONS)[number];
 
@@ -33,6 +35,7 @@ export const LIMITED_REASONS = [
   'not_intercepted',
   'hold_timeout',
   'hold_limit',
+  'tls_handshake_failed',
 ] as const;
 
 export const REJECT_REASONS = [
@@ -72,15 +75,22 @@ export const REASON_SENTENCES = {
     'The frame holds an empty message (a compound part, a checksum or a compress layer around nothing), which ends older members.',
   shield_bad_version:
     'An alive message or a push/pull row carries a version list of the wrong length, which ends members up to v0.6.0.',
-  shield_bad_length: 'A push/pull or user header announces a negative or an absurd length.',
+  shield_bad_length:
+    'A header announces a negative or absurd length, or a field more than the frame holds, which older members reserve at once.',
   shield_bomb: 'Compression or nesting would unpack to more than any member may send.',
   shield_empty_plaintext: 'The frame decrypts to nothing or to broken padding, which ends every known member.',
   shield_push_pull_size: 'A push/pull announces more members than this fence lets through.',
   shield_memory: 'Streams that are open at once announce more bytes than this fence lets the app reserve.',
   shield_reflection:
     'A ping asks for its answer, or an indirect ping for a probe, at an address that is neither admitted nor proven.',
+  shield_bad_incarnation:
+    'An incarnation is so high that the member it names could never refute it, and would be shut out for good.',
+  shield_disguised:
+    'A field stands twice or is spelled as a list, which no member writes and which hides what the frame holds.',
   hold_timeout: 'A rule needs the whole of the frame, and the rest of it did not arrive in time.',
   hold_limit: 'A rule needs the whole of the frame, and it is larger than the fence holds.',
+  tls_handshake_failed:
+    'The TLS handshake with this fence failed or took too long: no certificate, one that the CA file does not vouch for, or no common version.',
   header_timeout: 'The connection did not finish its header in time.',
   idle_timeout: 'The connection was silent in both directions for too long.',
   streams_limit: 'The limit on open streams in total was reached.',

@@ -14,6 +14,8 @@ export interface Shape {
   /** Whether what the app dials passes the fence. */
   readonly guardsOutbound: boolean;
   readonly transport: TransportSetting;
+  /** Whether TLS is terminated. */
+  readonly tls: boolean;
   readonly hasAdmissionRules: boolean;
   readonly shield: boolean;
   /** Whether gossip keys are configured. */
@@ -25,14 +27,15 @@ export interface Shape {
 /** Whether frames can be seen there: UDP is always native, dskit has packets of its own, a listen fence's streams come from outside. */
 export function placeOccurs(shape: Shape, { direction, transport, kind }: Where): boolean {
   if (!shape.guardsOutbound && direction === 'outbound') return transport === 'native' && kind === 'packet';
-  if (kind === 'packet') return transport === 'native' || (transport === 'dskit' && shape.transport !== 'native');
+  const spoken = shape.transport === transport;
+  if (kind === 'packet' && transport === 'native') return true;
+  if (kind === 'packet' && (transport === 'tls' || transport === 'unknown')) return false;
   switch (transport) {
     case 'native':
-      return shape.transport !== 'dskit';
     case 'dskit':
-      return shape.transport !== 'native';
+      return spoken || shape.transport === 'auto';
     case 'alertmanager':
-      return false;
+      return spoken;
     case 'tls':
     case 'unknown':
       return true;
@@ -50,7 +53,9 @@ export function stateOccurs({ transport }: Where, state: LabelState): boolean {
 export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): boolean {
   const { direction, transport, kind } = where;
   const readable = transport === 'native' || transport === 'dskit' || transport === 'alertmanager';
-  const connection = kind === 'stream' || transport === 'dskit';
+  const connection = kind === 'stream' || transport === 'dskit' || transport === 'alertmanager';
+  // What the app sends is not looked at, but the answers on streams that it dialled are.
+  const reachesApp = direction === 'inbound' || kind === 'stream';
   switch (reason) {
     case 'label_empty':
     case 'label_truncated':
@@ -64,7 +69,9 @@ export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): 
     case 'peer_foreign':
       return transport !== 'unknown';
     case 'tls_unterminated':
-      return transport === 'tls';
+      return transport === 'tls' && !shape.tls;
+    case 'tls_handshake_failed':
+      return transport === 'tls' && shape.tls;
     case 'stream_unknown_type':
       return transport === 'unknown';
     case 'dskit_truncated':
@@ -75,12 +82,15 @@ export function reasonOccurs(shape: Shape, where: Where, reason: RejectReason): 
       return transport === 'alertmanager';
     case 'shield_empty_message':
     case 'shield_bad_version':
-    case 'shield_bomb':
-    case 'shield_reflection':
-      return readable && shape.shield;
-    case 'shield_empty_plaintext':
-      return readable && shape.shield && shape.hasKeys;
     case 'shield_bad_length':
+    case 'shield_bomb':
+    case 'shield_bad_incarnation':
+    case 'shield_disguised':
+      return readable && reachesApp && shape.shield;
+    case 'shield_empty_plaintext':
+      return readable && reachesApp && shape.shield && shape.hasKeys;
+    case 'shield_reflection':
+      return readable && shape.shield && kind === 'packet' && direction === 'inbound';
     case 'shield_push_pull_size':
     case 'shield_memory':
       return readable && kind === 'stream' && shape.shield;

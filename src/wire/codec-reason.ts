@@ -28,6 +28,8 @@ export const CODEC_REASONS = [
   'plaintext_empty',
   'protobuf_truncated',
   'protobuf_invalid',
+  'length_claim',
+  'disguised',
 ] as const;
 
 export type CodecReason = (typeof CODEC_REASONS)[number];

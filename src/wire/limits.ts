@@ -69,3 +69,9 @@ export const RING_ENTRIES_MAX = 65_536;
 
 /** dskit node_zone_aware_routing.go `MaxZoneNameLength`. */
 export const NODE_META_ZONE_MAX_BYTES = 16;
+
+/** One struct of a stream while it is incomplete: a row is some 600 bytes at most, of a name of any length and MetaMaxSize. */
+export const STREAM_STRUCT_MAX_BYTES = 256 * 1024;
+
+/** Buf of a stream's compress message: LZW of bytes without any pattern takes 12 bits for each, and DECOMPRESSED_MAX_BYTES is all. */
+export const COMPRESSED_MAX_BYTES = DECOMPRESSED_MAX_BYTES * 1.5 + 4096;

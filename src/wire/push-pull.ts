@@ -11,8 +11,12 @@ import { MESSAGE_TYPE } from './message-type.ts';
 import { decodeStruct, type Fields, type Schema } from './msgpack.ts';
 import { encodeStruct } from './msgpack-write.ts';
 
-const HEADER = { fields: { Nodes: 'int', UserStateLen: 'int', Join: 'bool' } } as const satisfies Schema;
-const NODE = {
+/** memberlist net.go `pushPullHeader`. */
+export const PUSH_PULL_HEADER = {
+  fields: { Nodes: 'int', UserStateLen: 'int', Join: 'bool' },
+} as const satisfies Schema;
+/** memberlist net.go `pushNodeState`. */
+export const PUSH_PULL_NODE = {
   fields: {
     Name: 'text',
     Addr: 'bytes',
@@ -23,13 +27,14 @@ const NODE = {
     Vsn: 'bytes',
   },
 } as const satisfies Schema;
-const USER = { fields: { UserMsgLen: 'int' } } as const satisfies Schema;
+/** memberlist net.go `userMsgHeader`. */
+export const USER_HEADER = { fields: { UserMsgLen: 'int' } } as const satisfies Schema;
 
 /** memberlist state.go `NodeStateType`. Only append. */
 export const NODE_STATE = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
 
 /** One row of a push/pull's table; byte fields are views of the input's memory. `State` may be any integer. */
-export type PushPullNode = Readonly<Fields<typeof NODE>>;
+export type PushPullNode = Readonly<Fields<typeof PUSH_PULL_NODE>>;
 
 export interface PushPull {
   readonly join: boolean;
@@ -63,7 +68,7 @@ export function decodePushPull(
 ): Parsed<PushPull> {
   if (message.length === 0) return failed('truncated', 1);
   if (message[0] !== MESSAGE_TYPE.pushPull) return failed('type_unexpected', 0);
-  const header = decodeStruct(message, 1, HEADER);
+  const header = decodeStruct(message, 1, PUSH_PULL_HEADER);
   if (!header.ok) return header;
   const { Nodes, UserStateLen, Join } = header.value.fields;
   if (Nodes < 0 || Nodes > Math.min(maxNodes, PUSH_PULL_NODES_MAX)) return failed('nodes_limit', 1);
@@ -73,7 +78,7 @@ export function decodePushPull(
   const nodes: PushPullNode[] = [];
   let at = header.value.end;
   for (let i = 0; i < Nodes; i++) {
-    const node = decodeStruct(message, at, NODE);
+    const node = decodeStruct(message, at, PUSH_PULL_NODE);
     if (!node.ok) return node;
     nodes.push(node.value.fields);
     at = node.value.end;
@@ -85,11 +90,11 @@ export function decodePushPull(
 
 /** A push/pull as bytes, uncompressed, which every memberlist takes. A new buffer. Throws a RangeError as encodeStruct does. */
 export function encodePushPull({ join, nodes, userState }: PushPull): Uint8Array {
-  const header = encodeStruct({ Nodes: nodes.length, UserStateLen: userState.length, Join: join }, HEADER);
+  const header = encodeStruct({ Nodes: nodes.length, UserStateLen: userState.length, Join: join }, PUSH_PULL_HEADER);
   return Buffer.concat([
     Uint8Array.of(MESSAGE_TYPE.pushPull),
     header,
-    ...nodes.map((node) => encodeStruct({ ...node }, NODE)),
+    ...nodes.map((node) => encodeStruct({ ...node }, PUSH_PULL_NODE)),
     userState,
   ]);
 }
@@ -98,7 +103,7 @@ export function encodePushPull({ join, nodes, userState }: PushPull): Uint8Array
 export function decodeUserStream(message: Uint8Array, maxBytes = USER_STATE_MAX_BYTES): Parsed<Uint8Array> {
   if (message.length === 0) return failed('truncated', 1);
   if (message[0] !== MESSAGE_TYPE.user) return failed('type_unexpected', 0);
-  const header = decodeStruct(message, 1, USER);
+  const header = decodeStruct(message, 1, USER_HEADER);
   if (!header.ok) return header;
   const { fields, end } = header.value;
   if (fields.UserMsgLen < 0 || fields.UserMsgLen > Math.min(maxBytes, USER_STATE_MAX_BYTES)) {
@@ -110,5 +115,9 @@ export function decodeUserStream(message: Uint8Array, maxBytes = USER_STATE_MAX_
 
 /** A user message for a stream. A new buffer. */
 export function encodeUserStream(data: Uint8Array): Uint8Array {
-  return Buffer.concat([Uint8Array.of(MESSAGE_TYPE.user), encodeStruct({ UserMsgLen: data.length }, USER), data]);
+  return Buffer.concat([
+    Uint8Array.of(MESSAGE_TYPE.user),
+    encodeStruct({ UserMsgLen: data.length }, USER_HEADER),
+    data,
+  ]);
 }

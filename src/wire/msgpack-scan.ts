@@ -1,0 +1,228 @@
+/**
+ * A walk over the msgpack structs of memberlist that makes no objects: offsets in, offsets out. For who has to see what any release
+ * sees, and sooner: it takes what go-msgpack 0.5.3 (memberlist up to v0.5.0) or go-msgpack v2 takes, and where neither would write
+ * something although one of them reads it, it says so.
+ */
+import { MSGPACK_DEPTH_MAX, MSGPACK_ENTRIES_MAX } from './limits.ts';
+import type { FieldKind, Schema } from './msgpack.ts';
+import { FAMILY, type Head, readHead } from './msgpack-head.ts';
+
+/** What a scan answers instead of an offset. Visitors may answer numbers below `lowest`. */
+export const SCAN = {
+  /** The input ended inside. */
+  truncated: -1,
+  /** Nothing that go-msgpack reads. */
+  invalid: -2,
+  /** A length or count of more than 65,535 that the input does not hold: go-msgpack 0.5.3 reserves it before it reads (up to 64 GiB). */
+  claim: -3,
+  /** Containers inside each other deeper than any member writes: go-msgpack 0.5.3 recurses until Go ends the process. */
+  depth: -4,
+  /** More entries than any member writes. */
+  entries: -5,
+  /** Read by go-msgpack, written by no member: a field twice, or a name spelled as a list of numbers. */
+  disguised: -6,
+  lowest: -6,
+} as const;
+
+/** A field of a struct by its name's bytes. */
+export interface ScanField {
+  readonly name: Uint8Array;
+  readonly kind: FieldKind;
+}
+
+/** Fields in Go's declaration order, at most 31. */
+export type ScanPlan = readonly ScanField[];
+
+/** Is told a field's position in the plan and where its value stands; below zero ends the scan with that answer. */
+export type FieldVisitor<C> = (field: number, bytes: Uint8Array, at: number, end: number, context: C) => number;
+
+/** Lengths up to this are reserved freely: what two bytes can announce. */
+const CLAIM_FREE = 0xffff;
+
+/** The longest field name of any struct (UserStateLen). */
+const NAME_MAX_BYTES = 12;
+
+const head: Head = { value: 0, next: 0, reason: 'truncated', at: 0 };
+
+/** A plan from a schema. */
+export function scanPlan({ fields }: Schema): ScanPlan {
+  return Object.entries(fields).map(([name, kind]) => ({ name: Buffer.from(name), kind }));
+}
+
+/** Offset after the value at `at`, whatever it is, or why there is none before `end`. Total. */
+export function skipValue(bytes: Uint8Array, at: number, end: number, depth = 0): number {
+  if (at >= end) return SCAN.truncated;
+  const byte = bytes[at] as number;
+  if (byte < 0x80 || byte >= 0xe0) return at + 1;
+  if (byte >= 0xa0 && byte < 0xc0) return within(at + 1 + (byte & 0x1f), end);
+  const family = readHead(bytes, at, head);
+  if (family === FAMILY.failed) return head.reason === 'truncated' ? SCAN.truncated : SCAN.invalid;
+  const { value, next } = head;
+  if (next > end) return SCAN.truncated;
+  if (family === FAMILY.raw || family === FAMILY.other) {
+    return next + value > end && value > CLAIM_FREE ? SCAN.claim : within(next + value, end);
+  }
+  if (family !== FAMILY.array && family !== FAMILY.map) return next;
+  const entries = family === FAMILY.map ? value * 2 : value;
+  return value > CLAIM_FREE && entries > end - next ? SCAN.claim : skipEntries(bytes, next, end, entries, depth);
+}
+
+function within(next: number, end: number): number {
+  return next > end ? SCAN.truncated : next;
+}
+
+function skipEntries(bytes: Uint8Array, at: number, end: number, entries: number, depth: number): number {
+  if (depth >= MSGPACK_DEPTH_MAX) return SCAN.depth;
+  let next = at;
+  for (let left = entries; left > 0 && next >= 0; left--) next = skipValue(bytes, next, end, depth + 1);
+  return next;
+}
+
+/**
+ * Offset after the text at `at`. go-msgpack 0.5.3 (`readContainerLen`) takes the bytes 0xe0..0xff for the heads of texts of 64 to 95
+ * bytes, and nil for an empty one; go-msgpack v2 takes a list of numbers.
+ */
+export function skipKey(bytes: Uint8Array, at: number, end: number): number {
+  if (at >= end) return SCAN.truncated;
+  const byte = bytes[at] as number;
+  if (byte >= 0xe0) return within(at + 1 + (byte ^ 0xa0), end);
+  return isRaw(byte) || isList(byte) || byte === 0xc0 ? skipValue(bytes, at, end) : SCAN.invalid;
+}
+
+function isRaw(byte: number): boolean {
+  return (byte >= 0xa0 && byte < 0xc0) || (byte >= 0xc4 && byte <= 0xc6) || (byte >= 0xd9 && byte <= 0xdb);
+}
+
+/** Whether a value's first byte is a list's or a map's, which go-msgpack takes for a slice as well. */
+export function isList(byte: number | undefined = 0): boolean {
+  return (byte >= 0x80 && byte < 0xa0) || (byte >= 0xdc && byte <= 0xdf);
+}
+
+/** Where the content of the raw value at `at` (a complete one) begins, or `invalid` when the value is none. */
+export function rawStart(bytes: Uint8Array, at: number): number {
+  const byte = bytes[at] ?? 0;
+  if (!isRaw(byte)) return SCAN.invalid;
+  if (byte < 0xc0) return at + 1;
+  const width = byte >= 0xd9 ? byte - 0xd9 : byte - 0xc4;
+  return at + 1 + (1 << width);
+}
+
+/** The length that the raw value at `at` announces; its head is complete. */
+export function rawLength(bytes: Uint8Array, at: number): number {
+  readHead(bytes, at, head);
+  return head.value;
+}
+
+/** The integer at `at` (a complete value): 0 for nil, rounded beyond 2^53, NaN when it is none. */
+export function integerAt(bytes: Uint8Array, at: number): number {
+  const family = readHead(bytes, at, head);
+  if (family === FAMILY.nil) return 0;
+  return family === FAMILY.int ? head.value : Number.NaN;
+}
+
+/** How a struct begins. */
+export interface StructHead {
+  readonly isMap: boolean;
+  readonly entries: number;
+  /** Offset of the first entry. */
+  readonly next: number;
+}
+
+/** The head of the struct at `at`, or why there is none; nil is a struct of no entries. */
+export function structHead(bytes: Uint8Array, at: number, end: number): StructHead | number {
+  const code = openStruct(bytes, at, end);
+  return code < 0 ? code : { isMap: opensMap(bytes[at]), entries: head.value, next: head.next };
+}
+
+/** Reads the head of a struct into `head`. */
+function openStruct(bytes: Uint8Array, at: number, end: number): number {
+  if (at >= end) return SCAN.truncated;
+  if (!isList(bytes[at]) && bytes[at] !== 0xc0) return SCAN.invalid;
+  if (readHead(bytes, at, head) === FAMILY.failed || head.next > end) return SCAN.truncated;
+  return head.value > MSGPACK_ENTRIES_MAX ? SCAN.entries : 0;
+}
+
+function opensMap(byte = 0): boolean {
+  return byte < 0x90 || byte >= 0xde;
+}
+
+/**
+ * Shows `visit` the fields of the struct at `at`: a map of names, a list by position, or nil. Offset after it, or why there is none.
+ * Total; what is shown may belong to a struct that is cut off or refused further on.
+ */
+export function scanStruct<C>(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  plan: ScanPlan,
+  visit: FieldVisitor<C>,
+  context: C,
+): number {
+  const code = openStruct(bytes, at, end);
+  if (code < 0) return code;
+  const entries = head.value;
+  const isMap = opensMap(bytes[at]);
+  let next = head.next;
+  let seen = 0;
+  for (let i = 0, field = -1; i < entries; i++) {
+    if (!isMap) field = i < plan.length ? i : -1;
+    else {
+      const keyAt = next;
+      next = skipKey(bytes, next, end);
+      if (next < 0) return next;
+      field = fieldOf(plan, bytes, keyAt, next, field + 1);
+      if (field === SCAN.disguised) return field;
+    }
+    const valueAt = next;
+    next = field < 0 ? skipValue(bytes, next, end) : skipField(plan[field] as ScanField, bytes, next, end);
+    if (next < 0) return next;
+    if (field < 0) continue;
+    if ((seen & (1 << field)) !== 0) return SCAN.disguised;
+    seen |= 1 << field;
+    const answer = visit(field, bytes, valueAt, next, context);
+    if (answer < 0) return answer;
+  }
+  return next;
+}
+
+/** Offset after a known field's value, of a kind that go-msgpack takes for it. */
+export function skipField({ kind }: ScanField, bytes: Uint8Array, at: number, end: number): number {
+  if (kind === 'text') return skipKey(bytes, at, end);
+  const next = skipValue(bytes, at, end);
+  if (next < 0) return next;
+  const byte = bytes[at] as number;
+  if (byte === 0xc0) return next;
+  if (kind === 'bytes') return isRaw(byte) || isList(byte) ? next : SCAN.invalid;
+  const isInteger = byte < 0x80 || byte >= 0xe0 || (byte >= 0xcc && byte <= 0xd3);
+  if (kind !== 'bool') return isInteger ? next : SCAN.invalid;
+  return byte <= 1 || byte === 0xc2 || byte === 0xc3 ? next : SCAN.invalid;
+}
+
+/** Position of the field whose name is the key at `at`, -1 when there is none, or `disguised`. `guess`: where it may well be. */
+export function fieldOf(plan: ScanPlan, bytes: Uint8Array, at: number, end: number, guess: number): number {
+  const start = rawStart(bytes, at);
+  if (start < 0) return isSpelled(plan, bytes, at, end) ? SCAN.disguised : -1;
+  for (let i = 0, field = guess; i < plan.length; i++, field++) {
+    if (field >= plan.length) field = 0;
+    if (isName((plan[field] as ScanField).name, bytes, start, end)) return field;
+  }
+  return -1;
+}
+
+function isName(name: Uint8Array, bytes: Uint8Array, at: number, end: number): boolean {
+  if (end - at !== name.length) return false;
+  for (let i = 0; i < name.length; i++) if (bytes[at + i] !== name[i]) return false;
+  return true;
+}
+
+/** Whether the key is a list of numbers that spell a field's name, which go-msgpack v2 reads as that name. */
+function isSpelled(plan: ScanPlan, bytes: Uint8Array, at: number, end: number): boolean {
+  if (!isList(bytes[at])) return false;
+  readHead(bytes, at, head);
+  const letters: number[] = [];
+  for (let next = head.next; next >= 0 && next < end && letters.length <= NAME_MAX_BYTES; ) {
+    letters.push(integerAt(bytes, next));
+    next = skipValue(bytes, next, end);
+  }
+  return plan.some(({ name }) => isName(name, Uint8Array.from(letters), 0, letters.length));
+}
