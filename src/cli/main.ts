@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { DEFAULT_ADMIN } from './admin-client.ts';
 import type { DemoFlags } from './demo.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
+import type { InspectFlags } from './inspect.ts';
 import type { InterceptFlags } from './intercept.ts';
 import type { StageFlags } from './stage.ts';
 import type { StatusFlags } from './status.ts';
@@ -77,6 +78,18 @@ function addOffline(program: Command, finish: Finish): void {
     .command('schema')
     .description('print the JSON Schema of the configuration')
     .action(async () => finish((await import('./schema.ts')).printSchema()));
+  const more = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+  program
+    .command('inspect')
+    .description('who is talking to my ring: reads a capture (pcap, pcapng, hex text; - for standard input)')
+    .argument('<file>', 'capture, FIFO or -')
+    .option('--json', 'as JSON; with --follow a line an event')
+    .option('--follow', 'say findings as they come, and wait for more at the end of a file')
+    .option('-v, --frames', 'say every decoded packet and TCP exchange too')
+    .option('--label <text>', 'only what carries this label ("" for none)')
+    .option('--key-file <file>', 'gossip keys, for encrypted gossip (may be repeated)', more)
+    .option('--port <port>', 'gossip port, several, or any (default 7946)', more)
+    .action(async (file: string, flags: InspectFlags) => finish((await import('./inspect.ts')).inspect(file, flags)));
   program
     .command('version')
     .description('print the version')
