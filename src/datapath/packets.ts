@@ -31,7 +31,16 @@ export function passPacket(
   const body = peeked.ok && peeked.value.bodyAt > 0 ? packet.subarray(peeked.value.bodyAt) : packet;
   const state: FrameState = peeked.ok ? stateOfLabel(label, context.label) : peeked.reason;
   const where = { direction, transport, kind: 'packet' } as const;
-  const inner = new PacketInside(context, direction, peer, body);
+  const source = {
+    ...where,
+    atMs: context.now(),
+    peer,
+    labelState: labelStateOf(state),
+    label,
+    rejected: false,
+    answer: false,
+  };
+  const inner = new PacketInside(context, source, body);
   const { verdict, rewrite } = judge(context, {
     ...where,
     state,
@@ -42,22 +51,14 @@ export function passPacket(
     look: () => inner.look(),
   });
   const rejected = verdict === 'reject';
-  const source = {
-    ...where,
-    atMs: context.now(),
-    peer,
-    labelState: labelStateOf(state),
-    label,
-    rejected,
-    answer: false,
-  };
-  context.inside.packet(source, body);
+  context.inside.packet(rejected ? { ...source, rejected } : source, body);
   if (rejected) return undefined;
   context.tally.bytes(where, packet.length);
   // `observe` changes nothing, also of what the rules of later stages would.
   if (context.snapshot().settings.stage === 'observe') return { prefix: NO_BYTES, body: packet };
   const labelled = rewrite === 'add' || (rewrite === 'keep' && state === 'own');
   const kept = inner.rewrite(labelled);
+  if (kept === undefined) return undefined;
   if (kept === body && rewrite === 'keep') return { prefix: NO_BYTES, body: packet };
   return { prefix: labelled ? labelHeader : NO_BYTES, body: kept };
 }

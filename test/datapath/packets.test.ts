@@ -7,9 +7,13 @@ import { passPacket } from '../../src/datapath/packets.ts';
 import type { PolicySettings } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
+import { createQuarantine, NO_QUARANTINE_RULES } from '../../src/ring/quarantine.ts';
 import type { FrameSource } from '../../src/ring/source.ts';
+import { parseAddress } from '../../src/wire/address.ts';
+import { encodeCompound } from '../../src/wire/compound.ts';
 import { createKeyring, openPacket, type SealForm, sealPacket } from '../../src/wire/encryption.ts';
 import { addPacketLabel, encodeLabelHeader } from '../../src/wire/label.ts';
+import { encodeMessage } from '../../src/wire/messages.ts';
 import { FOREIGN, makeContext, OWN, rejected, type TestContext } from './harness.ts';
 
 const key = (fill: number) => new Uint8Array(32).fill(fill);
@@ -263,6 +267,82 @@ t.test('what opens to nothing, and what harms inside of a seal, is rejected in e
     stages.map((stage) => `${stage} shield_empty_plaintext`),
   );
   t.ok(scene({ stage: 'label', shield: false }).pass(labelled(seal('label', NONE)), 'inbound'), 'shield off');
+});
+
+/** Ciphertext that reads like an indirect ping of 2^32 fields. */
+const UNLUCKY = Buffer.concat([Buffer.of(1, 0xdf, 0xff, 0xff, 0xff, 0xff), Buffer.alloc(60, 0x91)]);
+
+t.test(
+  'ciphertext that reads like a broken ping passes, once the app has shown that its ring is encrypted',
+  async (t) => {
+    const plain = scene({ stage: 'label' }, { keyring: () => undefined });
+    t.equal(plain.pass(labelled(UNLUCKY), 'inbound'), undefined, 'a plaintext ring has no such packets');
+    plain.pass(Buffer.from('0082a55365714e6f07a44e6f6465a178'.padEnd(80, '0'), 'hex'), 'outbound');
+    t.equal(plain.pass(labelled(UNLUCKY), 'inbound'), undefined, "and the app's pings are no ciphertext");
+    for (const ring of [undefined, STRANGER]) {
+      const sealing = scene({ stage: 'label' }, { keyring: () => ring });
+      for (let i = 0; i < 20; i++) sealing.pass(seal('empty'), 'outbound');
+      t.strictSame(sealing.pass(labelled(UNLUCKY), 'inbound'), UNLUCKY);
+      const compound = Buffer.from('07010000', 'hex');
+      t.equal(sealing.pass(labelled(compound), 'inbound'), undefined, 'what is no ciphertext is still looked at');
+    }
+  },
+);
+
+t.test('who may be reached', async (t) => {
+  const ping = (address: string) =>
+    Buffer.concat([
+      Buffer.from('0083a55365714e6f07a44e6f6465a178aa536f7572636541646472a4', 'hex'),
+      Buffer.from(address.split('.').map(Number)),
+    ]);
+  const { pass, context, reading } = scene({ stage: 'label' });
+  t.ok(pass(labelled(seal('label', ping('127.9.9.9'))), 'inbound'), 'an admitted address');
+  t.equal(pass(labelled(seal('label', ping('192.0.2.1'))), 'inbound'), undefined, 'a stranger');
+  t.equal(pass(labelled(ping('192.0.2.1')), 'inbound'), undefined, 'sealed or not');
+  t.strictSame(rejected(reading()), { 'inbound native packet shield_reflection': 2 });
+  const from = { address: '192.0.2.1', port: 7946 };
+  t.ok(passPacket(context, HEADER, labelled(ping('192.0.2.1')), 'inbound', 'native', from), 'whoever asks for itself');
+  context.peers.learn(parseAddress('192.0.2.2') ?? NONE, 'own', context.now());
+  t.ok(pass(labelled(ping('192.0.2.2')), 'inbound'), 'a proven one');
+});
+
+t.test('quarantine takes foreigners out of both directions, sealed or not, and nothing in observe', async (t) => {
+  const foreign = [{ name: 'stranger', address: '10.9.9.9', port: 7946 }];
+  const set = createQuarantine({ ...NO_QUARANTINE_RULES, foreign });
+  const alive = (name: string, last: number) =>
+    encodeMessage({
+      ...{ type: 'alive', Incarnation: 1, Node: name, Addr: Uint8Array.of(10, 9, 9, last), Port: 7946 },
+      ...{ Meta: NONE, Vsn: Uint8Array.of(1, 5, 2, 2, 5, 4) },
+    });
+  const own = alive('ours', 1);
+  const both = encodeCompound([own, alive('stranger', 9)]);
+  const left = Buffer.from(encodeCompound([own]));
+  for (const direction of ['inbound', 'outbound'] as const) {
+    for (const reseal of [true, false]) {
+      const title = `${direction}, reseal ${reseal ? 'on' : 'off'}`;
+      const made = scene({ stage: 'accept' }, { quarantine: () => set, reseal: () => reseal });
+      t.strictSame(made.pass(both, direction), left, `${title}: plaintext`);
+      const out = made.pass(seal('empty', both, 0), direction) ?? NONE;
+      t.match(
+        openPacket(KEYS, out, NONE),
+        { ok: true, value: { plain: left, version: 0, key: 1 } },
+        `${title}: sealed`,
+      );
+      const whole = seal('empty', own);
+      t.strictSame(made.pass(whole, direction), Buffer.from(whole), `${title}: nothing to take out`);
+      t.equal(made.pass(seal('empty', alive('stranger', 9)), direction), undefined, `${title}: nothing left`);
+      t.strictSame(made.reading().quarantined, { stripped: 3, dropped: 0 }, title);
+    }
+  }
+  const kept = scene({ stage: 'label' }, { quarantine: () => set, reseal: () => false });
+  const out = kept.pass(seal('empty', both), 'outbound') ?? NONE;
+  t.match(
+    openPacket(KEYS, out.subarray(HEADER.length), OWN),
+    { ok: true, value: { form: 'empty' } },
+    'its form is kept',
+  );
+  const observing = scene({ stage: 'observe' }, { quarantine: () => set });
+  t.strictSame(observing.pass(both, 'inbound'), Buffer.from(both));
 });
 
 t.test('the keys are asked for anew with each packet', async (t) => {
