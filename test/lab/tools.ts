@@ -11,9 +11,11 @@ const CHECKS = {
   nft: () => works('unshare', ['--net', 'nft', 'add table inet probe']),
   curl: () => works('curl', ['--version']),
   setpriv: () => works('setpriv', ['--version']),
+  tcpdump: () => works('tcpdump', ['--version']),
   serf: () => works('serf', ['version']),
   'prometheus-alertmanager': () => works('prometheus-alertmanager', ['--version']),
   go: () => works('go', ['version']),
+  openssl: () => works('openssl', ['version']),
   koffi: () => {
     try {
       createRequire(import.meta.url)('koffi');
