@@ -36,6 +36,8 @@ export interface MemberOptions {
   readonly port?: number;
   readonly stateBytes?: number;
   readonly compress?: boolean;
+  /** Gossip keys as base64; the first is the primary one. */
+  readonly keys?: readonly string[];
 }
 
 export async function startMember(lab: Lab, host: Host, options: MemberOptions): Promise<Peer> {
@@ -47,12 +49,14 @@ export async function startMember(lab: Lab, host: Host, options: MemberOptions):
     port = GOSSIP_PORT,
     stateBytes = 0,
     compress = true,
+    keys = [],
   } = options;
   const endpoint = endpointOf(host, family);
   const args = ['-bind', host[family], '-port', String(port), '-advertise', endpoint];
   if (label !== '') args.push('-label', label);
   if (skipCheck) args.push('-skip-inbound-label-check');
   if (!compress) args.push('-no-compress');
+  if (keys.length > 0) args.push('-keys', keys.join(','));
   return startPeer(lab, host, await buildMember(version), [...args, '-user-state-bytes', String(stateBytes)], endpoint);
 }
 

@@ -32,7 +32,7 @@ func setKeys(conf *memberlist.Config, s settings) error {
 	return err
 }
 
-// changeKeys adds a key and makes it the primary one, or removes one.
+// changeKeys adds a key, makes one the primary one, or removes one.
 func changeKeys(how, text string) error {
 	if ring == nil {
 		return fmt.Errorf("the gossip is not encrypted")
@@ -41,11 +41,11 @@ func changeKeys(how, text string) error {
 	if err != nil {
 		return err
 	}
-	if how == "removekey" {
-		return ring.RemoveKey(key)
+	switch how {
+	case "addkey":
+		return ring.AddKey(key)
+	case "usekey":
+		return ring.UseKey(key)
 	}
-	if err := ring.AddKey(key); err != nil {
-		return err
-	}
-	return ring.UseKey(key)
+	return ring.RemoveKey(key)
 }

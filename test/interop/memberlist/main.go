@@ -32,6 +32,7 @@ type settings struct {
 	stateBytes int
 	noCompress bool
 	fast       bool
+	merge      bool
 	rawPing    string
 	commands   string
 	keys       string
@@ -51,6 +52,7 @@ func main() {
 	flag.IntVar(&s.stateBytes, "user-state-bytes", 0, "bytes of user state that push/pull carries, made from the name")
 	flag.BoolVar(&s.noCompress, "no-compress", false, "switch compression off")
 	flag.BoolVar(&s.fast, "fast", false, "LAN timers, with push/pull every two seconds")
+	flag.BoolVar(&s.merge, "merge", false, "set a Merge delegate, which lets everyone in")
 	flag.StringVar(&s.rawPing, "raw-ping", "", "be no member: send host:port one ping without Source* fields for -name, from -bind and -port, and wait for its ack")
 	flag.StringVar(&s.commands, "commands", "", "Unix socket to make and take commands from, instead of standard input")
 	flag.StringVar(&s.keys, "keys", "", "gossip keys as base64,…; the first is the primary one")
@@ -111,6 +113,14 @@ func (c changes) NotifyJoin(n *memberlist.Node)   { c.node("join", n) }
 func (c changes) NotifyLeave(n *memberlist.Node)  { c.node("leave", n) }
 func (c changes) NotifyUpdate(n *memberlist.Node) { c.node("update", n) }
 
+// merges is asked about the members that a join brings.
+type merges struct{}
+
+func (merges) NotifyMerge(peers []*memberlist.Node) error {
+	events.emit("merge", map[string]any{"members": len(peers)})
+	return nil
+}
+
 // logTap passes memberlist's log on and reports suspicions, which no delegate shows.
 type logTap struct{ to io.Writer }
 
@@ -151,6 +161,9 @@ func configure(s settings) (*memberlist.Config, *delegate, error) {
 	d := &delegate{stateBytes("state of "+s.name, s.stateBytes)}
 	conf.Delegate = d
 	conf.Events = changes{}
+	if s.merge {
+		conf.Merge = merges{}
+	}
 	conf.Logger = log.New(&logTap{os.Stderr}, "", log.LstdFlags|log.Lmicroseconds)
 	return conf, d, nil
 }
@@ -191,7 +204,7 @@ func obey(list *memberlist.Memberlist, words []string) (map[string]any, error) {
 		return nil, list.Leave(5 * time.Second)
 	case "ping":
 		return ping(list, args[0])
-	case "usekey", "removekey":
+	case "addkey", "usekey", "removekey":
 		return nil, changeKeys(words[0], args[0])
 	case "sendtcp", "sendudp":
 		return send(list, words[0], args[0], args[1])
