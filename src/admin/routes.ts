@@ -1,5 +1,6 @@
 /** The routes of the admin API, each from a request to a response, without a socket. */
 import { type AdminRequest, type AdminResponse, failure, json, text } from './http.ts';
+import { MEMBERS_LIMIT, membersOf } from './members.ts';
 import { changeStage } from './stage-change.ts';
 import { peersOf, rejectionsOf, statusOf } from './status.ts';
 import type { AdminView, FenceView } from './view.ts';
@@ -28,10 +29,15 @@ const ROUTES: Readonly<Record<string, Route>> = {
     what: 'the memory of peers (?fence=)',
     answer: (view, request) => ofFences(view, request, (fences) => json(200, peersOf(fences))),
   },
+  '/api/v1/members': {
+    method: 'GET',
+    what: `the ring as gossip tells it (?fence=, ?limit=1..${MEMBERS_LIMIT.max})`,
+    answer: (view, request) => limited(view, request, MEMBERS_LIMIT, membersOf),
+  },
   '/api/v1/rejections': {
     method: 'GET',
     what: `recent rejections (?fence=, ?limit=1..${REJECTIONS_LIMIT.max})`,
-    answer: rejections,
+    answer: (view, request) => limited(view, request, REJECTIONS_LIMIT, rejectionsOf),
   },
   '/api/v1/stage': {
     method: 'POST',
@@ -67,11 +73,17 @@ async function metrics(view: AdminView): Promise<AdminResponse> {
   return { status: 200, contentType, body };
 }
 
-function rejections(view: AdminView, request: AdminRequest): AdminResponse {
+/** An answer of at most `?limit=` rows. */
+function limited(
+  view: AdminView,
+  request: AdminRequest,
+  { fallback, max }: { readonly fallback: number; readonly max: number },
+  answer: (fences: readonly FenceView[], limit: number) => unknown,
+): AdminResponse {
   const given = request.query.get('limit');
-  const limit = given === null ? REJECTIONS_LIMIT.fallback : /^\d{1,4}$/.test(given) ? Number(given) : 0;
-  if (limit < 1 || limit > REJECTIONS_LIMIT.max) return failure(400, `limit must be 1 to ${REJECTIONS_LIMIT.max}`);
-  return ofFences(view, request, (fences) => json(200, rejectionsOf(fences, limit)));
+  const limit = given === null ? fallback : /^\d{1,5}$/.test(given) ? Number(given) : 0;
+  if (limit < 1 || limit > max) return failure(400, `limit must be 1 to ${max}`);
+  return ofFences(view, request, (fences) => json(200, answer(fences, limit)));
 }
 
 /** All fences, or the one that the query names. */

@@ -2,6 +2,15 @@
 import { LABEL_STATES, type LabelState } from '../policy/facts.ts';
 import { REASON_SENTENCES, REJECT_REASONS, type RejectReason } from '../policy/reason.ts';
 import type { Stage } from '../policy/stage.ts';
+import {
+  type EncryptionStatus,
+  encryptionStatus,
+  type QuarantineStatus,
+  quarantineStatus,
+  type RingStatus,
+  ringNotes,
+  ringStatus,
+} from './ring-status.ts';
 import type { AdminView, FenceView } from './view.ts';
 
 /** Foreign labels of the status; the rest is in the metrics and the log. */
@@ -49,6 +58,12 @@ export interface FenceStatus {
   readonly streams: { readonly inbound: number; readonly outbound: number };
   readonly foreignPeers: number;
   readonly foreignLabels: readonly { readonly label: string; readonly count: number; readonly lastSeen: string }[];
+  /** Null while inspection is off. */
+  readonly ring: RingStatus | null;
+  /** Frames that were not looked into, by reason. */
+  readonly inspectionSkipped: Readonly<Record<string, number>>;
+  readonly quarantine: QuarantineStatus;
+  readonly encryption: EncryptionStatus;
   readonly notes: readonly string[];
 }
 
@@ -108,6 +123,12 @@ function fenceStatus(fence: FenceView): FenceStatus {
     foreignLabels: fence
       .foreignLabels(STATUS_LABELS_MAX)
       .map(({ label, count, lastMs }) => ({ label, count, lastSeen: time(lastMs) })),
+    ring: ringStatus(fence) ?? null,
+    inspectionSkipped: Object.fromEntries(
+      Object.entries(fence.inspectionSkipped() ?? {}).filter(([, count]) => count > 0),
+    ),
+    quarantine: quarantineStatus(fence),
+    encryption: encryptionStatus(fence),
     notes: notesOf(fence),
   };
 }
@@ -120,6 +141,7 @@ function notesOf(fence: FenceView): string[] {
     notes.push('A listen fence guards inbound gossip only: what the app itself dials does not pass it.');
   } else if (stage !== 'observe') notes.push(ANSWERS_NOTE);
   if (fence.ceiling !== undefined) notes.push(fence.ceiling.why);
+  notes.push(...ringNotes(fence));
   return notes;
 }
 

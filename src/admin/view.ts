@@ -1,9 +1,12 @@
 /** What the admin API sees of the process: filled by the composition root, read at each request. Texts are escaped already. */
+
+import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import type { Direction, Kind, LabelState } from '../policy/facts.ts';
 import type { RejectReason } from '../policy/reason.ts';
 import type { Dialects, Stage } from '../policy/stage.ts';
 import type { TallyReading } from '../policy/tally.ts';
 import type { PeerRecord } from '../ring/peers.ts';
+import type { Ring } from '../ring/ring-types.ts';
 import type { Transport } from '../wire/transport.ts';
 
 export interface RejectionView {
@@ -17,6 +20,17 @@ export interface RejectionView {
   readonly count: number;
   readonly firstMs: number;
   readonly lastMs: number;
+  /** What the frame held, once it was read, escaped; empty before. */
+  readonly excerpt: string;
+}
+
+/** What is known of gossip encryption: nothing of the keys themselves. */
+export interface EncryptionView {
+  /** How many keys are in use; 0: none are configured. */
+  keys(): number;
+  readonly reseal: boolean;
+  /** Why the key files cannot be read as they are now. */
+  problem(): string | undefined;
 }
 
 export interface FenceView {
@@ -44,7 +58,23 @@ export interface FenceView {
   rejectionsLeftOut(): number;
   foreignLabels(limit: number): readonly { readonly label: string; readonly count: number; readonly lastMs: number }[];
   foreignPeers(): number;
+  /** What gossip says of the ring; undefined while inspection is off. */
+  readonly ring: Pick<Ring, RingParts> | undefined;
+  inspectionSkipped(): InspectionSkipped | undefined;
+  /** Whether foreign members are stripped, from accept on. */
+  readonly quarantine: boolean;
+  readonly encryption: EncryptionView;
 }
+
+type RingParts =
+  | 'members'
+  | 'foreignTuples'
+  | 'instances'
+  | 'alarms'
+  | 'warnings'
+  | 'canTellMerges'
+  | 'warmingUp'
+  | 'quarantineRules';
 
 export interface AdminView {
   readonly version: string;

@@ -8,7 +8,9 @@ import { createSnapshot, type PolicySettings } from '../policy/decide.ts';
 import type { Stage } from '../policy/stage.ts';
 import { createTally, TALLY_BYTES } from '../policy/tally.ts';
 import { createPeerTable, peerTableBytes } from '../ring/peers.ts';
+import type { Ring } from '../ring/ring-types.ts';
 import { createSightings, type Sightings } from '../telemetry/sightings.ts';
+import { parseAddress } from '../wire/address.ts';
 import { composeInside, type FenceInside } from './inside.ts';
 import { composeTls, type FenceTls } from './tls.ts';
 
@@ -16,6 +18,8 @@ import { composeTls, type FenceTls } from './tls.ts';
 export interface FenceSink {
   rejection(fence: string, rejection: Rejection): void;
   fault(fence: string, fault: Fault): void;
+  /** About every second: what the ring of a fence says now; only of fences with inspection. */
+  findings(fence: string, ring: Ring, nowMs: number): void;
 }
 
 /** A fence put together, not yet started. */
@@ -53,18 +57,29 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
   const peersBuffer = new SharedArrayBuffer(peerTableBytes(config.memory.peers));
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
   const sightings = createSightings({ windowMs: config.memory.windowMs });
-  const onFault = (fault: Fault) => sink.fault(config.name, fault);
-  const inspector = { packet: () => undefined, stream: () => ({ push: () => false, end: () => undefined }) };
-  const inside = await composeInside({ config, pump, inspector, onFault });
-  const tls = await composeTls(config, monotonicNow, onFault);
   const { dialects, unterminatedTls, shield } = config;
   let snapshot = createSnapshot({ stage: config.stage, ...dialects, unterminatedTls, shield });
+  const peers = createPeerTable(peersBuffer, config.memory);
+  const onFault = (fault: Fault) => sink.fault(config.name, fault);
+  const inside = await composeInside({
+    config,
+    pump,
+    now: monotonicNow,
+    proven(address, nowMs) {
+      const bytes = parseAddress(address);
+      return bytes !== undefined && peers.recall(bytes, nowMs).proven;
+    },
+    mayChange: () => snapshot.settings.stage !== 'observe',
+    onExcerpt: (source, text) => sightings.excerpt(source, text),
+    onFault,
+  });
+  const tls = await composeTls(config, monotonicNow, onFault);
   const context: FenceContext = {
     name: config.name,
     label: config.label,
     snapshot: () => snapshot,
     admission: createAdmission(config.cidrs),
-    peers: createPeerTable(peersBuffer, config.memory),
+    peers,
     tally: createTally(tallyBuffer),
     inside: inside.inside,
     now: monotonicNow,
@@ -88,8 +103,12 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
   };
 }
 
-function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path): Fence<Path> {
-  core.inside.start(() => path.insideChanged());
+function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path, sink: FenceSink): Fence<Path> {
+  const { ring } = core.inside;
+  const tellFindings = () => {
+    if (ring !== undefined) sink.findings(config.name, ring, monotonicNow());
+  };
+  core.inside.start(() => path.insideChanged(), tellFindings);
   core.tls.start();
   return {
     config,
@@ -116,7 +135,7 @@ export async function composeListenFence(
   const core = await createCore(config, sink, pump);
   const { createListenPath } = await import('../datapath/listen.ts');
   const { listen, app } = config.mode;
-  return assemble(config, core, createListenPath(core.context, { listen, app, streams: core.tls.streams }));
+  return assemble(config, core, createListenPath(core.context, { listen, app, streams: core.tls.streams }), sink);
 }
 
 async function composeTransparentFence(
@@ -140,7 +159,7 @@ async function composeTransparentFence(
       rings: core.inside.rings,
     },
   });
-  return assemble(config, core, path);
+  return assemble(config, core, path, sink);
 }
 
 /** Composes the fence that `config` describes; `pump` is the process's. Rejects with a KeyFileError or a CertFileError when its files cannot be read. */

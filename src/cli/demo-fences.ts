@@ -38,7 +38,7 @@ export async function openDemoFences(
   adminPort: number,
   narrator: Narrator,
 ): Promise<DemoFences> {
-  const sink = { rejection: tellFirst(cast, narrator), fault: () => undefined };
+  const sink = { rejection: tellFirst(cast, narrator), fault: () => undefined, findings: () => undefined };
   const pump = createPump();
   const fences = new Map<string, ListenFence>();
   for (const pod of cast) fences.set(pod.name, await composeListenFence(configOf(pod), sink, pump));

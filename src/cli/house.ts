@@ -3,6 +3,7 @@ import { type AdminServer, startAdmin } from '../admin/server.ts';
 import type { AdminConfig } from '../config/types.ts';
 import type { Cut } from '../datapath/engine.ts';
 import type { Log } from '../telemetry/log.ts';
+import { createMergeLog, type MergeLog } from '../telemetry/merge-log.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import type { Fence, FenceSink } from './compose.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
@@ -21,9 +22,15 @@ export interface House {
   stop(): Promise<void>;
 }
 
-/** Where composed fences send their events: rejections and faults to `log`, faults of reachability told by readiness instead. */
+/** Where composed fences send their events: rejections and faults to `log`, faults of reachability told by readiness instead; merge findings as they come and go. */
 export function logSink(log: Log): FenceSink {
+  const merges = new Map<string, MergeLog>();
   return {
+    findings(fence, ring, nowMs) {
+      const known = merges.get(fence) ?? createMergeLog(fence, log);
+      merges.set(fence, known);
+      known.look(ring, nowMs);
+    },
     rejection: (fence, rejection) => log.rejection(fence, rejection),
     fault(fence, fault) {
       // Readiness says these once, with its reasons.

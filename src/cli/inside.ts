@@ -1,16 +1,21 @@
 /** What a fence is given to look below the label: its keys, quarantine, and the inspection that feeds its ring. */
 import type { FenceConfig } from '../config/types.ts';
-import { type KeyFiles, openKeyFiles } from '../control/key-files.ts';
-import { KEY_FILE_MAX_BYTES } from '../control/key-text.ts';
-import { readSmallFile } from '../control/read-file.ts';
 import type { Fault } from '../datapath/engine.ts';
 import { type Inside, type InsideRules, NO_INSIDE } from '../datapath/inside.ts';
-import { createInspection, type Inspector } from '../datapath/inspection.ts';
+import { createInspection } from '../datapath/inspection.ts';
 import type { Pump } from '../datapath/inspection-pump.ts';
 import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import { createRingLane, RING_BYTES } from '../datapath/inspection-ring.ts';
 import type { InspectionRings } from '../datapath/options.ts';
-import { createKeyring, type Keyring } from '../wire/encryption.ts';
+import { createQuarantine, type QuarantineRules, type QuarantineSet } from '../ring/quarantine.ts';
+import { createRing } from '../ring/ring.ts';
+import type { Ring } from '../ring/ring-types.ts';
+import type { FrameSource } from '../ring/source.ts';
+import { type GossipKeys, openGossipKeys } from './gossip-keys.ts';
+import { createInspector } from './inspector.ts';
+
+/** Between looks for changed rules and findings, ms: what a worker knows is at most so much older. */
+const LOOK_INTERVAL_MS = 1_000;
 
 export interface FenceInside {
   /** For the data path's context. */
@@ -20,91 +25,100 @@ export interface FenceInside {
   rules(): InsideRules;
   /** Frames left out; undefined while inspection is off. */
   skipped(): InspectionSkipped | undefined;
-  readonly encryption: EncryptionState;
-  /** Keeps keys and rules current from now on; `onChange` says that workers should be told. */
-  start(onChange: () => void): void;
+  /** What gossip says of the ring; undefined while inspection is off. */
+  readonly ring: Ring | undefined;
+  readonly keys: Pick<GossipKeys, 'keyring' | 'problem'>;
+  /** Keeps keys and rules current from now on; `onChange` says that workers should be told, `onLook` comes about every second. */
+  start(onChange: () => void, onLook: () => void): void;
   stop(): void;
-}
-
-/** What may be said of encryption: nothing of the keys. */
-export interface EncryptionState {
-  readonly reseal: boolean;
-  /** How many keys are in use; 0: none are configured. */
-  keys(): number;
-  /** Why the key files cannot be read as they are now. */
-  problem(): string | undefined;
 }
 
 export interface InsideOptions {
   readonly config: FenceConfig;
   readonly pump: Pump;
-  readonly inspector: Inspector;
+  now(): number;
+  /** Whether the address lately showed the own label. */
+  proven(address: string, nowMs: number): boolean;
+  /** Whether the stage lets frames be changed. */
+  mayChange(): boolean;
+  /** What an inspected frame held, escaped. */
+  onExcerpt(source: FrameSource, text: string): void;
   onFault(fault: Fault): void;
 }
 
 /** Reads the key files once. Rejects with a KeyFileError when one cannot be used. */
-export async function composeInside({ config, pump, inspector, onFault }: InsideOptions): Promise<FenceInside> {
-  const { inspectBytesPerSecond, mode, encryption } = config;
-  let keyring: Keyring | undefined;
-  let changed = () => {};
-  const takeKeys = (keys: readonly Uint8Array[]) => {
-    keyring = keys.length === 0 ? undefined : createKeyring(keys);
-  };
-  const keyFiles = await openKeys(config, onFault, (keys) => {
-    takeKeys(keys);
-    changed();
-  });
-  takeKeys(keyFiles?.keys() ?? []);
-  const inspects = inspectBytesPerSecond > 0;
-  const rings = inspects && mode.kind === 'transparent' ? newRings() : undefined;
-  const lanes = rings === undefined ? [] : [createRingLane(rings.own), createRingLane(rings.rejected)];
-  const inspection = inspects
-    ? createInspection({ bytesPerSecond: inspectBytesPerSecond, pump, inspector, lanes })
-    : undefined;
+export async function composeInside(options: InsideOptions): Promise<FenceInside> {
+  const { config, now } = options;
+  const keys = await openGossipKeys(config.encryption.keyFiles, options.onFault);
+  const eyes = config.inspectBytesPerSecond > 0 ? openEyes(options, keys) : undefined;
+  const quarantine = createQuarantineWatch(config.quarantine ? eyes?.ring : undefined, now);
+  const { reseal } = config.encryption;
+  let timer: NodeJS.Timeout | undefined;
   return {
     inside: {
-      keyring: () => keyring,
-      reseal: () => encryption.reseal,
-      quarantine: () => undefined,
-      packet: inspection?.packet ?? NO_INSIDE.packet,
-      stream: inspection?.stream ?? NO_INSIDE.stream,
+      keyring: keys.keyring,
+      reseal: () => reseal,
+      quarantine: quarantine.set,
+      packet: eyes?.inspection.packet ?? NO_INSIDE.packet,
+      stream: eyes?.inspection.stream ?? NO_INSIDE.stream,
     },
-    rings,
-    rules: () => ({ keys: keyFiles?.keys() ?? [], reseal: encryption.reseal, quarantine: undefined }),
-    skipped: () => inspection?.skipped(),
-    encryption: {
-      reseal: encryption.reseal,
-      keys: () => keyring?.size ?? 0,
-      problem: () => keyFiles?.problem(),
-    },
-    start(onChange) {
-      changed = onChange;
-      keyFiles?.start();
+    rings: eyes?.rings,
+    rules: () => ({ keys: keys.bytes(), reseal, quarantine: quarantine.rules() }),
+    skipped: () => eyes?.inspection.skipped(),
+    ring: eyes?.ring,
+    keys,
+    start(onChange, onLook) {
+      keys.start(onChange);
+      timer ??= setInterval(() => {
+        if (quarantine.look()) onChange();
+        onLook();
+      }, LOOK_INTERVAL_MS);
+      timer.unref();
     },
     stop() {
-      keyFiles?.stop();
-      inspection?.stop();
+      clearInterval(timer);
+      keys.stop();
+      eyes?.inspection.stop();
     },
   };
 }
 
-function newRings(): InspectionRings {
-  return { own: new SharedArrayBuffer(RING_BYTES), rejected: new SharedArrayBuffer(RING_BYTES) };
+function openEyes({ config, pump, now, proven, mayChange, onExcerpt }: InsideOptions, keys: GossipKeys) {
+  const ring = createRing({
+    startedMs: now(),
+    warmUpMs: config.warmUpMs,
+    identity: { cidrs: config.cidrs, names: config.names },
+    graceMs: config.graceMs,
+    proven,
+    quarantining: () => config.quarantine && mayChange(),
+  });
+  const rings: InspectionRings | undefined =
+    config.mode.kind === 'transparent'
+      ? { own: new SharedArrayBuffer(RING_BYTES), rejected: new SharedArrayBuffer(RING_BYTES) }
+      : undefined;
+  const inspection = createInspection({
+    bytesPerSecond: config.inspectBytesPerSecond,
+    pump,
+    inspector: createInspector(ring, keys.keyring, onExcerpt),
+    lanes: rings === undefined ? [] : [createRingLane(rings.own), createRingLane(rings.rejected)],
+  });
+  return { ring, rings, inspection };
 }
 
-async function openKeys(
-  { encryption: { keyFiles } }: FenceConfig,
-  onFault: (fault: Fault) => void,
-  onKeys: (keys: readonly Uint8Array[]) => void,
-): Promise<KeyFiles | undefined> {
-  if (keyFiles.length === 0) return undefined;
-  return openKeyFiles({
-    files: keyFiles,
-    read: (file) => readSmallFile(file, KEY_FILE_MAX_BYTES),
-    onKeys,
-    onProblem(why) {
-      const message = why === undefined ? 'the key files can be read again' : `the last good keys stay in use: ${why}`;
-      onFault({ code: why === undefined ? 'key_files_readable' : 'key_files_unreadable', message });
+/** Makes the set anew when the ring's rules change; without a ring there is none. */
+function createQuarantineWatch(ring: Ring | undefined, now: () => number) {
+  let rules: QuarantineRules | undefined = ring?.quarantineRules(now());
+  let set: QuarantineSet | undefined = rules === undefined ? undefined : createQuarantine(rules);
+  return {
+    set: () => set,
+    rules: () => rules,
+    /** Whether they changed. */
+    look(): boolean {
+      const latest = ring?.quarantineRules(now());
+      if (latest === undefined || latest === rules) return false;
+      rules = latest;
+      set = createQuarantine(latest);
+      return true;
     },
-  });
+  };
 }

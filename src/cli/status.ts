@@ -31,7 +31,10 @@ function isStatus(value: unknown): value is Status {
   return (value as Status).fences.every((fence: FenceStatus | null) => {
     if (fence === null || typeof fence !== 'object' || typeof fence.name !== 'string') return false;
     const { app, frames, rejected, wouldReject, wouldStrand, dropped, streams, notReady, foreignLabels, notes } = fence;
-    const objects = [app, frames, rejected, wouldReject, wouldStrand, dropped, streams];
+    const { inspectionSkipped, quarantine, encryption } = fence;
+    const counted = [frames, rejected, wouldReject, wouldStrand, dropped, inspectionSkipped];
+    const objects: readonly object[] = [...counted, app, streams, quarantine, encryption];
+
     return (
       objects.every((part) => part !== null && typeof part === 'object') &&
       [notReady, foreignLabels, notes].every((part) => Array.isArray(part))
@@ -39,13 +42,14 @@ function isStatus(value: unknown): value is Status {
   });
 }
 
+function counts(record: object): string {
+  const pairs = Object.entries(record).map(([key, count]) => `${key} ${String(count)}`);
+  return pairs.join(', ') || 'none';
+}
+
 function formatFence(fence: FenceStatus): string {
   const { app, frames, rejected, wouldReject, wouldStrand, dropped, streams, foreignLabels } = fence;
   const ceiling = fence.ceiling === null ? '' : ` (at most ${fence.ceiling})`;
-  const counts = (record: object) =>
-    Object.entries(record)
-      .map(([key, count]) => `${key} ${String(count)}`)
-      .join(', ') || 'none';
   const states = Object.entries(frames)
     .map(([state, total]) => `${state} ${total?.pass}/${total?.reject}`)
     .join(', ');
@@ -65,7 +69,31 @@ function formatFence(fence: FenceStatus): string {
     `  open           ${fence.sessions} sessions, streams ${streams.inbound} in, ${streams.outbound} out`,
     `  foreign peers  ${fence.foreignPeers}`,
     ...foreignLabels.map((row) => `  foreign label  ${row?.label} (${row?.count} frames)`),
+    ...ringLines(fence),
     ...fence.notes.map((note) => `  note           ${note}`),
   ];
   return lines.map((line) => line.replace(/[^\x20-\x7e]/g, '?')).join('\n');
+}
+
+/** The ring, what would be wrong with it, and what is done about it. */
+function ringLines({ ring, inspectionSkipped, quarantine, encryption }: FenceStatus): string[] {
+  const lines: string[] = [];
+  if (ring !== null) {
+    lines.push(
+      `  members        ${counts(ring.members)}; foreign sightings ${ring.foreignSightings}, KV keys ${ring.kvKeys}, ring instances ${ring.instances}`,
+      `  merge alarms   ${ring.mergeAlarms.total}`,
+      ...ring.mergeAlarms.shown.map(({ since, text }) => `                 ${since} ${text}`),
+      `  merge warnings ${ring.mergeWarnings.total}`,
+      ...ring.mergeWarnings.shown.map(({ since, text }) => `                 ${since} ${text}`),
+    );
+  }
+  if (Object.keys(inspectionSkipped).length > 0) lines.push(`  not looked at  ${counts(inspectionSkipped)}`);
+  const { on, foreigners, stripped, dropped } = quarantine;
+  if (on) lines.push(`  quarantine     on: ${foreigners} foreigners, ${stripped} entries stripped, ${dropped} dropped`);
+  const { keys, reseal, problem } = encryption;
+  if (keys > 0)
+    lines.push(
+      `  encryption     ${keys} keys, reseal ${reseal ? 'on' : 'off'}${problem === null ? '' : `; ${problem}`}`,
+    );
+  return lines;
 }

@@ -13,7 +13,7 @@ import type { Readiness } from './readiness.ts';
 
 /** What the metrics read of a fence. */
 export function metricsFence(fence: Fence): MetricsFence {
-  const { config, context, path, sightings } = fence;
+  const { config, context, path, sightings, inside } = fence;
   return {
     name: config.name,
     shape: {
@@ -23,7 +23,7 @@ export function metricsFence(fence: Fence): MetricsFence {
       tls: config.tls !== undefined,
       hasAdmissionRules: context.admission.hasRules,
       shield: config.shield,
-      hasKeys: false,
+      hasKeys: config.encryption.keyFiles.length > 0,
       ceiling: config.ceiling?.stage ?? 'enforce',
     },
     windowMs: config.memory.windowMs,
@@ -38,6 +38,8 @@ export function metricsFence(fence: Fence): MetricsFence {
     foreignPeers: (nowMs) => sightings.foreignPeers(nowMs),
     steadyForeignLabels: (nowMs, limit) => sightings.steadyForeignLabels(nowMs, limit),
     sightingEvictions: () => sightings.evictions(),
+    ring: inside.ring,
+    inspectionSkipped: inside.skipped,
   };
 }
 
@@ -46,7 +48,7 @@ function guardsOutbound({ mode }: FenceConfig): boolean {
 }
 
 function fenceView(fence: Fence, readiness: Readiness): FenceView {
-  const { config, context, path, sightings } = fence;
+  const { config, context, path, sightings, inside } = fence;
   const { now } = context;
   return {
     name: config.name,
@@ -73,6 +75,14 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
       const nowMs = now();
       const source = { windowMs: config.memory.windowMs, foreignPeers: sightings.foreignPeers };
       return foreignAddresses(source, nowMs, context.peers.records(nowMs)).size;
+    },
+    ring: inside.ring,
+    inspectionSkipped: inside.skipped,
+    quarantine: config.quarantine,
+    encryption: {
+      keys: () => inside.keys.keyring()?.size ?? 0,
+      reseal: config.encryption.reseal,
+      problem: inside.keys.problem,
     },
   };
 }

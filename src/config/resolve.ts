@@ -36,6 +36,7 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     quarantine: fence.quarantine,
     names: fence.admit.names,
     graceMs: fence.admit.grace,
+    warmUpMs: limits.mergeWarmUp,
     inspectBytesPerSecond: limits.inspectBytesPerSecond,
     encryption: { keyFiles: fence.encryption.keyFiles, reseal: fence.encryption.reseal === 'on' },
     tls: app.transport.endsWith('-tls') ? tlsOf(fence) : undefined,

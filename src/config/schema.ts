@@ -147,6 +147,12 @@ const limits = z
       HOUR_MS,
       "How long a foreign label on a peer's TCP exchange speaks against its unlabelled frames",
     ),
+    mergeWarmUp: duration(
+      '60s',
+      1_000,
+      HOUR_MS,
+      'How long after a start members that gossip lists count as own whatever a foreign ring says, so that a restart accuses nobody',
+    ),
     inspectBytesPerSecond: z
       .int()
       .min(0)

@@ -45,6 +45,8 @@ export interface FenceConfig {
   readonly names: readonly string[];
   /** How long a member may be outside the identity rules before it is a warning, ms. */
   readonly graceMs: number;
+  /** How long after a start everything that the own gossip lists counts as own, ms. */
+  readonly warmUpMs: number;
   /** Bytes of frames read below their label each second; 0: inspection is off. */
   readonly inspectBytesPerSecond: number;
   readonly encryption: {

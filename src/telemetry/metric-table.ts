@@ -1,59 +1,13 @@
 /** One typed table of every metric of a fence, with its names and labels as users meet them, and how each is read. */
-import type { BypassDropped, OpenCounts } from '../datapath/engine.ts';
-import { STAGES, type Stage } from '../policy/stage.ts';
+import { STAGES } from '../policy/stage.ts';
 import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
-import type { PeerRecord } from '../ring/peers.ts';
+import { type Labels, type MetricSpec, type MetricValue, one } from './metric-types.ts';
 import { foreignAddresses, lastShown } from './peer-states.ts';
-import { canEnter, placeOccurs, reasonOccurs, type Shape, stateOccurs, wouldRejectOccurs } from './possible.ts';
-import type { Evictions } from './sightings.ts';
-
-/** What a fence gives for its metrics. */
-export interface MetricsFence {
-  readonly name: string;
-  readonly shape: Shape;
-  /** The memory window, ms. */
-  readonly windowMs: number;
-  now(): number;
-  stage(): Stage;
-  tallies(): readonly ArrayBufferLike[];
-  counts(): OpenCounts;
-  appUp(): boolean | undefined;
-  bypassDropped(): BypassDropped | undefined;
-  peerRecords(nowMs: number): readonly PeerRecord[];
-  peerEvictions(): number;
-  foreignPeers(nowMs: number): ReadonlySet<string>;
-  steadyForeignLabels(nowMs: number, limit: number): readonly string[];
-  sightingEvictions(): Evictions;
-}
+import { canEnter, placeOccurs, reasonOccurs, stateOccurs, wouldRejectOccurs } from './possible.ts';
+import { RING_METRICS } from './ring-metrics.ts';
 
 /** Foreign labels on the metrics page: an attacker chooses them, so they are few. */
 export const FOREIGN_LABEL_SERIES_MAX = 20;
-
-/** One fence at one scrape. */
-export interface Scrape {
-  readonly fence: MetricsFence;
-  readonly nowMs: number;
-  readonly tally: TallyReading;
-  readonly records: readonly PeerRecord[];
-  readonly counts: OpenCounts;
-}
-
-type Labels = Readonly<Record<string, string>>;
-export interface MetricValue {
-  readonly labels: Labels;
-  readonly value: number;
-  readonly metricName?: string;
-}
-
-export interface MetricSpec {
-  readonly name: string;
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly help: string;
-  read(scrape: Scrape): readonly MetricValue[];
-}
-
-/** A series. */
-export const one = (value: number, labels: Labels = {}): MetricValue => ({ labels, value });
 
 /** Keeps what counted anything or can (possible.ts), and turns the rest of its fields into labels. */
 function series<Row extends { readonly value: number }>(
@@ -204,6 +158,7 @@ export const METRICS: readonly MetricSpec[] = [
         rejections,
         foreign_labels: foreignLabels,
         foreign_peers: foreignPeers,
+        ...fence.ring?.evictions(),
       };
       return Object.entries(tables).map(([table, value]) => one(value, { table }));
     },
@@ -220,6 +175,7 @@ export const METRICS: readonly MetricSpec[] = [
     help: "Time from a passing frame's arrival (a stream: its header's) to its hand-over to the other side.",
     read: ({ tally }) => tally.forward.flatMap(histogramValues),
   },
+  ...RING_METRICS,
 ];
 
 function histogramValues({ direction, kind, buckets, sumSeconds }: TallyReading['forward'][number]): MetricValue[] {

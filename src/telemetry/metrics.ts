@@ -1,7 +1,8 @@
 /** The metrics page: the table, filled when it is scraped. The only importer of prom-client. */
 import { type Metric, Registry } from 'prom-client';
 import { readTallies } from '../policy/tally.ts';
-import { METRICS, type MetricSpec, type MetricsFence, type MetricValue, one, type Scrape } from './metric-table.ts';
+import { METRICS } from './metric-table.ts';
+import { type MetricSpec, type MetricsFence, type MetricValue, one, type Scrape } from './metric-types.ts';
 
 export interface MetricsPage {
   readonly contentType: string;

@@ -1,5 +1,6 @@
 /** What was rejected lately, for people: recent rejections and foreign labels, in bounded tables; counting is the tally's. */
 import type { Endpoint, Rejection } from '../datapath/engine.ts';
+import type { FrameSource } from '../ring/source.ts';
 import { escapeBytes } from '../wire/escape.ts';
 
 /** Rows of rejections; the one seen longest ago goes first. */
@@ -25,6 +26,8 @@ export interface RejectionRow extends Pick<Rejection, 'direction' | 'transport' 
   readonly count: number;
   readonly firstMs: number;
   readonly lastMs: number;
+  /** What the last inspected frame of this row held, escaped; empty until one was. */
+  readonly excerpt: string;
 }
 
 export interface ForeignLabel {
@@ -42,6 +45,8 @@ export interface Evictions {
 
 export interface Sightings {
   note(rejection: Rejection): void;
+  /** What a frame held, told some time after its rejection: `text` is escaped and bounded. Frames of no row are ignored. */
+  excerpt(source: FrameSource, text: string): void;
   /** The newest rows first. */
   rejections(limit: number): RejectionRow[];
   /** Labels seen within the window, the most frequent first. */
@@ -78,6 +83,13 @@ class RecentTable<Value> {
       return;
     }
   }
+  get(key: string): Value | undefined {
+    return this.#entries.get(key);
+  }
+  /** Replaces an entry that is there, without making it newer. */
+  replace(key: string, value: Value): void {
+    if (this.#entries.has(key)) this.#entries.set(key, value);
+  }
   entries(): [string, Value][] {
     return [...this.#entries];
   }
@@ -108,6 +120,8 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
   const rows = new RecentTable<RejectionRow>(REJECTION_ROWS_MAX);
   const labels = new RecentTable<ForeignLabel>(FOREIGN_LABELS_MAX);
   const peers = new RecentTable<number>(FOREIGN_PEERS_MAX);
+  /** The key of the row that a peer's frames of one kind went to last: a frame says nothing of the reason it was rejected for. */
+  const rowOf = new RecentTable<string>(REJECTION_ROWS_MAX);
   const rate = new RateGate(SIGHTINGS_PER_SECOND_MAX);
   /** Labels given to the metric, with when they were last seen as far as is known. */
   const steady = new Map<string, number>();
@@ -123,7 +137,9 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
       if (!rate.admits(rejection.atMs)) return;
       const { peer, direction, transport, kind, reason, labelState, wouldRejectAt, atMs } = rejection;
       const label = escapeBytes(rejection.label);
-      rows.touch(`${peer.address} ${direction} ${transport} ${kind} ${reason} ${wouldRejectAt ?? ''}`, (old) => ({
+      const key = `${peer.address} ${direction} ${transport} ${kind} ${reason} ${wouldRejectAt ?? ''}`;
+      rowOf.touch(frameKey(rejection, wouldRejectAt === undefined), () => key);
+      rows.touch(key, (old) => ({
         peer,
         direction,
         transport,
@@ -135,10 +151,16 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
         count: (old?.count ?? 0) + 1,
         firstMs: old?.firstMs ?? atMs,
         lastMs: atMs,
+        excerpt: old?.excerpt ?? '',
       }));
       if (labelState !== 'foreign') return;
       labels.touch(label, (old) => ({ label, count: (old?.count ?? 0) + 1, lastMs: atMs }));
       if (direction === 'inbound') peers.touch(peer.address, () => atMs);
+    },
+    excerpt(source, text) {
+      const key = rowOf.get(frameKey(source, source.rejected));
+      const row = key === undefined ? undefined : rows.get(key);
+      if (key !== undefined && row !== undefined) rows.replace(key, { ...row, excerpt: text });
     },
     rejections: (limit) =>
       rows
@@ -164,4 +186,12 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
     evictions: () => ({ rejections: rows.evicted, foreignLabels: labels.evicted, foreignPeers: peers.evicted }),
     leftOut: () => rate.refused,
   };
+}
+
+function frameKey(
+  frame: Pick<FrameSource, 'peer' | 'direction' | 'transport' | 'kind' | 'labelState'>,
+  rejected: boolean,
+) {
+  const { peer, direction, transport, kind, labelState } = frame;
+  return `${peer.address} ${direction} ${transport} ${kind} ${labelState} ${rejected}`;
 }

@@ -66,11 +66,16 @@ export function fenceView(change: Partial<FenceView> = {}): FenceView {
           count: 1,
           firstMs: 1_000,
           lastMs: 2_000,
+          excerpt: 'alive b-1 10.0.0.9:7946 inc 1',
         } as const,
       ].slice(0, limit),
     rejectionsLeftOut: () => 4,
     foreignLabels: () => [{ label: 'green', count: 1, lastMs: 2_000 }],
     foreignPeers: () => 1,
+    ring: undefined,
+    inspectionSkipped: () => undefined,
+    quarantine: false,
+    encryption: { keys: () => 0, reseal: false, problem: () => undefined },
     ...change,
   };
 }

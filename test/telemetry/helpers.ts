@@ -1,7 +1,7 @@
 /** Fences and rejections for the tests of this room. */
 import type { Rejection } from '../../src/datapath/engine.ts';
 import { createTally, TALLY_BYTES, type Tally } from '../../src/policy/tally.ts';
-import type { MetricsFence } from '../../src/telemetry/metric-table.ts';
+import type { MetricsFence } from '../../src/telemetry/metric-types.ts';
 
 /** A foreign stream from 10.0.0.9, changed by `change`. */
 export function rejection(change: Partial<Rejection> & { address?: string; text?: string } = {}): Rejection {
@@ -32,6 +32,7 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
       hasAdmissionRules: true,
       shield: true,
       hasKeys: true,
+      tls: false,
       ceiling: 'enforce',
     },
     windowMs: 600_000,
@@ -46,6 +47,8 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
     foreignPeers: () => new Set(),
     steadyForeignLabels: () => [],
     sightingEvictions: () => ({ rejections: 1, foreignLabels: 2, foreignPeers: 3 }),
+    ring: undefined,
+    inspectionSkipped: () => undefined,
     ...change,
   };
   return { fence, tally: createTally(buffer) };

@@ -1,4 +1,5 @@
 /** What the packet worker is given to look below the label: rules by message, and rings that carry packets to the main thread. */
+import { createQuarantine, type QuarantineSet } from '../../ring/quarantine.ts';
 import { createKeyring, type Keyring } from '../../wire/encryption.ts';
 import type { Inside, InsideRules } from '../inside.ts';
 import { createRingWriter } from '../inspection-ring.ts';
@@ -12,9 +13,11 @@ export interface WorkerInside extends Inside {
 /** Without `rings` nothing is inspected. */
 export function createWorkerInside(rules: InsideRules, rings: InspectionRings | undefined): WorkerInside {
   let keyring: Keyring | undefined;
+  let quarantine: QuarantineSet | undefined;
   let reseal = false;
   const change = (next: InsideRules): void => {
     keyring = next.keys.length > 0 ? createKeyring(next.keys) : undefined;
+    quarantine = next.quarantine === undefined ? undefined : createQuarantine(next.quarantine);
     ({ reseal } = next);
   };
   change(rules);
@@ -23,7 +26,7 @@ export function createWorkerInside(rules: InsideRules, rings: InspectionRings | 
   return {
     keyring: () => keyring,
     reseal: () => reseal,
-    quarantine: () => undefined,
+    quarantine: () => quarantine,
     packet: (source, bytes) => void (source.rejected ? rejected : own)?.(source, bytes),
     // Streams are the main thread's.
     stream: () => undefined,

@@ -1,0 +1,57 @@
+/** What metrics are made of: what they read of a fence, and their form. */
+import type { BypassDropped, OpenCounts } from '../datapath/engine.ts';
+import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
+import type { Stage } from '../policy/stage.ts';
+import type { TallyReading } from '../policy/tally.ts';
+import type { PeerRecord } from '../ring/peers.ts';
+import type { Ring } from '../ring/ring-types.ts';
+import type { Shape } from './possible.ts';
+import type { Evictions } from './sightings.ts';
+
+/** What a fence gives for its metrics. */
+export interface MetricsFence {
+  readonly name: string;
+  readonly shape: Shape;
+  /** The memory window, ms. */
+  readonly windowMs: number;
+  now(): number;
+  stage(): Stage;
+  tallies(): readonly ArrayBufferLike[];
+  counts(): OpenCounts;
+  appUp(): boolean | undefined;
+  bypassDropped(): BypassDropped | undefined;
+  peerRecords(nowMs: number): readonly PeerRecord[];
+  peerEvictions(): number;
+  foreignPeers(nowMs: number): ReadonlySet<string>;
+  steadyForeignLabels(nowMs: number, limit: number): readonly string[];
+  sightingEvictions(): Evictions;
+  /** What gossip says of the ring; undefined while inspection is off. */
+  readonly ring: Pick<Ring, 'members' | 'alarms' | 'warnings' | 'evictions'> | undefined;
+  inspectionSkipped(): InspectionSkipped | undefined;
+}
+
+/** One fence at one scrape. */
+export interface Scrape {
+  readonly fence: MetricsFence;
+  readonly nowMs: number;
+  readonly tally: TallyReading;
+  readonly records: readonly PeerRecord[];
+  readonly counts: OpenCounts;
+}
+
+export type Labels = Readonly<Record<string, string>>;
+export interface MetricValue {
+  readonly labels: Labels;
+  readonly value: number;
+  readonly metricName?: string;
+}
+
+export interface MetricSpec {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  read(scrape: Scrape): readonly MetricValue[];
+}
+
+/** A series. */
+export const one = (value: number, labels: Labels = {}): MetricValue => ({ labels, value });
