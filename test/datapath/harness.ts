@@ -222,8 +222,9 @@ export async function startFence(
     Omit<StreamSettings, 'limits'>
   > = {},
 ): Promise<TestFence> {
-  const { direction = 'inbound', limits, transport = 'auto', rejectStreams = 'explain' } = options;
-  const streams = createStreams(made.context, { transport, rejectStreams, limits: { ...LIMITS, ...limits } });
+  const { direction = 'inbound', limits, transport = 'auto', rejectStreams = 'explain', ...tls } = options;
+  const settings = { transport, rejectStreams, ...tls, limits: { ...LIMITS, ...limits } };
+  const streams = createStreams(made.context, settings);
   let dials = 0;
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     const peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
