@@ -45,16 +45,25 @@ export function buildKv(): Promise<string> {
   return buildProgram({ name: 'kv', sources: ['dskit', 'common'], module: 'dskit', tags: [] });
 }
 
-/** The path of the built generator of golden vectors, for one release or for dskit with Grafana's fork. */
-export function buildVectors(origin: MemberlistVersion | 'dskit'): Promise<string> {
+/** The path of the built cluster of an Alertmanager (alertmanager/main.go). */
+export function buildAlertmanager(): Promise<string> {
+  return buildProgram({ name: 'am', sources: ['alertmanager', 'common'], module: 'alertmanager', tags: [] });
+}
+
+/** What golden vectors come from: a release, dskit with Grafana's fork, or Alertmanager's TLS transport. */
+export type VectorOrigin = MemberlistVersion | 'dskit' | 'alertmanager';
+
+/** The path of the built generator of golden vectors; `read` makes it a reader of other writers' frames. */
+export function buildVectors(origin: VectorOrigin): Promise<string> {
   const tags = {
     'v0.6.0': ['msgpack2'],
     'v0.5.0': [],
     'v0.3.1': [],
     'v0.2.2': ['nolabel'],
     dskit: ['dskit', 'msgpack2'],
+    alertmanager: ['alertmanager', 'msgpack2'],
   };
-  const module = origin === 'dskit' ? 'dskit' : `memberlist/${origin}`;
+  const module = origin === 'dskit' || origin === 'alertmanager' ? origin : `memberlist/${origin}`;
   return buildProgram({ name: `vectors-${origin}`, sources: ['vectors'], module, tags: tags[origin] });
 }
 
@@ -68,7 +77,7 @@ async function buildProgram(program: Program): Promise<string> {
     ...program.sources.flatMap((dir) => readdirSync(join(here, dir)).map((name) => join(here, dir, name))),
     join(here, program.module, 'go.mod'),
     join(here, program.module, 'go.sum'),
-  ].filter((path) => /\.go$|go\.(mod|sum)$/.test(path));
+  ].filter((path) => /\.(go|s)$|go\.(mod|sum)$/.test(path));
   const unique = [...new Set(files)].sort();
   const hash = createHash('sha256').update(JSON.stringify(program));
   for (const path of unique) hash.update(path.slice(here.length)).update('\0').update(readFileSync(path));

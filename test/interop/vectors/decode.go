@@ -155,7 +155,7 @@ func (v *vector) compound(rest []byte) error {
 }
 
 func (v *vector) user(rest []byte) error {
-	if v.Kind != "stream" && v.Kind != "dskit-stream" {
+	if !v.isStream() {
 		v.Messages = append(v.Messages, message{"user", map[string]any{"Body": hexOf(rest)}})
 		return nil
 	}
@@ -208,6 +208,9 @@ func (v *vector) signature() string {
 	types := map[string]bool{}
 	for _, m := range v.Messages {
 		types[m.Type] = true
+		if m.Fields["Join"] == true {
+			types["join"] = true
+		}
 	}
 	list := []string{}
 	for t := range types {

@@ -22,15 +22,26 @@ import (
 
 func unsnap(packed []byte) ([]byte, error) { return snappy.Decode(nil, packed) }
 
-// dskitVectors are frames that dskit's TCP transport wrote: by itself, around labels of chosen lengths, and under two living KV clients.
-func dskitVectors() []vector {
-	out := written()
+// compressions of a ring's traffic: the fork's own among them.
+var compressions = []string{"", "lzw", "snappy"}
+
+func setCompression(conf *memberlist.Config, name string) {
+	conf.EnableCompression = name != ""
+	if name == "snappy" {
+		conf.CompressionAlgorithm = memberlist.CompressionAlgorithmSnappy
+	}
+}
+
+// otherVectors are frames that dskit's TCP transport wrote, by itself, around labels of chosen lengths, and under two living KV clients;
+// and what dskit puts inside.
+func otherVectors() ([]vector, bool) {
+	out := append(written(), pairVectors()...)
 	for _, label := range []string{"", "traces.prod"} {
-		for _, compression := range []string{"", "lzw", "snappy"} {
+		for _, compression := range compressions {
 			out = append(out, lived(label, compression)...)
 		}
 	}
-	return out
+	return out, false
 }
 
 // written are single packets and streams of a bare TCPTransport, read off a socket.
@@ -173,7 +184,7 @@ func client(t *tap, name, label, compression string, advertised, bound int) *kv.
 	cfg.TCPTransport.BindPort = bound
 	cfg.LeaveTimeout = time.Second
 	cfg.BroadcastTimeoutForLocalUpdatesOnShutdown = time.Second
-	cfg.Codecs = []codec.Codec{ring.GetCodec()}
+	cfg.Codecs = []codec.Codec{ring.GetCodec(), ring.GetPartitionRingCodec()}
 	node := kv.NewKV(cfg, log.NewNopLogger(), nil, nil)
 	check(services.StartAndAwaitRunning(context.Background(), node))
 	closers = append(closers, listener)
@@ -187,13 +198,14 @@ func lived(label, compression string) []vector {
 	t := &tap{}
 	one := client(t, "one", label, compression, 47101, 47111)
 	two := client(t, "two", label, compression, 47102, 47112)
-	must(two.JoinMembers([]string{"127.0.0.1:47101"}))
+	// Each has something to bring before they meet, so that the exchange of the join carries state both ways.
 	check(one.CAS(context.Background(), "collectors/ring", ring.GetCodec(), func(any) (any, bool, error) {
-		desc := ring.NewDesc()
-		at := time.Unix(1700000000, 0)
-		desc.AddIngester("ingester-0", "10.1.0.1:9095", "zone-a", []uint32{1, 1000, 4000000000}, ring.ACTIVE, at, false, time.Time{}, nil)
-		return desc, true, nil
+		return someRing(), true, nil
 	}))
+	check(two.CAS(context.Background(), "collectors/partitions", ring.GetPartitionRingCodec(), func(any) (any, bool, error) {
+		return somePartitions(), true, nil
+	}))
+	must(two.JoinMembers([]string{"127.0.0.1:47101"}))
 	time.Sleep(6 * time.Second) // dskit probes every five seconds
 	check(services.StopAndAwaitTerminated(context.Background(), two))
 	check(services.StopAndAwaitTerminated(context.Background(), one))
@@ -205,11 +217,16 @@ func lived(label, compression string) []vector {
 	seen := map[string]bool{}
 	out := []vector{}
 	keep := func(v vector) {
-		if seen[v.signature()] {
+		check(v.pairsInside())
+		signature := v.signature()
+		for _, p := range v.Pairs {
+			signature += " " + p.Codec
+		}
+		if seen[signature] {
 			return
 		}
-		seen[v.signature()] = true
-		v.Name = fmt.Sprintf("dskit KV, label %q, compression %q: %s", label, compression, v.signature())
+		seen[signature] = true
+		v.Name = fmt.Sprintf("dskit KV, label %q, compression %q: %s", label, compression, signature)
 		out = append(out, v)
 	}
 	for _, frame := range t.frames {

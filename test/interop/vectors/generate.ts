@@ -6,19 +6,15 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { buildVectors, MEMBERLIST_VERSIONS } from '../build.ts';
+import { buildVectors, MEMBERLIST_VERSIONS, type VectorOrigin } from '../build.ts';
 
 const target = join(import.meta.dirname, '..', '..', 'fixtures', 'vectors');
 const FORK = 'github.com/grafana/memberlist@v0.3.1-0.20260515134459-1798cf41aca7';
 const DSKIT = 'github.com/grafana/dskit@v0.0.0-20260703122047-de1ec7541c44';
+const ALERTMANAGER = 'github.com/prometheus/alertmanager@v0.34.0';
 const TIMEOUT_MS = 180_000;
 
-async function write(
-  name: string,
-  origin: (typeof MEMBERLIST_VERSIONS)[number] | 'dskit',
-  words: string,
-  lengths: string,
-) {
+async function write(name: string, origin: VectorOrigin, words: string, lengths: string) {
   const program = await buildVectors(origin);
   const { stdout } = await promisify(execFile)(program, [words, lengths], {
     timeout: TIMEOUT_MS,
@@ -34,3 +30,4 @@ for (const version of MEMBERLIST_VERSIONS) {
   await write(`memberlist-${version}`, version, module, version === 'v0.6.0' ? 'full' : 'partial');
 }
 await write('dskit', 'dskit', `${FORK} and ${DSKIT}`, 'partial');
+await write('alertmanager', 'alertmanager', ALERTMANAGER, 'partial');
