@@ -1,4 +1,4 @@
-/** What the status says of the ring, quarantine and encryption. Whatever others chose is escaped; of keys only how many there are. */
+/** What the status says of the ring and of quarantine. Whatever others chose is escaped. */
 import type { MemberState } from '../ring/members.ts';
 import { alarmText, warningText } from '../ring/merge-text.ts';
 import { NODE_STATE } from '../wire/push-pull.ts';
@@ -37,12 +37,6 @@ export interface QuarantineStatus {
   readonly dropped: number;
 }
 
-export interface EncryptionStatus {
-  readonly keys: number;
-  readonly reseal: boolean;
-  readonly problem: string | null;
-}
-
 const UNTOLD_NOTE =
   'Merges cannot be told here: gossip carries no cluster identity, there are no identity rules (admit.cidrs, admit.names), and no frame with a foreign label was seen yet.';
 const WARMING_UP_NOTE =
@@ -77,12 +71,10 @@ function findings<Row>(rows: readonly Row[], show: (row: Row) => Finding): Findi
 }
 
 export function quarantineStatus({ quarantine, ring, now, tally }: FenceView): QuarantineStatus {
-  const foreigners = quarantine && ring !== undefined ? ring.quarantineRules(now()).foreign.length : 0;
+  const tuples = quarantine && ring !== undefined ? ring.quarantineRules(now()).foreign : [];
+  // A foreign sighting that is outside of the rules as well stands there twice.
+  const foreigners = new Set(tuples.map(({ name, address, port }) => JSON.stringify([name, address, port]))).size;
   return { on: quarantine, foreigners, ...tally().quarantined };
-}
-
-export function encryptionStatus({ encryption }: FenceView): EncryptionStatus {
-  return { keys: encryption.keys(), reseal: encryption.reseal, problem: encryption.problem() ?? null };
 }
 
 /** What inspection cannot do as it is. */

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { route } from '../../src/admin/routes.ts';
 import type { Status } from '../../src/admin/status.ts';
+import { mergedRing, START_MS } from '../ring/merged-ring.ts';
 import { adminView, fenceView, request } from './helpers.ts';
 
 const get = (path: string, view = adminView()) => route(view, request(path), '');
@@ -59,7 +60,7 @@ t.test('the status says what a fence does not protect', async (t) => {
     /^A listen fence guards inbound gossip only/,
     'because',
   ]);
-  t.strictSame(await notes({ stage: () => 'observe' }), []);
+  t.strictSame(await notes({ stage: () => 'observe', ring: mergedRing(), now: () => START_MS + 60_000 }), []);
 });
 
 t.test('peers', async (t) => {
@@ -80,6 +81,7 @@ t.test('peers', async (t) => {
             lastUnlabelled: null,
             lastForeign: null,
             lastSent: null,
+            sealed: null,
           },
         ],
       },

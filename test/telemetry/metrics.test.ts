@@ -7,6 +7,7 @@ import { DROP_REASONS, type Where } from '../../src/policy/tally.ts';
 import type { PeerRecord } from '../../src/ring/peers.ts';
 import { METRICS } from '../../src/telemetry/metric-table.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { mergedRing, START_MS } from '../ring/merged-ring.ts';
 import { parsePage, quietFence } from './helpers.ts';
 
 /** The design's list, labels in its order; what this version cannot fill is left out below, with the reason. */
@@ -20,6 +21,11 @@ const DESIGN: Readonly<Record<string, readonly string[]>> = {
   foreign_peers: ['fence'],
   foreign_label_info: ['fence', 'label'],
   peers: ['fence', 'label_state'],
+  members: ['fence', 'state'],
+  merge_alarms: ['fence'],
+  merge_warnings: ['fence'],
+  quarantined_total: ['fence', 'action'],
+  inspection_skipped_total: ['fence', 'reason'],
   stage: ['fence', 'stage'],
   sessions: ['fence'],
   streams_open: ['fence', 'direction'],
@@ -32,14 +38,7 @@ const DESIGN: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Of the design, but of later capabilities. */
-const LATER = [
-  'members',
-  'merge_alarms',
-  'merge_warnings',
-  'ready_to_advance',
-  'admission_dns_last_success_timestamp_seconds',
-  'config_last_reload_successful',
-];
+const LATER = ['ready_to_advance', 'admission_dns_last_success_timestamp_seconds', 'config_last_reload_successful'];
 
 t.test('what the kernel dropped is absent where it cannot be read, and no zero', async (t) => {
   const page = await createMetrics([quietFence({ bypassDropped: () => undefined }).fence], '1.2.3').render();
@@ -57,7 +56,9 @@ t.test('names and labels are those of the design', async (t) => {
       .map((name) => `ringfence_${name}`)
       .sort(),
   );
-  const { fence } = quietFence({ steadyForeignLabels: () => ['green'] });
+  const ring = mergedRing();
+  const inspectionSkipped = () => ({ queue_full: 1, frame_too_large: 2, streams_limit: 3, stream_cut_short: 4 });
+  const { fence } = quietFence({ steadyForeignLabels: () => ['green'], ring, inspectionSkipped });
   const page = await createMetrics([fence], '1.2.3').render();
   for (const name of LATER) t.notMatch(page, `ringfence_${name}`, `${name} is not pretended`);
   for (const series of parsePage(page).keys()) {
@@ -77,8 +78,11 @@ t.test('names and labels are those of the design', async (t) => {
 t.test('every reason is there at zero from the start, and none that cannot occur', async (t) => {
   const { fence } = quietFence();
   const series = [...parsePage(await createMetrics([fence], '0').render())];
+  const { shape } = fence;
+  const overTls = quietFence({ shape: { ...shape, transport: 'alertmanager', tls: true } }).fence;
+  const both = [...series, ...parsePage(await createMetrics([overTls], '0').render())];
   for (const reason of REJECT_REASONS) {
-    const there = series.filter(
+    const there = both.filter(
       ([name]) => name.startsWith('ringfence_rejected_total') && name.includes(`reason="${reason}"`),
     );
     t.ok(there.length > 0 && there.every(([, value]) => value === 0), reason);
@@ -95,7 +99,7 @@ t.test('every reason is there at zero from the start, and none that cannot occur
   );
   t.notOk(names.some((name) => /direction="outbound".*label_missing/.test(name)));
   t.notOk(names.some((name) => /would_reject.*stage="observe"/.test(name)));
-  t.ok(names.length < 450, `${names.length} series are few enough to read`);
+  t.ok(names.length < 800, `${names.length} series are few enough to read`);
 });
 
 t.test('a listen fence shows less: no outbound streams, nothing past its ceiling', async (t) => {
@@ -228,4 +232,33 @@ t.test('gauges', async (t) => {
     t.equal(at('table_evictions_total', `,table="${table}"`), count);
   }
   t.equal(series.get('ringfence_sessions{fence="other"}'), 3, 'every fence has its series');
+});
+
+t.test('what the ring says, and what was not looked at', async (t) => {
+  const { fence, tally } = quietFence({
+    ring: mergedRing(),
+    now: () => START_MS + 60_000,
+    inspectionSkipped: () => ({ queue_full: 7, frame_too_large: 0, streams_limit: 1, stream_cut_short: 2 }),
+  });
+  tally.quarantined(3, 2);
+  const series = parsePage(await createMetrics([fence], '0').render());
+  const at = (name: string, labels = '') => series.get(`ringfence_${name}{fence="traces"${labels}}`);
+  t.equal(at('members', ',state="alive"'), 3);
+  t.equal(at('members', ',state="dead"'), 1);
+  t.equal(at('members', ',state="left"'), 0);
+  t.equal(at('merge_alarms'), 1);
+  t.equal(at('merge_warnings'), 1);
+  t.equal(at('quarantined_total', ',action="stripped"'), 3);
+  t.equal(at('quarantined_total', ',action="dropped"'), 2);
+  t.equal(at('inspection_skipped_total', ',reason="queue_full"'), 7);
+  t.equal(at('inspection_skipped_total', ',reason="frame_too_large"'), 0);
+  for (const table of ['members', 'own_tuples', 'foreign_tuples', 'addresses', 'kv_keys', 'instances']) {
+    t.equal(at('table_evictions_total', `,table="${table}"`), 0, table);
+  }
+  const blind = await createMetrics([quietFence().fence], '0').render();
+  t.notMatch(
+    blind,
+    /^ringfence_(members|merge_alarms|merge_warnings|inspection_skipped_total)\{/m,
+    'unknown is no zero',
+  );
 });

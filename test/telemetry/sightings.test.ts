@@ -1,6 +1,7 @@
 /** Bounded tables of what was rejected. */
 import fc from 'fast-check';
 import t from 'tap';
+import type { FrameSource } from '../../src/ring/source.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import {
   createSightings,
@@ -30,6 +31,38 @@ t.test('rejections of one peer for one reason are one row, the newest first', as
     { peer: { address: '10.0.0.8' }, count: 1 },
   ]);
   t.equal(sightings.rejections(1).length, 1);
+});
+
+t.test('what a frame held comes later, and goes to the row that its frame went to', async (t) => {
+  const sightings = createSightings({ windowMs: WINDOW_MS });
+  const excerpts = () => sightings.rejections(10).map(({ reason, excerpt }) => [reason, excerpt]);
+  const from = (change: Partial<FrameSource>): FrameSource => ({
+    ...rejection({ atMs: 1 }),
+    rejected: true,
+    answer: false,
+    ...change,
+  });
+  sightings.note(rejection({ atMs: 1 }));
+  sightings.note(rejection({ atMs: 2, reason: 'label_missing', labelState: 'none' }));
+  sightings.excerpt(from({}), 'first');
+  sightings.excerpt(from({}), 'second');
+  t.strictSame(excerpts(), [
+    ['label_missing', ''],
+    ['label_foreign', 'second'],
+  ]);
+  sightings.excerpt(from({ labelState: 'none', label: new Uint8Array(0) }), 'third');
+  sightings.excerpt(from({ peer: { address: '10.0.0.77', port: 1 } }), 'of nobody');
+  sightings.excerpt(from({ kind: 'packet', labelState: 'own' }), 'of no rejection');
+  sightings.excerpt(from({ rejected: false }), 'it passed, so it is of no row that was carried out');
+  t.strictSame(excerpts(), [
+    ['label_missing', 'third'],
+    ['label_foreign', 'second'],
+  ]);
+  sightings.note(rejection({ atMs: 3 }));
+  t.strictSame(excerpts()[0], ['label_foreign', 'second'], 'the next rejection keeps it');
+  sightings.note(rejection({ atMs: 4, wouldRejectAt: 'accept' }));
+  sightings.excerpt(from({ rejected: false }), 'observed');
+  t.strictSame(excerpts()[0], ['label_foreign', 'observed']);
 });
 
 t.test('what observe let pass is a row of its own, and its label is a foreign label all the same', async (t) => {
