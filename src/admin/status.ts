@@ -2,15 +2,8 @@
 import { LABEL_STATES, type LabelState } from '../policy/facts.ts';
 import { REASON_SENTENCES, REJECT_REASONS, type RejectReason } from '../policy/reason.ts';
 import type { Stage } from '../policy/stage.ts';
-import {
-  type EncryptionStatus,
-  encryptionStatus,
-  type QuarantineStatus,
-  quarantineStatus,
-  type RingStatus,
-  ringNotes,
-  ringStatus,
-} from './ring-status.ts';
+import { type QuarantineStatus, quarantineStatus, type RingStatus, ringNotes, ringStatus } from './ring-status.ts';
+import { type EncryptionStatus, encryptionNotes, encryptionStatus, sealedOf } from './seal-status.ts';
 import type { AdminView, FenceView } from './view.ts';
 
 /** Foreign labels of the status; the rest is in the metrics and the log. */
@@ -141,7 +134,7 @@ function notesOf(fence: FenceView): string[] {
     notes.push('A listen fence guards inbound gossip only: what the app itself dials does not pass it.');
   } else if (stage !== 'observe') notes.push(ANSWERS_NOTE);
   if (fence.ceiling !== undefined) notes.push(fence.ceiling.why);
-  notes.push(...ringNotes(fence));
+  notes.push(...ringNotes(fence), ...encryptionNotes(fence));
   return notes;
 }
 
@@ -152,6 +145,7 @@ export function peersOf(fences: readonly FenceView[]): unknown {
     Math.max(r.lastOwnMs, r.lastNoneMs, r.lastForeignMs, r.lastSentMs);
   return {
     fences: fences.map((fence) => {
+      const sealed = sealedOf(fence);
       const records = [...fence.peers()].sort((a, b) => latest(b) - latest(a));
       return {
         name: fence.name,
@@ -166,6 +160,7 @@ export function peersOf(fences: readonly FenceView[]): unknown {
           lastUnlabelled: shown(record.lastNoneMs),
           lastForeign: shown(record.lastForeignMs),
           lastSent: shown(record.lastSentMs),
+          sealed: sealed(record.address),
         })),
       };
     }),

@@ -7,6 +7,7 @@ import type { Dialects, Stage } from '../policy/stage.ts';
 import type { TallyReading } from '../policy/tally.ts';
 import type { PeerRecord } from '../ring/peers.ts';
 import type { Ring } from '../ring/ring-types.ts';
+import type { SealedPeer } from '../ring/seals.ts';
 import type { Transport } from '../wire/transport.ts';
 
 export interface RejectionView {
@@ -61,6 +62,8 @@ export interface FenceView {
   /** What gossip says of the ring; undefined while inspection is off. */
   readonly ring: Pick<Ring, RingParts> | undefined;
   inspectionSkipped(): InspectionSkipped | undefined;
+  /** Who opens whose encrypted gossip; none while inspection is off. */
+  sealedPeers(): readonly SealedPeer[];
   /** Whether foreign members are stripped, from accept on. */
   readonly quarantine: boolean;
   readonly encryption: EncryptionView;

@@ -10,6 +10,8 @@ import type { InspectionRings } from '../datapath/options.ts';
 import { createQuarantine, type QuarantineRules, type QuarantineSet } from '../ring/quarantine.ts';
 import { createRing } from '../ring/ring.ts';
 import type { Ring } from '../ring/ring-types.ts';
+import { createSeals, type Seals } from '../ring/seals.ts';
+import { apartText } from '../ring/seals-text.ts';
 import type { FrameSource } from '../ring/source.ts';
 import { type GossipKeys, openGossipKeys } from './gossip-keys.ts';
 import { createInspector } from './inspector.ts';
@@ -27,6 +29,8 @@ export interface FenceInside {
   skipped(): InspectionSkipped | undefined;
   /** What gossip says of the ring; undefined while inspection is off. */
   readonly ring: Ring | undefined;
+  /** Who opens whose encrypted gossip; undefined while inspection is off. */
+  readonly seals: Seals | undefined;
   readonly keys: Pick<GossipKeys, 'keyring' | 'problem'>;
   /** Keeps keys and rules current from now on; `onChange` says that workers should be told, `onLook` comes about every second. */
   start(onChange: () => void, onLook: () => void): void;
@@ -66,6 +70,7 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
     rules: () => ({ keys: keys.bytes(), reseal, quarantine: quarantine.rules() }),
     skipped: () => eyes?.inspection.skipped(),
     ring: eyes?.ring,
+    seals: eyes?.seals,
     keys,
     start(onChange, onLook) {
       keys.start(onChange);
@@ -83,7 +88,8 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
   };
 }
 
-function openEyes({ config, pump, now, proven, mayChange, onExcerpt }: InsideOptions, keys: GossipKeys) {
+function openEyes(options: InsideOptions, keys: GossipKeys) {
+  const { config, pump, now, proven, mayChange, onExcerpt, onFault } = options;
   const ring = createRing({
     startedMs: now(),
     warmUpMs: config.warmUpMs,
@@ -92,6 +98,14 @@ function openEyes({ config, pump, now, proven, mayChange, onExcerpt }: InsideOpt
     proven,
     quarantining: () => config.quarantine && mayChange(),
   });
+  const seals = createSeals({
+    peers: config.memory.peers,
+    windowMs: config.memory.windowMs,
+    onApart(peer) {
+      const here = { keys: keys.keyring()?.size ?? 0, reseal: config.encryption.reseal };
+      onFault({ code: 'gossip_sealed_apart', message: apartText(peer, here) });
+    },
+  });
   const rings: InspectionRings | undefined =
     config.mode.kind === 'transparent'
       ? { own: new SharedArrayBuffer(RING_BYTES), rejected: new SharedArrayBuffer(RING_BYTES) }
@@ -99,10 +113,10 @@ function openEyes({ config, pump, now, proven, mayChange, onExcerpt }: InsideOpt
   const inspection = createInspection({
     bytesPerSecond: config.inspectBytesPerSecond,
     pump,
-    inspector: createInspector(ring, keys.keyring, onExcerpt),
+    inspector: createInspector(ring, seals, keys.keyring, onExcerpt),
     lanes: rings === undefined ? [] : [createRingLane(rings.own), createRingLane(rings.rejected)],
   });
-  return { ring, rings, inspection };
+  return { ring, rings, seals, inspection };
 }
 
 /** Makes the set anew when the ring's rules change; without a ring there is none. */

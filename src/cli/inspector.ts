@@ -3,25 +3,35 @@ import type { Inspector } from '../datapath/inspection.ts';
 import { inspectPacket } from '../ring/inspect-packet.ts';
 import { createStreamInspection, STREAM_BUDGET } from '../ring/inspect-stream.ts';
 import type { Ring } from '../ring/ring-types.ts';
+import type { Seals } from '../ring/seals.ts';
 import type { FrameSource } from '../ring/source.ts';
 import type { Keyring } from '../wire/encryption.ts';
 
 /** What one encrypted stream may hold until it is whole: there are up to 192 at once, and a larger one is not looked into. */
 const SEALED_HELD_BYTES = 4 * 1024 * 1024;
 
-/** Tells `ring` what frames say; `onExcerpt` what each held, escaped. */
+/** Tells `ring` what frames say, and `seals` who opens whose; `onExcerpt` what each held, escaped. */
 export function createInspector(
   ring: Ring,
+  seals: Seals,
   keyring: () => Keyring | undefined,
   onExcerpt: (source: FrameSource, text: string) => void,
 ): Inspector {
   const budget = { ...STREAM_BUDGET, sealedBytes: SEALED_HELD_BYTES };
   return {
-    packet: (source, bytes) => onExcerpt(source, inspectPacket(ring, source, bytes, keyring()).excerpt),
+    packet(source, bytes) {
+      seals.packet(source, bytes);
+      onExcerpt(source, inspectPacket(ring, source, bytes, keyring()).excerpt);
+    },
     stream(source) {
       const inspection = createStreamInspection(ring, source, keyring(), budget);
+      const seal = seals.stream(source);
+      let wanted = { ring: true, seal: true };
       return {
-        push: (chunk) => inspection.push(chunk),
+        push(chunk) {
+          wanted = { ring: wanted.ring && inspection.push(chunk), seal: wanted.seal && seal.push(chunk) };
+          return wanted.ring || wanted.seal;
+        },
         end: (complete) => onExcerpt(source, inspection.end(complete).excerpt),
       };
     },

@@ -40,6 +40,9 @@ export function metricsFence(fence: Fence): MetricsFence {
     sightingEvictions: () => sightings.evictions(),
     ring: inside.ring,
     inspectionSkipped: inside.skipped,
+    gossipKeys: () => inside.keys.keyring()?.size ?? 0,
+    sealedPeers: (nowMs) => inside.seals?.peers(nowMs) ?? [],
+    sealEvictions: () => inside.seals?.evictions() ?? 0,
   };
 }
 
@@ -78,6 +81,7 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
     },
     ring: inside.ring,
     inspectionSkipped: inside.skipped,
+    sealedPeers: () => inside.seals?.peers(now()) ?? [],
     quarantine: config.quarantine,
     encryption: {
       keys: () => inside.keys.keyring()?.size ?? 0,

@@ -5,6 +5,7 @@ import { type Labels, type MetricSpec, type MetricValue, one } from './metric-ty
 import { foreignAddresses, lastShown } from './peer-states.ts';
 import { canEnter, placeOccurs, reasonOccurs, stateOccurs, wouldRejectOccurs } from './possible.ts';
 import { RING_METRICS } from './ring-metrics.ts';
+import { SEAL_METRICS } from './seal-metrics.ts';
 
 /** Foreign labels on the metrics page: an attacker chooses them, so they are few. */
 export const FOREIGN_LABEL_SERIES_MAX = 20;
@@ -159,6 +160,7 @@ export const METRICS: readonly MetricSpec[] = [
         foreign_labels: foreignLabels,
         foreign_peers: foreignPeers,
         ...fence.ring?.evictions(),
+        sealed_peers: fence.sealEvictions(),
       };
       return Object.entries(tables).map(([table, value]) => one(value, { table }));
     },
@@ -176,6 +178,7 @@ export const METRICS: readonly MetricSpec[] = [
     read: ({ tally }) => tally.forward.flatMap(histogramValues),
   },
   ...RING_METRICS,
+  ...SEAL_METRICS,
 ];
 
 function histogramValues({ direction, kind, buckets, sumSeconds }: TallyReading['forward'][number]): MetricValue[] {

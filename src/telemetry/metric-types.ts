@@ -5,6 +5,7 @@ import type { Stage } from '../policy/stage.ts';
 import type { TallyReading } from '../policy/tally.ts';
 import type { PeerRecord } from '../ring/peers.ts';
 import type { Ring } from '../ring/ring-types.ts';
+import type { SealedPeer } from '../ring/seals.ts';
 import type { Shape } from './possible.ts';
 import type { Evictions } from './sightings.ts';
 
@@ -28,6 +29,11 @@ export interface MetricsFence {
   /** What gossip says of the ring; undefined while inspection is off. */
   readonly ring: Pick<Ring, 'members' | 'alarms' | 'warnings' | 'evictions'> | undefined;
   inspectionSkipped(): InspectionSkipped | undefined;
+  /** How many gossip keys are in use. */
+  gossipKeys(): number;
+  /** Who opens whose encrypted gossip; none while inspection is off. */
+  sealedPeers(nowMs: number): readonly SealedPeer[];
+  sealEvictions(): number;
 }
 
 /** One fence at one scrape. */

@@ -76,6 +76,7 @@ export function fenceView(change: Partial<FenceView> = {}): FenceView {
     inspectionSkipped: () => undefined,
     quarantine: false,
     encryption: { keys: () => 0, reseal: false, problem: () => undefined },
+    sealedPeers: () => [],
     ...change,
   };
 }

@@ -49,6 +49,9 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
     sightingEvictions: () => ({ rejections: 1, foreignLabels: 2, foreignPeers: 3 }),
     ring: undefined,
     inspectionSkipped: () => undefined,
+    gossipKeys: () => 0,
+    sealedPeers: () => [],
+    sealEvictions: () => 0,
     ...change,
   };
   return { fence, tally: createTally(buffer) };
