@@ -84,6 +84,10 @@ export class ForeignTable {
     return this.#rows.get(key);
   }
 
+  has(key: string): boolean {
+    return this.#rows.has(key);
+  }
+
   /** The live rows: read only. */
   values(): IterableIterator<ForeignSighting> {
     return this.#rows.values();
@@ -101,7 +105,7 @@ export class ForeignTable {
     if (known === undefined) {
       const { atMs } = broughtBy;
       const sender = this.#sender(share, broughtBy.peer.address);
-      const row = { ...tuple, key, label: label.slice(), firstMs: atMs, lastMs: atMs, broughtBy, sender };
+      const row = { ...tuple, key, label: Uint8Array.from(label), firstMs: atMs, lastMs: atMs, broughtBy, sender };
       this.#place(row);
       return true;
     }
@@ -148,18 +152,19 @@ export class ForeignTable {
     const { sender } = row;
     const { share } = sender;
     if (sender.rows.size >= this.#limits.foreignTuplesPerSender) this.#evictOldest(sender);
-    else if (share.size >= share.limit) this.#evictOldest(largest(share) ?? sender);
+    else if (share.size >= share.limit) this.#evictOldest(largest(share, sender));
     share.senders.set(sender.address, sender);
     sender.rows.set(row.key, row);
     share.size++;
     this.#rows.set(row.key, row);
   }
 
-  #evictOldest(sender: Sender): void {
-    const [oldest] = sender.rows.values();
-    if (oldest === undefined) return;
-    this.#evictions++;
-    this.#remove(oldest);
+  #evictOldest({ rows }: Sender): void {
+    for (const oldest of rows.values()) {
+      this.#evictions++;
+      this.#remove(oldest);
+      return;
+    }
   }
 
   #remove(row: Row): void {
@@ -171,8 +176,9 @@ export class ForeignTable {
   }
 }
 
-function largest({ senders }: Share): Sender | undefined {
-  let most: Sender | undefined;
-  for (const sender of senders.values()) if (most === undefined || sender.rows.size > most.rows.size) most = sender;
+/** The sender with most rows in the share, `other` when it has none yet. */
+function largest({ senders }: Share, other: Sender): Sender {
+  let most = other;
+  for (const sender of senders.values()) if (sender.rows.size > most.rows.size) most = sender;
   return most;
 }

@@ -204,7 +204,8 @@ export class Members {
     }
     member.port = message.Port;
     member.incarnation = message.Incarnation;
-    member.meta = message.Meta.slice(0, NODE_META_MAX_BYTES);
+    // Not slice: a Buffer would only give a view of the frame.
+    member.meta = Uint8Array.from(message.Meta.subarray(0, NODE_META_MAX_BYTES));
     const [pMin, pMax, pCur, dMin, dMax, dCur] = message.Vsn;
     if (
       pMin !== undefined &&

@@ -152,7 +152,7 @@ export class MergeWatch {
     if (this.#foreign.size !== before) this.#changes++;
     this.#alarms.prune((alarm) => {
       const key = tupleKey(alarm);
-      return !this.#own.has(key) && !this.#foreign.get(key);
+      return !this.#own.has(key) && !this.#foreign.has(key);
     });
   }
 
