@@ -10,7 +10,16 @@ import { WALK_DEPTH_MAX, WALK_EXPANDED_MAX_BYTES, WALK_MESSAGES_MAX } from '../w
 import { decodeLzw } from '../wire/lzw.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import { MESSAGE_SCHEMAS } from '../wire/messages.ts';
-import { integerAt, isList, rawStart, SCAN, type ScanPlan, scanPlan, scanStruct } from '../wire/msgpack-scan.ts';
+import {
+  bytesLength,
+  integerAt,
+  isList,
+  rawStart,
+  SCAN,
+  type ScanPlan,
+  scanPlan,
+  scanStruct,
+} from '../wire/msgpack-scan.ts';
 import { decodeSnappy } from '../wire/snappy.ts';
 import type { ShieldReason } from './reason.ts';
 import { harmOfIncarnation, harmOfScan, harmOfVersions } from './shield-rules.ts';
@@ -37,8 +46,8 @@ interface Scan {
 /**
  * The first thing in `packet` that is known to crash or exhaust a receiver; undefined when there is none. Total. `datagram`: it came
  * over UDP, where an empty one is ignored by every release, and where releases before v0.2.4 listen, which misread a compound of 128
- * parts and more; a dskit packet holds such compounds rightly. Ciphertext that no key opened may be asked for: it starts like a ping,
- * and about one in two thousand reads like a harmful one.
+ * parts and more; a dskit packet holds such compounds rightly. Not for ciphertext: it starts like a ping, and about one packet in a
+ * hundred reads like one that would harm a member without encryption.
  */
 export function harmOfPacket(packet: Uint8Array, mayReach: MayReach, datagram: boolean): ShieldReason | undefined {
   if (packet.length === 0) return datagram ? undefined : 'shield_empty_message';
@@ -157,11 +166,11 @@ function visitCompressField(field: number, bytes: Uint8Array, at: number, end: n
 
 /** net.go `handlePing` answers at SourceAddr; `handleIndirectPing` probes Target, and passes the answer on to SourceAddr. */
 function visitAddress(bytes: Uint8Array, at: number, end: number, scan: Scan): number {
-  const start = rawStart(bytes, at);
-  if (start < 0) return isList(bytes[at]) ? stop('shield_disguised', scan) : 0;
-  const size = end - start;
+  const size = bytesLength(bytes, at);
   // Go writes an address of any other length as text that is no address, and sends nothing.
   if (size !== 4 && size !== 16) return 0;
+  const start = rawStart(bytes, at);
+  if (start < 0) return isList(bytes[at]) ? stop('shield_disguised', scan) : 0;
   const address = new Uint8Array(16);
   if (size === 4) address.fill(0xff, 10, 12);
   address.set(bytes.subarray(start, end), 16 - size);
@@ -180,7 +189,7 @@ const WATCHED: WatchedFields = {
   Target: visitAddress,
   Vsn: (bytes, at, end, scan) => {
     scan.versions = true;
-    return stop(harmOfVersions(bytes, at, end), scan);
+    return stop(harmOfVersions(bytes, at, end, true), scan);
   },
   Incarnation: (bytes, at, _end, scan) => stop(harmOfIncarnation(integerAt(bytes, at)), scan),
 };

@@ -9,13 +9,20 @@ const VERSION_BYTES = 6;
 export const INCARNATION_MAX = 0xffff_ffff - 2 ** 16;
 
 /**
- * The list of versions at `at` (a complete value). 1 to 5 bytes are read past their end by every release (state.go `aliveNode`,
- * `verifyProtocol`); none by those up to v0.1.4 with an Alive delegate, and by all in a join with a Merge delegate.
+ * The list of versions at `at` (a complete value), of fewer than six bytes: read past its end by every release up to v0.6.0 (state.go
+ * `aliveNode`, `verifyProtocol`). Of none only by those up to v0.1.3, in an alive, where the app sets an Alive delegate; a push/pull
+ * with such a row is refused by `verifyProtocol` before a Merge delegate could read it.
  */
-export function harmOfVersions(bytes: Uint8Array, at: number, end: number): ShieldReason | undefined {
+export function harmOfVersions(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  noneHarms: boolean,
+): ShieldReason | undefined {
   if (isList(bytes[at])) return 'shield_disguised';
   const start = rawStart(bytes, at);
-  return start < 0 || end - start < VERSION_BYTES ? 'shield_bad_version' : undefined;
+  const size = start < 0 ? 0 : end - start;
+  return size >= VERSION_BYTES || (size === 0 && !noneHarms) ? undefined : 'shield_bad_version';
 }
 
 export function harmOfIncarnation(incarnation: number): ShieldReason | undefined {

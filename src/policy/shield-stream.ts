@@ -54,7 +54,6 @@ const [INCARNATION, VSN] = ['Incarnation', 'Vsn'].map((name) => Object.keys(PUSH
 
 interface RowScan {
   harm: ShieldReason | undefined;
-  versions: boolean;
 }
 
 /** Reads one message; for requests towards the app, and for answers on streams that the app dialled. */
@@ -62,7 +61,7 @@ export function createStreamShield(limits: StreamShieldLimits = DEFAULT_STREAM_S
   let harm: ShieldReason | undefined;
   let announced = 0;
   let copies = 1;
-  const row: RowScan = { harm: undefined, versions: false };
+  const row: RowScan = { harm: undefined };
   const visitor: StreamVisitor = {
     pushPull({ nodes, userStateBytes }) {
       announced += nodes * ROW_BYTES + userStateBytes * copies;
@@ -96,15 +95,13 @@ export function createStreamShield(limits: StreamShieldLimits = DEFAULT_STREAM_S
 }
 
 function harmOfRow(row: RowScan, bytes: Uint8Array, at: number, end: number): ShieldReason | undefined {
-  [row.harm, row.versions] = [undefined, false];
-  const code = scanStruct(bytes, at, end, ROW, visitRowField, row);
-  return code >= 0 && !row.versions ? 'shield_bad_version' : row.harm;
+  row.harm = undefined;
+  scanStruct(bytes, at, end, ROW, visitRowField, row);
+  return row.harm;
 }
 
 function visitRowField(field: number, bytes: Uint8Array, at: number, end: number, row: RowScan): number {
-  if (field === VSN) {
-    row.versions = true;
-    row.harm = harmOfVersions(bytes, at, end);
-  } else if (field === INCARNATION) row.harm = harmOfIncarnation(integerAt(bytes, at));
+  if (field === VSN) row.harm = harmOfVersions(bytes, at, end, false);
+  else if (field === INCARNATION) row.harm = harmOfIncarnation(integerAt(bytes, at));
   return row.harm === undefined ? 0 : SCAN.lowest - 1;
 }

@@ -17,7 +17,7 @@ export const SCAN = {
   claim: -3,
   /** Containers inside each other deeper than any member writes: go-msgpack 0.5.3 recurses until Go ends the process. */
   depth: -4,
-  /** More entries than any member writes. */
+  /** More entries than any member writes (structHead; a scan reads on as long as there are bytes, as go-msgpack does). */
   entries: -5,
   /** Read by go-msgpack, written by no member: a field twice, or a name spelled as a list of numbers. */
   disguised: -6,
@@ -107,10 +107,9 @@ export function rawStart(bytes: Uint8Array, at: number): number {
   return at + 1 + (1 << width);
 }
 
-/** The length that the raw value at `at` announces; its head is complete. */
-export function rawLength(bytes: Uint8Array, at: number): number {
-  readHead(bytes, at, head);
-  return head.value;
+/** The length in bytes that the raw value or list at `at` announces, read as go-msgpack reads it into bytes; its head is complete. */
+export function bytesLength(bytes: Uint8Array, at: number): number {
+  return readHead(bytes, at, head) === FAMILY.map ? head.value * 2 : head.value;
 }
 
 /** The integer at `at` (a complete value): 0 for nil, rounded beyond 2^53, NaN when it is none. */
@@ -128,18 +127,19 @@ export interface StructHead {
   readonly next: number;
 }
 
-/** The head of the struct at `at`, or why there is none; nil is a struct of no entries. */
+/** The head of the struct at `at`, or why there is none; nil is a struct of no entries, and too many are none. */
 export function structHead(bytes: Uint8Array, at: number, end: number): StructHead | number {
   const code = openStruct(bytes, at, end);
-  return code < 0 ? code : { isMap: opensMap(bytes[at]), entries: head.value, next: head.next };
+  if (code < 0) return code;
+  const { value: entries, next } = head;
+  return entries > MSGPACK_ENTRIES_MAX ? SCAN.entries : { isMap: opensMap(bytes[at]), entries, next };
 }
 
 /** Reads the head of a struct into `head`. */
 function openStruct(bytes: Uint8Array, at: number, end: number): number {
   if (at >= end) return SCAN.truncated;
   if (!isList(bytes[at]) && bytes[at] !== 0xc0) return SCAN.invalid;
-  if (readHead(bytes, at, head) === FAMILY.failed || head.next > end) return SCAN.truncated;
-  return head.value > MSGPACK_ENTRIES_MAX ? SCAN.entries : 0;
+  return readHead(bytes, at, head) === FAMILY.failed || head.next > end ? SCAN.truncated : 0;
 }
 
 function opensMap(byte = 0): boolean {
@@ -185,17 +185,18 @@ export function scanStruct<C>(
   return next;
 }
 
-/** Offset after a known field's value, of a kind that go-msgpack takes for it. */
+/** Offset after a known field's value, of a kind that go-msgpack takes for it: only then does it believe a length. */
 export function skipField({ kind }: ScanField, bytes: Uint8Array, at: number, end: number): number {
   if (kind === 'text') return skipKey(bytes, at, end);
-  const next = skipValue(bytes, at, end);
-  if (next < 0) return next;
-  const byte = bytes[at] as number;
-  if (byte === 0xc0) return next;
-  if (kind === 'bytes') return isRaw(byte) || isList(byte) ? next : SCAN.invalid;
-  const isInteger = byte < 0x80 || byte >= 0xe0 || (byte >= 0xcc && byte <= 0xd3);
-  if (kind !== 'bool') return isInteger ? next : SCAN.invalid;
-  return byte <= 1 || byte === 0xc2 || byte === 0xc3 ? next : SCAN.invalid;
+  if (at >= end) return SCAN.truncated;
+  return takes(kind, bytes[at] as number) ? skipValue(bytes, at, end) : SCAN.invalid;
+}
+
+function takes(kind: FieldKind, byte: number): boolean {
+  if (byte === 0xc0) return true;
+  if (kind === 'bytes') return isRaw(byte) || isList(byte);
+  if (kind === 'bool') return byte <= 1 || byte === 0xc2 || byte === 0xc3;
+  return byte < 0x80 || byte >= 0xe0 || (byte >= 0xcc && byte <= 0xd3);
 }
 
 /** Position of the field whose name is the key at `at`, -1 when there is none, or `disguised`. `guess`: where it may well be. */

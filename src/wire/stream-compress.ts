@@ -4,10 +4,10 @@ import { COMPRESS_ALGORITHM } from './compress.ts';
 import { COMPRESSED_MAX_BYTES, STREAM_STRUCT_MAX_BYTES } from './limits.ts';
 import { createLzwDecoder, type LzwDecoder } from './lzw.ts';
 import {
+  bytesLength,
   fieldOf,
   integerAt,
   isList,
-  rawLength,
   rawStart,
   SCAN,
   scanPlan,
@@ -132,7 +132,7 @@ export class CompressReader {
     const start = rawStart(bytes, at);
     if (start < 0) return SCAN.invalid;
     if (start > bytes.length) return SCAN.truncated;
-    this.#bufLeft = rawLength(bytes, at);
+    this.#bufLeft = bytesLength(bytes, at);
     if (this.#bufLeft > COMPRESSED_MAX_BYTES) return SCAN.claim;
     this.#visitor.compressed?.(this.#algorithm, this.#bufLeft);
     if (this.#algorithm === COMPRESS_ALGORITHM.lzw) this.#lzw = createLzwDecoder(this.#maxBytes);

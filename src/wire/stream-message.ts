@@ -7,7 +7,7 @@ import { PUSH_PULL_NODES_MAX, STREAM_STRUCT_MAX_BYTES, USER_STATE_MAX_BYTES } fr
 import { MESSAGE_TYPE } from './message-type.ts';
 import { decodeMessage, MESSAGE_SCHEMAS, type Message } from './messages.ts';
 import { decodeStruct } from './msgpack.ts';
-import { integerAt, SCAN, type ScanPlan, scanPlan, scanStruct } from './msgpack-scan.ts';
+import { type FieldVisitor, integerAt, SCAN, type ScanPlan, scanPlan, scanStruct, structHead } from './msgpack-scan.ts';
 import { Pending } from './pending.ts';
 import { PUSH_PULL_HEADER, PUSH_PULL_NODE, type PushPullNode, USER_HEADER } from './push-pull.ts';
 
@@ -145,9 +145,15 @@ export class MessageReader {
     return 1;
   }
 
+  /** A struct that trickles in is scanned anew with every piece: its entries are bounded. */
+  #scan<C>(bytes: Uint8Array, at: number, plan: ScanPlan, visit: FieldVisitor<C>, context: C): number {
+    const head = structHead(bytes, at, bytes.length);
+    return typeof head === 'number' ? head : scanStruct(bytes, at, bytes.length, plan, visit, context);
+  }
+
   #header(bytes: Uint8Array, at: number): number {
     this.#numbers.fill(0);
-    const end = scanStruct(bytes, at, bytes.length, PLANS[this.#type] as ScanPlan, noteNumber, this.#numbers);
+    const end = this.#scan(bytes, at, PLANS[this.#type] as ScanPlan, noteNumber, this.#numbers);
     if (end < 0) return end;
     const [first = 0, second = 0, third = 0] = this.#numbers;
     if (this.#type === MESSAGE_TYPE.pushPull) this.#pushPull(first, second, third !== 0);
@@ -189,7 +195,7 @@ export class MessageReader {
   }
 
   #row(bytes: Uint8Array, at: number): number {
-    const end = scanStruct(bytes, at, bytes.length, ROW, noField, undefined);
+    const end = this.#scan(bytes, at, ROW, noField, undefined);
     if (end < 0) return end;
     this.#visitor.row?.(bytes, at, end);
     if (this.#visitor.node !== undefined) {
