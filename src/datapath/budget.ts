@@ -12,20 +12,20 @@ export interface HoldClaim {
 }
 
 /**
- * Bytes held of streams that wait for the rest of themselves. The oldest of them may always go on to its own bound, so that
- * streams that together fill the budget cannot wait for each other. Overshoots by one read of each stream.
+ * Bytes held of streams that wait for the rest of themselves. The room of one stream is kept free, and only one stream at a time
+ * may use it: so streams that together fill the budget cannot wait for each other. Overshoots by one read of each stream.
  */
 export class HoldBudget {
-  readonly #totalBytes: number;
-  readonly #streamBytes: number;
+  readonly #sharedBytes: number;
   /** In the order of arrival. */
   readonly #claims = new Set<Claim>();
+  /** Whose reading goes on while the shared room is used up. */
+  #privileged: Claim | undefined;
   #used = 0;
 
   /** `streamBytes`: the bound of one stream, which each stream keeps by itself. */
   constructor(totalBytes: number, streamBytes: number) {
-    this.#totalBytes = totalBytes;
-    this.#streamBytes = Math.min(streamBytes, totalBytes);
+    this.#sharedBytes = totalBytes - streamBytes;
   }
 
   /** `onRoom` is called once after each time that `take` gave false, when there is room. */
@@ -43,6 +43,7 @@ export class HoldBudget {
       release: () => {
         if (!this.#claims.delete(claim)) return;
         this.#used -= claim.bytes;
+        if (this.#privileged === claim) this.#privileged = undefined;
         this.#wake();
       },
     };
@@ -53,10 +54,9 @@ export class HoldBudget {
   }
 
   #mayRead(claim: Claim): boolean {
-    const [oldest] = this.#claims;
-    if (oldest === undefined || oldest === claim) return true;
-    const reserved = Math.max(0, this.#streamBytes - oldest.bytes);
-    return this.#used + reserved < this.#totalBytes;
+    if (this.#used < this.#sharedBytes) return true;
+    this.#privileged ??= claim;
+    return this.#privileged === claim;
   }
 
   #wake(): void {

@@ -1,68 +1,68 @@
 /**
  * One accepted TCP exchange, from its first byte to its last.
  *
- * From `accept` on: read the header, judge once, and only then dial: nothing of a rejected stream reaches the other side, not even a
- * connection. In `observe`: dial at once and pass every byte untouched, with a passive tap that reads the header to count it.
+ * From `accept` on: read the header, hold the stream as long as a rule needs to see more of it, judge once, and only then dial: nothing of a
+ * rejected stream reaches the other side, not even a connection. In `observe`: dial at once and pass every byte untouched; the header
+ * is read along the way to count it.
  */
 import type { Socket } from 'node:net';
-import type { Decision } from '../policy/decide.ts';
-import { type FrameState, type LabelState, labelStateOf } from '../policy/facts.ts';
-import type { RejectReason } from '../policy/reason.ts';
-import type { Where } from '../policy/tally.ts';
-import { decodeStreamHeader, type StreamHeader } from '../wire/stream-header.ts';
+import type { Rewrite } from '../policy/decide.ts';
+import type { RejectReason, ShieldReason } from '../policy/reason.ts';
+import type { StreamHeader } from '../wire/stream-header.ts';
 import { detectTransport } from '../wire/transport.ts';
-import type { AppHealth } from './app-health.ts';
-import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
-import { readHeader } from './header-reader.ts';
-import { judge, stateOfLabel } from './judge.ts';
+import { dialOther } from './dial-other.ts';
+import type { AcceptedStream } from './engine.ts';
+import { ExchangeInside, type ExchangeParts } from './exchange-inside.ts';
+import { ExchangeRecord } from './exchange-record.ts';
+import { type FlowOf, passing, transforming } from './flow.ts';
+import { createHeaderTap, readHeader } from './header-reader.ts';
+import { type HoldRefusal, holdRequest } from './hold.ts';
+import { type Look, sizeOf } from './look.ts';
 import { rejectStream } from './reject.ts';
-import { reset, startRelay, type Transform } from './relay.ts';
-import { rewriteStream } from './rewrite.ts';
+import { reset, startRelay } from './relay.ts';
+import { packetTransform, rewriteHead, sendsLabel } from './rewrite.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** What an exchange is made from; shared by all of one fence. */
-export interface ExchangeParts {
-  readonly context: FenceContext;
-  readonly settings: StreamSettings;
-  readonly health: AppHealth;
-  /** From encodeLabelHeader, of our own label. */
-  readonly labelHeader: Uint8Array;
-}
-
-/** What a stream was judged to be. */
-interface Judged extends Where {
-  readonly labelState: LabelState;
-  readonly label: Uint8Array;
-  readonly atMs: number;
+/** What a judged stream is relayed with. */
+interface Passing {
+  readonly first: readonly Uint8Array[];
+  readonly request: FlowOf;
+  /** What was read after the label, for whoever reads along. */
+  readonly seen: readonly Uint8Array[];
 }
 
 export class Exchange {
   readonly #parts: ExchangeParts;
   readonly #socket: Socket;
   readonly #stream: AcceptedStream;
+  readonly #record: ExchangeRecord;
+  readonly #inside: ExchangeInside;
   #upstream: Socket | undefined;
-  #connected = false;
-  /** Reads along with an observed stream. */
-  #tap: ((chunk: Uint8Array, ended: boolean) => void) | undefined;
-  #judged: Judged | undefined;
-  #forwarded = false;
-  #bytes = 0;
-  #uncounted = 0;
+  /** Reads the header of an observed stream along the way. */
+  #reader: ((chunk: Uint8Array, ended: boolean) => void) | undefined;
+  /** What that has read, until it has gone on and may be watched. */
+  #observed: { readonly header: StreamHeader; readonly seen: Uint8Array } | undefined;
 
   constructor(parts: ExchangeParts, socket: Socket, stream: AcceptedStream) {
     this.#parts = parts;
     this.#socket = socket;
     this.#stream = stream;
+    this.#record = new ExchangeRecord(parts.context, stream);
+    this.#inside = new ExchangeInside(parts, stream, this.#record);
   }
 
   /** Starts reading; `onDone` is called once, when every socket of the exchange has closed. */
   start(onDone: () => void): void {
+    const done = (): void => {
+      this.#inside.close();
+      onDone();
+    };
     this.#socket.on('close', () => {
-      if (this.#upstream === undefined || this.#upstream.closed) onDone();
-      else this.#upstream.on('close', onDone);
+      if (this.#upstream === undefined || this.#upstream.closed) done();
+      else this.#upstream.on('close', done);
     });
-    if (this.#parts.context.snapshot().settings.stage === 'observe') this.#observe();
+    if (this.#inside.observes()) this.#observe();
     else this.#guard();
   }
 
@@ -80,26 +80,84 @@ export class Exchange {
       onHeader: (header, head) => this.#onHeader(header, head),
       // A connection that never sent a byte was a probe, no frame.
       onGone: (header, head) => {
-        if (header !== undefined) this.#judge(header, head.length);
+        if (header !== undefined) this.#record.judge(header, head.length);
       },
       onTimeout: (head) => this.#onHeaderTimeout(head),
     });
   }
 
   #onHeader(header: StreamHeader, head: Buffer): void {
-    const { settings, labelHeader } = this.#parts;
-    const { reason, rewrite } = this.#judge(header, head.length);
-    if (reason !== undefined) {
-      rejectStream(this.#socket, { header, direction: this.#stream.direction, reason }, settings);
+    const passes = this.#record.preview(header, head.length).verdict === 'pass';
+    const look = passes ? this.#inside.lookAtRequest(header, head) : undefined;
+    if (look === undefined) {
+      this.#decide(header, head, undefined, undefined);
       return;
     }
-    this.#count(head.length);
-    const { first, transform, cut } = rewriteStream(header, head, rewrite, labelHeader);
-    if (cut === undefined) this.#relay(first, transform);
+    holdRequest(this.#socket, head.subarray(header.bodyAt), this.#inside.holdSettings(look), {
+      onReady: (held) => {
+        this.#inside.keep(held);
+        this.#decide(header, head, look, look.harm());
+      },
+      onRefused: (reason) => this.#onRefused(header, head, look, reason),
+      onGone: () => this.#record.judge(header, header.bodyAt + sizeOf(look.taken())),
+    });
+  }
+
+  /** The verdict, carried out. */
+  #decide(known: StreamHeader, head: Buffer, look: Look | undefined, harm: ShieldReason | undefined): void {
+    const malformed = look?.malformed();
+    const header = malformed === undefined ? known : { ...known, malformed };
+    const seen = look?.taken() ?? [head.subarray(header.bodyAt)];
+    const bytes = header.bodyAt + sizeOf(seen);
+    const { reason, rewrite } = this.#record.judge(header, bytes, harm);
+    if (reason !== undefined) {
+      this.#reject(header, seen, reason, look);
+      return;
+    }
+    this.#record.count(bytes);
+    if (look === undefined && header.kind === 'packet') this.#passPacket(header, head, rewrite, seen);
+    else {
+      const rest = look === undefined ? seen : this.#inside.releaseRequest(look, sendsLabel(header, rewrite));
+      const front = rewriteHead(header, head, rewrite, this.#parts.labelHeader);
+      if (rest !== undefined) this.#pass(header, { first: [...front, ...rest], request: passing, seen });
+      // Quarantine left nothing of it: counted there, and never dialled.
+      else reset(this.#socket);
+    }
+  }
+
+  /** A dskit packet that nothing has to hold, rewritten while it flows. */
+  #passPacket(header: StreamHeader, head: Buffer, rewrite: Rewrite, seen: readonly Uint8Array[]): void {
+    const transform = packetTransform(header, rewrite, this.#parts.labelHeader);
+    const first = transform.push(head);
+    if (first.ok) this.#pass(header, { first: first.value, request: transforming(transform), seen });
     else {
       reset(this.#socket);
-      this.#onCut(cut);
+      this.#onCut(first.reason);
     }
+  }
+
+  #reject(header: StreamHeader, seen: readonly Uint8Array[], reason: RejectReason, look: Look | undefined): void {
+    if (reason === 'dskit_oversize') {
+      // Reading on would only bring more of what is too much already.
+      reset(this.#socket);
+      return;
+    }
+    const watch = this.#inside.watchRejected(header);
+    for (const bytes of seen) watch?.push(bytes);
+    const seal = look === undefined ? undefined : this.#inside.sealerOf(look);
+    const { direction } = this.#stream;
+    rejectStream(this.#socket, { header, direction, reason, seal, watch }, this.#parts.settings);
+  }
+
+  #onRefused(header: StreamHeader, head: Buffer, look: Look, reason: HoldRefusal): void {
+    if (reason === 'shield_memory') {
+      this.#decide(header, head, look, reason);
+      return;
+    }
+    const seen = look.taken();
+    this.#record.limitedAfterHeader(header, header.bodyAt + sizeOf(seen), reason);
+    if (reason === 'hold_timeout') reset(this.#socket);
+    else this.#reject(header, seen, reason, look);
   }
 
   #onHeaderTimeout(head: Buffer): void {
@@ -109,127 +167,79 @@ export class Exchange {
       return;
     }
     const transport = detectTransport(first, this.#parts.settings.transport);
-    const where: Where = { direction: this.#stream.direction, transport, kind: 'stream' };
-    this.#bytes = head.length;
-    this.#parts.context.tally.limited(where, 'malformed', 'header_timeout');
-    this.#report({ ...where, labelState: 'malformed', label: NO_BYTES }, 'header_timeout');
+    const where = { direction: this.#stream.direction, transport, kind: 'stream' } as const;
+    this.#record.limited(where, 'malformed', NO_BYTES, head.length, 'header_timeout');
     reset(this.#socket);
   }
 
   #observe(): void {
-    let head: Buffer = NO_BYTES;
-    const tap = (chunk: Uint8Array, ended: boolean): void => {
-      if (this.#judged !== undefined) return;
-      head = Buffer.concat([head, chunk]);
-      const state = decodeStreamHeader(head, ended, this.#parts.settings.transport);
-      if (!state.done) return;
+    const read = createHeaderTap(this.#parts.settings.transport, (header, head) => {
+      const { verdict } = this.#record.judge(header, head.length);
       // Rejected only if the stage has changed since the stream was accepted.
-      if (this.#judge(state.header, head.length).verdict === 'reject') this.cut();
-      else this.#count(0);
-      head = NO_BYTES;
-    };
-    this.#tap = tap;
-    this.#socket.on('close', () => tap(NO_BYTES, true));
-    this.#relay([], undefined);
+      if (verdict === 'reject') this.cut();
+      else {
+        this.#record.count(0);
+        this.#observed = { header, seen: head.subarray(header.bodyAt) };
+      }
+    });
+    this.#reader = read;
+    this.#socket.on('close', () => read(NO_BYTES, true));
+    this.#relay([], passing, passing);
   }
 
-  #relay(first: readonly Uint8Array[], transform: Transform | undefined): void {
-    const upstream = this.#dial();
+  /** Begins to watch an observed stream, once. */
+  #watchObserved(): boolean {
+    if (this.#observed === undefined) return false;
+    const { header, seen } = this.#observed;
+    this.#observed = undefined;
+    this.#inside.watchPassing(header, [seen]);
+    return true;
+  }
+
+  #pass(header: StreamHeader, { first, request, seen }: Passing): void {
+    this.#relay(
+      first,
+      request,
+      this.#inside.answerFlow(header, () => this.cut()),
+    );
+    this.#inside.watchPassing(header, seen);
+  }
+
+  #relay(first: readonly Uint8Array[], request: FlowOf, answer: FlowOf): void {
+    const upstream = dialOther(this.#parts, this.#stream, this.#record, this.#socket);
     if (upstream === undefined) return;
+    this.#upstream = upstream;
     startRelay({
       downstream: this.#socket,
       upstream,
       first,
-      transform,
+      onFirstWritten: () => this.#inside.firstWritten(),
+      request,
+      answer,
       idleTimeoutMs: this.#parts.settings.limits.idleTimeoutMs,
       onRequest: (chunk) => {
-        this.#tap?.(chunk, false);
-        // Unless the tap just rejected it.
-        if (!this.#socket.destroyed) this.#count(chunk.length);
+        this.#reader?.(chunk, false);
+        // Unless the reader just rejected it.
+        if (!this.#socket.destroyed) this.#record.count(chunk.length);
       },
-      onAnswer: (chunk) => this.#count(chunk.length),
-      onRequestEnd: () => this.#tap?.(NO_BYTES, true),
+      onAnswer: (chunk) => this.#record.count(chunk.length),
+      afterRequest: (chunk) => {
+        if (!this.#watchObserved()) this.#inside.sawRequest(chunk);
+      },
+      afterAnswer: (chunk) => this.#inside.sawAnswer(chunk),
+      onRequestEnd: () => {
+        this.#reader?.(NO_BYTES, true);
+        this.#watchObserved();
+        this.#inside.requestEnded();
+      },
+      onAnswerEnd: () => this.#inside.answerEnded(),
       onCut: (reason) => this.#onCut(reason),
     });
   }
 
-  /** Opens the other side, bounded in time; resets the dialler where that fails. */
-  #dial(): Socket | undefined {
-    const { limits } = this.#parts.settings;
-    let upstream: Socket;
-    try {
-      upstream = this.#stream.dial();
-    } catch (cause) {
-      this.#onUnreachable(cause instanceof Error ? cause.message : 'no socket could be opened');
-      return undefined;
-    }
-    this.#upstream = upstream;
-    const timer = setTimeout(() => {
-      upstream.destroy(new Error(`no connection within ${limits.connectTimeoutMs} ms`));
-    }, limits.connectTimeoutMs);
-    upstream.on('connect', () => {
-      clearTimeout(timer);
-      this.#connected = true;
-      if (this.#stream.direction === 'inbound') this.#parts.health.connected();
-      this.#noteForwarded();
-    });
-    upstream.on('error', (error) => {
-      if (!this.#connected) this.#onUnreachable(error.message);
-    });
-    upstream.on('close', () => clearTimeout(timer));
-    return upstream;
-  }
-
-  #onUnreachable(why: string): void {
-    const inbound = this.#stream.direction === 'inbound';
-    this.#parts.context.tally.dropped(inbound ? 'app_unreachable' : 'peer_unreachable');
-    if (inbound) this.#parts.health.failed(why);
-    reset(this.#socket);
-  }
-
-  #judge(header: StreamHeader, bytes: number): Decision {
-    const { context } = this.#parts;
-    const { direction, peer } = this.#stream;
-    const { transport, kind, label } = header;
-    const state: FrameState = header.malformed ?? (transport === 'tls' ? 'opaque' : stateOfLabel(label, context.label));
-    this.#judged = { direction, transport, kind, labelState: labelStateOf(state), label, atMs: context.now() };
-    const decision = judge(context, { direction, transport, kind, state, peer, label, bytes, handshake: true });
-    if (decision.verdict === 'pass') this.#noteForwarded();
-    return decision;
-  }
-
-  /** Measures once, when the header is known and the other side is there to take it. */
-  #noteForwarded(): void {
-    if (this.#judged === undefined || !this.#connected || this.#forwarded) return;
-    this.#forwarded = true;
-    const { context } = this.#parts;
-    const { direction, kind, atMs } = this.#judged;
-    context.tally.forwarded(direction, kind, (context.now() - atMs) / 1000);
-  }
-
-  /** Bytes of both ways count under the exchange; those before it is known what they are of wait. */
-  #count(bytes: number): void {
-    this.#bytes += bytes;
-    this.#uncounted += bytes;
-    if (this.#judged === undefined) return;
-    this.#parts.context.tally.bytes(this.#judged, this.#uncounted);
-    this.#uncounted = 0;
-  }
-
   #onCut(reason: RejectReason): void {
     // An observed header that never ended is judged by what came of it.
-    this.#tap?.(NO_BYTES, true);
-    // Without a judgement not a byte was ever sent: an idle probe, no frame.
-    if (this.#judged === undefined) return;
-    this.#parts.context.tally.cut(this.#judged, reason);
-    this.#report(this.#judged, reason);
-  }
-
-  #report(what: Where & { labelState: LabelState; label: Uint8Array }, reason: RejectReason): void {
-    const { context } = this.#parts;
-    const { direction, transport, kind, labelState, label } = what;
-    const { peer } = this.#stream;
-    const atMs = context.now();
-    context.onRejection({ atMs, direction, transport, kind, peer, labelState, reason, label, bytes: this.#bytes });
+    this.#reader?.(NO_BYTES, true);
+    this.#record.cut(reason);
   }
 }

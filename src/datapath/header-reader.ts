@@ -55,3 +55,23 @@ export function readHeader(socket: Socket, options: HeaderReaderOptions): void {
   socket.on('data', onData).on('end', onEnd).on('close', onClose);
   socket.resume();
 }
+
+/**
+ * Reads the header of a stream that flows meanwhile: to be given every chunk, and `ended` when no more will come. Calls `onHeader` once,
+ * with everything read so far. Holds STREAM_HEADER_MAX_BYTES and one chunk.
+ */
+export function createHeaderTap(
+  transport: TransportSetting,
+  onHeader: (header: StreamHeader, head: Buffer) => void,
+): (chunk: Uint8Array, ended: boolean) => void {
+  let head: Buffer | undefined = NO_BYTES;
+  return (chunk, ended) => {
+    if (head === undefined) return;
+    head = Buffer.concat([head, chunk]);
+    const state = decodeStreamHeader(head, ended, transport);
+    if (!state.done) return;
+    const all = head;
+    head = undefined;
+    onHeader(state.header, all);
+  };
+}

@@ -52,6 +52,21 @@ export function preview(context: FenceContext, frame: SeenFrame): Decision {
   return decideFrame(context, frame, parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS, context.now());
 }
 
+/**
+ * Counts and reports harm that was found in a frame after `first` was decided and carried out: what the later stages would reject for
+ * it, besides those that would by its label. For `observe`, where nothing waits to be looked into.
+ */
+export function judgeLate(context: FenceContext, frame: SeenFrame, first: Decision, harm: ShieldReason): void {
+  const nowMs = context.now();
+  const address = parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS;
+  const decision = decideFrame(context, { ...frame, look: () => harm }, address, nowMs);
+  const wouldReject = decision.wouldReject.filter(
+    ({ stage }) => !first.wouldReject.some((known) => known.stage === stage),
+  );
+  context.tally.wouldReject(frame, wouldReject);
+  report(context, frame, { ...decision, reason: undefined, wouldReject }, nowMs);
+}
+
 function decideFrame(context: FenceContext, frame: SeenFrame, address: Uint8Array, nowMs: number): Decision {
   const snapshot = context.snapshot();
   const memory = context.peers.recall(address, nowMs);

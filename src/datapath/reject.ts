@@ -4,52 +4,66 @@
  */
 import type { Socket } from 'node:net';
 import type { Direction } from '../policy/facts.ts';
-import type { RejectReason } from '../policy/reason.ts';
+import { type RejectReason, SHIELD_REASONS } from '../policy/reason.ts';
 import { encodeErrorFrame } from '../wire/error-frame.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import { MALFORMED_REASONS } from '../wire/reason.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import type { StreamSettings } from './engine.ts';
 import { reset } from './relay.ts';
+import type { Watch } from './watch.ts';
 
 /** Characters of a foreign label in an error text: enough to recognise it. */
 const LABEL_TEXT_MAX_CHARS = 128;
 
 const MALFORMED: ReadonlySet<string> = new Set(MALFORMED_REASONS);
+const SHIELDED: ReadonlySet<string> = new Set(SHIELD_REASONS);
 
 export interface RejectedStream {
   readonly header: StreamHeader;
   readonly direction: Direction;
   readonly reason: RejectReason;
+  /** Seals an answer as the dialler sealed its request; undefined when that was not opened. */
+  readonly seal: ((answer: Uint8Array) => Uint8Array) | undefined;
+  /** Reads along with what is drained; it was given what was read before. */
+  readonly watch: Watch | undefined;
 }
 
 /** Answers the dialler of a rejected stream as `rejectStreams` says; owns the socket from here on and closes it within the bounds. */
 export function rejectStream(socket: Socket, stream: RejectedStream, settings: StreamSettings): void {
-  const { header } = stream;
-  // Only a plaintext memberlist stream can read an error frame; without the keys an encrypted one would refuse it as plaintext.
+  const { header, watch, seal } = stream;
+  const { rejectStreams } = settings;
+  socket.on('close', () => watch?.end(false));
+  // Only memberlist streams can read an error frame, and an encrypted one that was not opened would refuse it as plaintext.
   const explainable =
     header.kind === 'stream' &&
-    (header.transport === 'native' || header.transport === 'dskit') &&
-    header.messageType !== MESSAGE_TYPE.encrypt;
-  if (settings.rejectStreams === 'silent') drain(socket, settings);
-  else if (settings.rejectStreams === 'explain' && explainable) {
-    socket.end(encodeErrorFrame(explain(stream)));
-    drain(socket, settings);
-  } else if (settings.rejectStreams === 'explain' && header.kind === 'packet') socket.destroy();
-  else reset(socket);
+    (header.transport === 'native' || header.transport === 'dskit' || header.transport === 'alertmanager') &&
+    (header.messageType !== MESSAGE_TYPE.encrypt || seal !== undefined);
+  if (rejectStreams === 'explain' && explainable) {
+    const answer = encodeErrorFrame(explain(stream));
+    socket.end(seal === undefined ? answer : seal(answer));
+    drain(socket, settings, watch);
+  } else if (rejectStreams === 'silent' || (rejectStreams === 'explain' && header.kind === 'packet')) {
+    drain(socket, settings, watch);
+  } else reset(socket);
 }
 
 /** Reads and forgets what the dialler still writes, then closes; bounded in bytes and time. */
-function drain(socket: Socket, { limits }: StreamSettings): void {
+function drain(socket: Socket, { limits }: StreamSettings, watch: Watch | undefined): void {
   let bytes = 0;
+  const onEnd = (): void => {
+    watch?.end(true);
+    socket.end();
+  };
   const timer = setTimeout(() => socket.destroy(), limits.rejectDrainMs);
   socket.on('close', () => clearTimeout(timer));
-  socket.on('end', () => socket.end());
+  socket.on('end', onEnd);
   socket.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > limits.rejectDrainBytes) socket.destroy();
+    else watch?.push(chunk);
   });
-  if (socket.readableEnded) socket.end();
+  if (socket.readableEnded) onEnd();
   else socket.resume();
 }
 
@@ -58,6 +72,7 @@ function explain({ header, direction, reason }: RejectedStream): string {
   if (MALFORMED.has(reason)) return `ringfence: the stream's label header is malformed (${reason})`;
   if (reason === 'label_foreign') return `ringfence: label "${escapeLabel(header.label)}" is not accepted here`;
   if (reason === 'label_missing') return 'ringfence: streams without a label are not accepted here';
+  if (SHIELDED.has(reason) || reason === 'hold_limit') return `ringfence: the stream is not let through (${reason})`;
   const side = direction === 'outbound' ? 'the peer that was dialled' : 'the peer';
   const label = header.label.length === 0 ? 'without a label' : `with label "${escapeLabel(header.label)}"`;
   return `ringfence: ${side} is not admitted (stream ${label})`;

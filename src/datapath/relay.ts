@@ -6,14 +6,9 @@
  * Sockets must have `allowHalfOpen: true`. At most a high-water mark of each socket (64 KiB) is held in each direction.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { RejectReason } from '../policy/reason.ts';
-import type { Decoded } from '../wire/reason.ts';
-
-/** What becomes of the dialler's bytes on their way; a DskitRewriter is one. `end` gives what is left at the FIN. */
-export interface Transform {
-  push(chunk: Uint8Array): Decoded<readonly Uint8Array[]>;
-  end(): Decoded<readonly Uint8Array[]>;
-}
+import type { FlowOf, FlowSink } from './flow.ts';
 
 export interface RelayOptions {
   /** The dialler's side. It may be paused, and may have ended already. */
@@ -22,15 +17,22 @@ export interface RelayOptions {
   readonly upstream: Socket;
   /** What was read of the dialler's bytes before, as it is to be sent: already transformed, and counted by the caller. */
   readonly first: readonly Uint8Array[];
-  /** Applied to the dialler's further bytes; the answer is always raw. */
-  readonly transform: Transform | undefined;
+  /** All of `first` is with the kernel. */
+  onFirstWritten(): void;
+  /** What the dialler's further bytes go through, and the answer's. */
+  readonly request: FlowOf;
+  readonly answer: FlowOf;
   /** After this long without a byte either way both sides are reset. */
   readonly idleTimeoutMs: number;
-  /** The dialler's bytes as they arrive, before the transform. */
+  /** Bytes as they arrive, before they go on. */
   onRequest(chunk: Uint8Array): void;
   onAnswer(chunk: Uint8Array): void;
-  /** The dialler will send no more bytes. */
+  /** The same bytes once they have gone on, or are held. */
+  afterRequest(chunk: Uint8Array): void;
+  afterAnswer(chunk: Uint8Array): void;
+  /** The dialler, or the side that was dialled, ended with a FIN. */
   onRequestEnd(): void;
+  onAnswerEnd(): void;
   /** A bound was hit and both sides were reset. */
   onCut(reason: RejectReason): void;
 }
@@ -51,10 +53,11 @@ export function reset(socket: Socket): void {
 /**
  * Calls `onFin` if the end that `socket` reported is a FIN. libuv reports a reset as an orderly end when it arrives together with
  * data (uv__stream_io, POLLHUP after a partial read), but the kernel still knows: then writing nothing fails, and the socket
- * gives its 'error' instead. Once our own side has ended nothing can be written, and the end is taken at its word.
+ * gives its 'error' instead. Once our own side has ended nothing can be written, and the end is taken at its word. So is that of a TLS
+ * socket (tls-socket.ts): it ends on an authenticated close_notify alone, and its peer may be gone by then for good reason.
  */
 export function confirmFin(socket: Socket, onFin: () => void): void {
-  if (socket.writableEnded || socket.destroyed) onFin();
+  if (socket.writableEnded || socket.destroyed || socket instanceof TLSSocket) onFin();
   else {
     socket.write(NO_BYTES, (error) => {
       if (!error) onFin();
@@ -78,10 +81,11 @@ class Pump {
     });
   }
 
-  write(chunk: Uint8Array): void {
+  write(chunk: Uint8Array, written?: () => void): void {
     if (chunk.length === 0 || this.#to.destroyed || this.#to.writableEnded) return;
     this.#unwritten++;
-    if (!this.#to.write(chunk, this.#written)) this.#from.pause();
+    const done = written === undefined ? this.#written : () => this.#afterWrite(written);
+    if (!this.#to.write(chunk, done)) this.#from.pause();
   }
 
   /** A FIN, after every byte: ending earlier would make a later reset of the same socket impossible (libuv: EINVAL). */
@@ -96,10 +100,26 @@ class Pump {
     this.#settle();
   }
 
+  /** What a flow may do with this direction. */
+  sink(cut: FlowSink['cut']): FlowSink {
+    return {
+      write: (bytes, written) => this.write(bytes, written),
+      finish: () => this.finish(),
+      cut,
+      pause: () => void this.#from.pause(),
+      resume: () => void this.#from.resume(),
+    };
+  }
+
   readonly #written = (): void => {
     this.#unwritten--;
     this.#settle();
   };
+
+  #afterWrite(written: () => void): void {
+    this.#written();
+    written();
+  }
 
   #settle(): void {
     if (this.#to.destroyed || (this.#unwritten > 0 && !(this.#broken && this.#to.connecting))) return;
@@ -110,7 +130,7 @@ class Pump {
 
 /** Starts passing bytes between the two sockets, until both have closed. The caller listens for that, and for errors. */
 export function startRelay(options: RelayOptions): void {
-  const { downstream, upstream, transform, idleTimeoutMs } = options;
+  const { downstream, upstream, idleTimeoutMs } = options;
   const request = new Pump(downstream, upstream);
   const answer = new Pump(upstream, downstream);
   const cut = (reason: RejectReason): void => {
@@ -120,15 +140,18 @@ export function startRelay(options: RelayOptions): void {
     options.onCut(reason);
   };
   const idle = setTimeout(() => cut('idle_timeout'), idleTimeoutMs);
-  const pass = (out: Decoded<readonly Uint8Array[]>): boolean => {
-    if (out.ok) for (const bytes of out.value) request.write(bytes);
-    else cut(out.reason);
-    return out.ok;
-  };
+  const requestFlow = options.request(request.sink(cut));
+  const answerFlow = options.answer(answer.sink(cut));
   const onRequestEnd = (): void => {
     confirmFin(downstream, () => {
       options.onRequestEnd();
-      if (transform === undefined || pass(transform.end())) request.finish();
+      requestFlow.end();
+    });
+  };
+  const onAnswerEnd = (): void => {
+    confirmFin(upstream, () => {
+      answerFlow.end();
+      options.onAnswerEnd();
     });
   };
   // Bytes for a side that is gone keep nothing alive: what still waits for this one is delivered within the idle time, or never.
@@ -138,15 +161,16 @@ export function startRelay(options: RelayOptions): void {
   downstream.on('data', (chunk: Buffer) => {
     notIdle(upstream);
     options.onRequest(chunk);
-    if (transform === undefined) request.write(chunk);
-    else pass(transform.push(chunk));
+    requestFlow.push(chunk);
+    options.afterRequest(chunk);
   });
   upstream.on('data', (chunk: Buffer) => {
     notIdle(downstream);
     options.onAnswer(chunk);
-    answer.write(chunk);
+    answerFlow.push(chunk);
+    options.afterAnswer(chunk);
   });
-  upstream.on('end', () => confirmFin(upstream, () => answer.finish()));
+  upstream.on('end', onAnswerEnd);
   downstream.on('error', () => request.break());
   upstream.on('error', () => answer.break());
   downstream.on('close', (hadError) => closed(downstream, upstream, hadError, idle));
@@ -154,7 +178,8 @@ export function startRelay(options: RelayOptions): void {
   downstream.on('end', onRequestEnd);
   // Resumed before the first bytes are written, so that their backpressure can pause it again.
   downstream.resume();
-  for (const bytes of options.first) request.write(bytes);
+  const last = options.first.at(-1);
+  for (const bytes of options.first) request.write(bytes, bytes === last ? () => options.onFirstWritten() : undefined);
   if (downstream.readableEnded) onRequestEnd();
 }
 

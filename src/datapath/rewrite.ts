@@ -1,38 +1,36 @@
-/** What is sent of a stream that passes: its first bytes with the label as decided, and what is done to the rest. */
+/** What is sent in front of a stream that passes, and what a dskit packet goes through that nothing has to hold. */
 import type { Rewrite } from '../policy/decide.ts';
 import { createDskitRewriter } from '../wire/dskit.ts';
 import { DSKIT_DIGEST_BYTES, DSKIT_PACKET_MAX_BYTES } from '../wire/limits.ts';
-import type { MalformedReason } from '../wire/reason.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
-import type { Transform } from './relay.ts';
+import type { Transform } from './flow.ts';
 
-export interface Rewritten {
-  /** Views of `head` and of the label header, in order. */
-  readonly first: readonly Uint8Array[];
-  readonly transform: Transform | undefined;
-  /** Why the stream cannot pass after all: it was too large already. */
-  readonly cut: MalformedReason | undefined;
+/** Whether a label header is sent in front of what had one, or had none, before. */
+export function sendsLabel({ label }: StreamHeader, rewrite: Rewrite): boolean {
+  return rewrite === 'add' || (rewrite === 'keep' && label.length > 0);
 }
 
-/** Rewrites `head`, everything that was read of the stream with `header`. `labelHeader` comes from encodeLabelHeader. */
-export function rewriteStream(
-  header: StreamHeader,
+/**
+ * What stands before the message: of `head`, everything that was read of the stream, up to there. Views; none is empty, and the label
+ * header is one of its own.
+ */
+export function rewriteHead(
+  { labelAt, bodyAt }: StreamHeader,
   head: Uint8Array,
   rewrite: Rewrite,
   labelHeader: Uint8Array,
-): Rewritten {
-  if (header.kind === 'packet') {
-    const transform = rewrite === 'keep' ? capPacket(header) : createDskitRewriter({ header, rewrite, labelHeader });
-    const first = transform.push(head);
-    return first.ok ? { first: first.value, transform, cut: undefined } : { first: [], transform, cut: first.reason };
-  }
-  const prefix = head.subarray(0, header.labelAt);
-  const first = {
-    keep: () => [head],
-    add: () => [prefix, labelHeader, head.subarray(header.labelAt)],
-    strip: () => [prefix, head.subarray(header.bodyAt)],
+): readonly Uint8Array[] {
+  const out = {
+    keep: () => [head.subarray(0, labelAt), head.subarray(labelAt, bodyAt)],
+    add: () => [head.subarray(0, labelAt), labelHeader],
+    strip: () => [head.subarray(0, labelAt)],
   }[rewrite]();
-  return { first, transform: undefined, cut: undefined };
+  return out.filter(({ length }) => length > 0);
+}
+
+/** What a dskit packet connection goes through from its first byte on. `labelHeader` comes from encodeLabelHeader. */
+export function packetTransform(header: StreamHeader, rewrite: Rewrite, labelHeader: Uint8Array): Transform {
+  return rewrite === 'keep' ? capPacket(header) : createDskitRewriter({ header, rewrite, labelHeader });
 }
 
 /** A dskit packet that passes as it is: only its size is watched, digest and all (dskit's receiver reads without a cap). */

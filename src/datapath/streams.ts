@@ -56,9 +56,10 @@ export function createStreams(
   };
 
   const plain = (socket: Socket, stream: AcceptedStream): Connection => {
-    const exchange = () => new Exchange(parts[direction], socket, stream);
+    const ofDirection = parts[stream.direction];
+    const exchange = () => new Exchange(ofDirection, socket, stream);
     if (settings.transport !== 'alertmanager') return exchange();
-    return new AlertmanagerConnection(parts, socket, stream, exchange);
+    return new AlertmanagerConnection(ofDirection, socket, stream, exchange);
   };
   const connection = (socket: Socket, stream: AcceptedStream): Connection => {
     const { tls: terms } = settings;

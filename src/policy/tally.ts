@@ -77,6 +77,8 @@ function whereIndex({ direction, transport, kind }: Where): number {
 export interface Tally {
   /** Counts one decided frame: its verdict, its rejection, what later stages would do, a fall-back. */
   frame(where: Where, state: FrameState, decision: Decision): void;
+  /** Counts what later stages would do with a frame that was counted before, for what was found in it since. */
+  wouldReject(where: Where, wouldReject: Decision['wouldReject']): void;
   /** Counts bytes of a passing frame, as read from its sender. */
   bytes(where: Where, count: number): void;
   /** Counts a rejection by a bound, after or without a decision (time-outs, limits). The frame itself counts as rejected. */
@@ -114,6 +116,10 @@ export function createTally(buffer: ArrayBufferLike): Tally {
       for (const { stage, reason } of decision.wouldReject) bump(wouldRejectAt(w, reason, stage));
       for (const stage of decision.wouldStrand) bump(WOULD_STRAND_AT + STAGE_INDEX[stage]);
       if (decision.fallback) bump(FALLBACKS_AT);
+    },
+    wouldReject(where, wouldReject) {
+      const w = whereIndex(where);
+      for (const { stage, reason } of wouldReject) bump(wouldRejectAt(w, reason, stage));
     },
     bytes: (where, count) => bump(BYTES_AT + whereIndex(where), count),
     limited(where, labelState, reason) {

@@ -100,7 +100,7 @@ export function createDskitRewriter(options: DskitRewriterOptions): DskitRewrite
       if (releasedBytes < bodyAt || held.length < DSKIT_DIGEST_BYTES) return fail('dskit_truncated');
       const out: Uint8Array[] = [];
       if (!labelled) addLabel(out);
-      out.push(trailer(held, receivedHash.digest(), sentHash.digest()));
+      out.push(rewriteDigest(held, receivedHash.digest(), sentHash.digest()));
       return { ok: true, value: out };
     },
   };
@@ -120,10 +120,10 @@ function holdBack(held: Uint8Array, chunk: Uint8Array): [known: Uint8Array[], la
 }
 
 /**
- * The digest to send. A packet that came with a wrong digest leaves with a wrong one: the receiver's check is the only sign that the
+ * The digest to send, of what was received with `received` and is sent changed. A packet that came with a wrong digest leaves with a wrong one: the receiver's check is the only sign that the
  * packet was damaged, and repairing it here would hide that.
  */
-function trailer(received: Uint8Array, ofReceived: Uint8Array, ofSent: Uint8Array): Uint8Array {
+export function rewriteDigest(received: Uint8Array, ofReceived: Uint8Array, ofSent: Uint8Array): Uint8Array {
   if (sameBytes(received, ofReceived)) return ofSent;
   if (!sameBytes(received, ofSent)) return received;
   const wrong = Uint8Array.from(received);

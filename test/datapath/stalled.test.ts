@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import t from 'tap';
+import { passing } from '../../src/datapath/flow.ts';
 import { startRelay } from '../../src/datapath/relay.ts';
 import { dial, pause, startRecorder, until } from './harness.ts';
 
@@ -39,11 +40,16 @@ async function joined() {
     downstream,
     upstream,
     first: [],
-    transform: undefined,
+    onFirstWritten: () => undefined,
+    request: passing,
+    answer: passing,
     idleTimeoutMs: IDLE_MS,
     onRequest: () => undefined,
     onAnswer: () => undefined,
+    afterRequest: () => undefined,
+    afterAnswer: () => undefined,
     onRequestEnd: () => undefined,
+    onAnswerEnd: () => undefined,
     onCut: (reason) => cuts.push(reason),
   });
   await until('the other side', () => target.connections.length === 1);

@@ -1,0 +1,236 @@
+/** What one exchange looks at below the label: which rules need to see what of it, how it is sealed again, and who reads along. */
+import { appSealForm, wireSealForm } from '../policy/seal-form.ts';
+import type { FrameSource } from '../ring/source.ts';
+import { type SealForm, sealStream } from '../wire/encryption.ts';
+import type { StreamHeader } from '../wire/stream-header.ts';
+import type { AppHealth } from './app-health.ts';
+import type { StreamBudgets } from './budget.ts';
+import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
+import type { ExchangeRecord } from './exchange-record.ts';
+import { type FlowOf, passing } from './flow.ts';
+import { type Held, type HoldSettings, holding } from './hold.ts';
+import type { Look, OpenedSeal } from './look.ts';
+import { PacketInside } from './packet-inside.ts';
+import { PacketLook } from './packet-look.ts';
+import { createStreamLook, needsLook, type StreamRules } from './stream-look.ts';
+import { type LateLook, type Watch, watchPacket, watchStream } from './watch.ts';
+
+const NO_BYTES = new Uint8Array(0);
+
+/** What an exchange is made from; shared by all of one fence and direction. */
+export interface ExchangeParts {
+  readonly context: FenceContext;
+  readonly settings: StreamSettings;
+  readonly health: AppHealth;
+  /** From encodeLabelHeader, of our own label. */
+  readonly labelHeader: Uint8Array;
+  readonly budgets: StreamBudgets;
+}
+
+export class ExchangeInside {
+  readonly #parts: ExchangeParts;
+  readonly #stream: AcceptedStream;
+  readonly #record: ExchangeRecord;
+  readonly #held: Held[] = [];
+  /** How the request was sealed, as its dialler sent it: that is how it reads an answer. */
+  #requestSeal: OpenedSeal | undefined;
+  #requestWatch: Watch | undefined;
+  #answerWatch: (() => Watch | undefined) | undefined;
+  #answers: Watch | undefined;
+
+  constructor(parts: ExchangeParts, stream: AcceptedStream, record: ExchangeRecord) {
+    this.#parts = parts;
+    this.#stream = stream;
+    this.#record = record;
+  }
+
+  /** Whether nothing is to be changed, held or cut. */
+  observes(): boolean {
+    return this.#parts.context.snapshot().settings.stage === 'observe';
+  }
+
+  /** What has to see the request before it may go on; undefined when nothing has. `head` holds what was read of it. */
+  lookAtRequest(header: StreamHeader, head: Uint8Array): Look | undefined {
+    if (!hasMessage(header) || this.observes()) return undefined;
+    const rules = this.#rules(header, false, true);
+    if (header.kind === 'stream') return needsLook(rules, header.messageType) ? createStreamLook(rules) : undefined;
+    const { shield, quarantine, keyring } = rules;
+    if (shield === undefined && quarantine === undefined && keyring === undefined) return undefined;
+    const { context, labelHeader } = this.#parts;
+    const receivedLabel = head.subarray(header.labelAt, header.bodyAt);
+    const inside = (body: Uint8Array) => new PacketInside(context, rules.source, body);
+    return new PacketLook({ receivedLabel, labelHeader, inside });
+  }
+
+  /** What the answer goes through, whatever it will be; `cut` resets both sides. */
+  answerFlow(header: StreamHeader, cut: () => void): FlowOf {
+    const look = this.#lookAtAnswer(header);
+    if (look === undefined) return passing;
+    return (sink) => {
+      const release = (): readonly Uint8Array[] | undefined => {
+        const harm = this.observes() ? undefined : look.harm();
+        const out = harm === undefined ? this.#releaseAnswer(look) : undefined;
+        if (harm !== undefined) sink.cut(harm);
+        else if (out === undefined) cut();
+        return out;
+      };
+      return holding(this.holdSettings(look), (held) => this.keep(held), release)(sink);
+    };
+  }
+
+  holdSettings(look: Look): HoldSettings {
+    const { budgets, settings } = this.#parts;
+    return { look, budgets, limits: settings.limits };
+  }
+
+  /** What is sent in place of a held request; undefined when quarantine leaves nothing of it. */
+  releaseRequest(look: Look, labelled: boolean): readonly Uint8Array[] | undefined {
+    this.#requestSeal = look.opened();
+    const { context } = this.#parts;
+    const toApp = this.#stream.direction === 'inbound';
+    const form = toApp ? appSealForm(context.snapshot().settings, labelled) : wireSealForm(labelled);
+    return this.#release(look, labelled, toApp || context.inside.reseal() ? form : undefined);
+  }
+
+  /** Seals an answer of ours as the dialler sealed its request; undefined when that was not opened. */
+  sealerOf(look: Look): ((answer: Uint8Array) => Uint8Array) | undefined {
+    const opened = look.opened();
+    if (opened === undefined) return undefined;
+    const { keyring, version, key, form } = opened;
+    const label = form === 'label' ? this.#parts.context.label : NO_BYTES;
+    return (answer) => sealStream(keyring, answer, label, version, key);
+  }
+
+  /** Gives `held` back when the exchange is over. */
+  keep(held: Held): void {
+    this.#held.push(held);
+  }
+
+  firstWritten(): void {
+    this.#held[0]?.written();
+  }
+
+  /** Who reads along with a stream that goes on; `seen` was read after its label so far. */
+  watchPassing(header: StreamHeader, seen: readonly Uint8Array[]): void {
+    if (!hasMessage(header)) return;
+    this.#requestWatch = this.#watch(header, false, false);
+    // Made when the answer comes: many never do.
+    this.#answerWatch = () => this.#watch(header, false, true);
+    for (const bytes of seen) this.#requestWatch?.push(bytes);
+  }
+
+  /** Who reads along with a rejected one; the caller feeds it. */
+  watchRejected(header: StreamHeader): Watch | undefined {
+    return hasMessage(header) ? this.#watch(header, true, false) : undefined;
+  }
+
+  sawRequest(chunk: Uint8Array): void {
+    this.#requestWatch?.push(chunk);
+  }
+
+  sawAnswer(chunk: Uint8Array): void {
+    if (this.#answerWatch !== undefined) this.#answers = this.#answerWatch();
+    this.#answerWatch = undefined;
+    this.#answers?.push(chunk);
+  }
+
+  requestEnded(): void {
+    this.#requestWatch?.end(true);
+  }
+
+  answerEnded(): void {
+    this.#answers?.end(true);
+  }
+
+  /** The exchange is over. */
+  close(): void {
+    for (const held of this.#held) held.close();
+    this.#requestWatch?.end(false);
+    this.#answers?.end(false);
+  }
+
+  #lookAtAnswer(header: StreamHeader): Look | undefined {
+    if (!hasMessage(header) || header.kind === 'packet' || this.observes()) return undefined;
+    const rules = this.#rules(header, true, true);
+    const { shield, quarantine, keyring } = rules;
+    if (shield === undefined && quarantine === undefined && keyring === undefined) return undefined;
+    return createStreamLook(rules);
+  }
+
+  /** The same of a held answer. It has no label header, whatever its seal. */
+  #releaseAnswer(look: Look): readonly Uint8Array[] | undefined {
+    const { context } = this.#parts;
+    const form =
+      this.#stream.direction === 'outbound'
+        ? appSealForm(context.snapshot().settings, false)
+        : context.inside.reseal()
+          ? this.#requestSeal?.form
+          : undefined;
+    return this.#release(look, false, form);
+  }
+
+  #release(look: Look, labelled: boolean, form: SealForm | undefined): readonly Uint8Array[] | undefined {
+    // Only if the stage has changed while it was held.
+    if (this.observes()) return look.taken();
+    const { tally } = this.#parts.context;
+    const { direction } = this.#stream;
+    const outcome = look.sealed();
+    if (outcome !== undefined) tally.sealed(direction, 'stream', outcome);
+    const { bytes, resealed, stripped, dropped } = look.release({ labelled, form });
+    if (resealed) tally.resealed(direction, 'stream');
+    if (stripped + dropped > 0) tally.quarantined(stripped, dropped);
+    return bytes;
+  }
+
+  /** What has to be looked at; `changes` is false where harm is only counted. */
+  #rules(header: StreamHeader, answer: boolean, changes: boolean): StreamRules {
+    const { context, settings } = this.#parts;
+    const { inside, label } = context;
+    const toApp = (this.#stream.direction === 'inbound') !== answer;
+    const shields = toApp && context.snapshot().settings.shield;
+    const quarantine = changes ? inside.quarantine() : undefined;
+    const opens = toApp ? shields || changes : inside.reseal() || quarantine !== undefined;
+    return {
+      shield: shields ? { pushPullNodes: settings.limits.pushPullNodes } : undefined,
+      quarantine,
+      keyring: opens ? inside.keyring() : undefined,
+      label,
+      source: this.#record.source(header, false, answer),
+      releases: changes,
+    };
+  }
+
+  #watch(header: StreamHeader, rejected: boolean, answer: boolean): Watch | undefined {
+    const source = this.#record.source(header, rejected, answer);
+    const { inside } = this.#parts.context;
+    const counts = !rejected && this.observes();
+    if (header.kind === 'packet') {
+      return answer ? undefined : watchPacket((body) => this.#onPacket(source, body, counts));
+    }
+    const tap = inside.stream(source);
+    const late = counts ? this.#lateLook(header, answer) : undefined;
+    return tap === undefined && late === undefined ? undefined : watchStream(tap, late);
+  }
+
+  #onPacket(source: FrameSource, body: Uint8Array, counts: boolean): void {
+    const { context } = this.#parts;
+    context.inside.packet(source, body);
+    if (!counts || !context.snapshot().settings.shield) return;
+    const harm = new PacketInside(context, source, body).look();
+    if (harm !== undefined) this.#record.judgeLate(harm);
+  }
+
+  /** The shield beside an observed stream. */
+  #lateLook(header: StreamHeader, answer: boolean): LateLook | undefined {
+    const rules = this.#rules(header, answer, false);
+    if (rules.shield === undefined) return undefined;
+    const { budgets, settings } = this.#parts;
+    const onHarm = this.#record.judgeLate.bind(this.#record);
+    return { look: createStreamLook(rules), budgets, maxBytes: settings.limits.holdBytes, onHarm };
+  }
+}
+
+/** Whether there is a message that can be read: not in TLS, and not behind a header that is none. */
+function hasMessage({ transport, malformed }: StreamHeader): boolean {
+  return malformed === undefined && transport !== 'tls' && transport !== 'unknown';
+}

@@ -1,0 +1,143 @@
+/** What is known of one exchange, and how it is judged, counted and reported. */
+import type { Decision } from '../policy/decide.ts';
+import { type FrameState, type LabelState, labelStateOf } from '../policy/facts.ts';
+import type { LimitedReason, RejectReason, ShieldReason } from '../policy/reason.ts';
+import type { Where } from '../policy/tally.ts';
+import type { FrameSource } from '../ring/source.ts';
+import type { StreamHeader } from '../wire/stream-header.ts';
+import type { AcceptedStream, FenceContext } from './engine.ts';
+import { judge, judgeLate, preview, type SeenFrame, stateOfLabel } from './judge.ts';
+
+/** The header's place among the counters. */
+interface Judged extends Where {
+  readonly labelState: LabelState;
+  readonly label: Uint8Array;
+}
+
+export class ExchangeRecord {
+  readonly #context: FenceContext;
+  readonly #stream: AcceptedStream;
+  /** When the header was complete, before anything of the stream was held. */
+  #headerAtMs: number | undefined;
+  #judged: Judged | undefined;
+  #verdict: { readonly frame: SeenFrame; readonly decision: Decision } | undefined;
+  #connected = false;
+  #forwarded = false;
+  #bytes = 0;
+  #uncounted = 0;
+
+  constructor(context: FenceContext, stream: AcceptedStream) {
+    this.#context = context;
+    this.#stream = stream;
+  }
+
+  /** Whether the header was judged, or a bound has spoken. */
+  judged(): boolean {
+    return this.#judged !== undefined;
+  }
+
+  /** What judging would give, without counting it. */
+  preview(header: StreamHeader, bytes: number): Decision {
+    this.#headerAtMs ??= this.#context.now();
+    return preview(this.#context, this.#frame(header, bytes));
+  }
+
+  /** Judges, counts and reports the stream; once. */
+  judge(header: StreamHeader, bytes: number, harm?: ShieldReason): Decision {
+    this.#headerAtMs ??= this.#context.now();
+    const frame = this.#frame(header, bytes);
+    this.#judged = { ...placeOf(frame), labelState: labelStateOf(frame.state), label: header.label };
+    const decision = judge(this.#context, harm === undefined ? frame : { ...frame, look: () => harm });
+    this.#verdict = { frame, decision };
+    if (decision.verdict === 'pass') this.#noteForwarded();
+    return decision;
+  }
+
+  /** Harm that was found in a stream that had been passed on untouched. */
+  judgeLate(harm: ShieldReason): void {
+    if (this.#verdict !== undefined) judgeLate(this.#context, this.#verdict.frame, this.#verdict.decision, harm);
+  }
+
+  /** Counts and reports a stream that a bound ended before it was judged. */
+  limited(where: Where, labelState: LabelState, label: Uint8Array, bytes: number, reason: LimitedReason): void {
+    this.#bytes = bytes;
+    this.#judged = { ...where, labelState, label };
+    this.#context.tally.limited(where, labelState, reason);
+    this.#report(this.#judged, reason);
+  }
+
+  /** The same, of a stream whose header is known. */
+  limitedAfterHeader(header: StreamHeader, bytes: number, reason: LimitedReason): void {
+    const frame = this.#frame(header, bytes);
+    this.limited(placeOf(frame), labelStateOf(frame.state), header.label, bytes, reason);
+  }
+
+  /** The other side is there. */
+  connected(): void {
+    this.#connected = true;
+    this.#noteForwarded();
+  }
+
+  isConnected(): boolean {
+    return this.#connected;
+  }
+
+  /** Bytes of both ways count under the exchange; those before it is known what they are of wait. */
+  count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#uncounted += bytes;
+    if (this.#judged === undefined) return;
+    this.#context.tally.bytes(this.#judged, this.#uncounted);
+    this.#uncounted = 0;
+  }
+
+  /** A bound was hit, or harm was found, while it flowed. Not a word without a judgement: not a byte was ever sent then, a probe. */
+  cut(reason: RejectReason): void {
+    if (this.#judged === undefined) return;
+    this.#context.tally.cut(this.#judged, reason);
+    this.#report(this.#judged, reason);
+  }
+
+  /** What inspection is told of the frame around the bytes. */
+  source(header: StreamHeader, rejected: boolean, answer: boolean): FrameSource {
+    const frame = this.#frame(header, 0);
+    const labelState = labelStateOf(frame.state);
+    const { peer } = this.#stream;
+    return { ...placeOf(frame), atMs: this.#context.now(), peer, labelState, label: header.label, rejected, answer };
+  }
+
+  #frame({ transport, kind, label, malformed }: StreamHeader, bytes: number): SeenFrame {
+    const { direction, peer } = this.#stream;
+    const state: FrameState = malformed ?? (transport === 'tls' ? 'opaque' : stateOfLabel(label, this.#context.label));
+    return { direction, transport, kind, state, peer, label, bytes, handshake: true };
+  }
+
+  /** Measures once, when the stream is judged and the other side is there to take it. */
+  #noteForwarded(): void {
+    if (this.#verdict === undefined || !this.#connected || this.#forwarded || this.#headerAtMs === undefined) return;
+    this.#forwarded = true;
+    const { direction, kind } = this.#verdict.frame;
+    this.#context.tally.forwarded(direction, kind, (this.#context.now() - this.#headerAtMs) / 1000);
+  }
+
+  #report(what: Judged, reason: RejectReason): void {
+    const { direction, transport, kind, labelState, label } = what;
+    const { peer } = this.#stream;
+    const atMs = this.#context.now();
+    this.#context.onRejection({
+      atMs,
+      direction,
+      transport,
+      kind,
+      peer,
+      labelState,
+      reason,
+      label,
+      bytes: this.#bytes,
+    });
+  }
+}
+
+function placeOf({ direction, transport, kind }: SeenFrame): Where {
+  return { direction, transport, kind };
+}
