@@ -6,8 +6,9 @@
  * Packets repeat on one connection, each with its label header inside `msg`; one STREAM frame is followed by a native stream. Mirrors
  * alertmanager cluster/tls_connection.go `read`, `writePacket` and `writeStream`.
  *
- * Two ways to lose frames, for whoever forwards them: `read` makes a buffered reader anew for each frame, so whatever shares a
- * TLS record with the end of a frame is lost; and it reserves the announced length before a byte of it is there (wire-protocol §6 row 10).
+ * Alertmanager's `read` makes a buffered reader anew for each frame, so whatever shares a TLS record with the end of a frame is lost: whoever
+ * forwards frames writes one, waits until it is written, and only then the next (node:tls joins writes that wait into one record).
+ * And it reserves the announced length before a byte of it is there (wire-protocol §6 row 10).
  */
 import { ALERTMANAGER_FRAME_MAX_BYTES } from './limits.ts';
 import { encodeProto, ProtoReader } from './protobuf.ts';
@@ -45,7 +46,7 @@ export type AlertmanagerFrameState =
 /**
  * Reads the frame at the start of `bytes`. Total and pure; a frame over ALERTMANAGER_FRAME_MAX_BYTES is refused by its length alone. Of a
  * repeated field the last counts, unknown fields are skipped, as in every protobuf reader. A known field of the wrong wire type is refused,
- * as gogo/protobuf does (Alertmanager's releases up to 0.31; the library that its head uses skips it).
+ * as gogo/protobuf does (Alertmanager up to 0.31; the library of later releases skips it).
  */
 export function decodeAlertmanagerFrame(bytes: Uint8Array): AlertmanagerFrameState {
   if (bytes.length < LENGTH_BYTES) return { ok: true, done: false, needBytes: LENGTH_BYTES };

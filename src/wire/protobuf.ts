@@ -88,16 +88,17 @@ export class ProtoReader {
   countPacked(): number {
     if (this.#type === VARINT) return 1;
     if (!this.#expect(LENGTH)) return 0;
+    const bytes = this.#bytes;
+    const end = this.#valueEnd;
     let count = 0;
-    let run = 0;
-    for (let at = this.#valueAt; at < this.#valueEnd; at++) {
-      run++;
-      if (((this.#bytes[at] ?? 0) & 0x80) === 0) {
-        count++;
-        run = 0;
-      } else if (run === VARINT_MAX_BYTES) break;
+    let start = this.#valueAt;
+    for (let at = start; at < end; at++) {
+      if ((bytes[at] as number) >= 0x80) continue;
+      if (at - start >= VARINT_MAX_BYTES) break;
+      count++;
+      start = at + 1;
     }
-    if (run > 0) this.#fail('protobuf_invalid', this.#valueAt);
+    if (start < end) this.#fail('protobuf_invalid', start);
     return count;
   }
 
@@ -130,7 +131,7 @@ export class ProtoReader {
     let high = 0;
     for (let i = 0; i < VARINT_MAX_BYTES; i++) {
       if (this.#at >= this.#end) return this.#fail('protobuf_truncated', start);
-      const byte = this.#bytes[this.#at++] ?? 0;
+      const byte = this.#bytes[this.#at++] as number;
       const bits = byte & 0x7f;
       if (i === VARINT_MAX_BYTES - 1 && byte > 1) break;
       if (i < 4) low += bits * 2 ** (7 * i);

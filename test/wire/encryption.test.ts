@@ -158,6 +158,7 @@ t.test('a keyring takes keys of three lengths, a bounded number, and shows none'
   const sealed = sealPacket(own, PLAIN, NONE, 1, 0);
   copied.fill(0);
   t.ok(openPacket(own, sealed, NONE).ok, "a keyring does not follow its maker's memory");
+  t.ok(Error.stackTraceLimit > 0, 'and exceptions elsewhere keep their stack');
 });
 
 t.test('any plaintext comes back, and no flipped byte opens', async (t) => {
