@@ -38,6 +38,10 @@ type settings struct {
 	compression string
 	debug       bool
 	commands    string
+	tlsCert     string
+	tlsKey      string
+	tlsCA       string
+	tlsName     string
 }
 
 func main() {
@@ -53,6 +57,10 @@ func main() {
 	flag.StringVar(&s.compression, "compression", "lzw", "lzw or snappy")
 	flag.BoolVar(&s.debug, "debug", false, "log every packet and stream")
 	flag.StringVar(&s.commands, "commands", "", "Unix socket to make and take commands from, instead of standard input")
+	flag.StringVar(&s.tlsCert, "tls-cert", "", "memberlist.tls-cert-path; TLS is on with it")
+	flag.StringVar(&s.tlsKey, "tls-key", "", "memberlist.tls-key-path")
+	flag.StringVar(&s.tlsCA, "tls-ca", "", "memberlist.tls-ca-path")
+	flag.StringVar(&s.tlsName, "tls-server-name", "", "memberlist.tls-server-name")
 	flag.Parse()
 	if err := run(s); err != nil {
 		fmt.Fprintln(os.Stderr, "kv:", err)
@@ -96,6 +104,11 @@ func configure(s settings) (memberlist.KVConfig, error) {
 	cfg.TCPTransport.BindAddrs = []string{s.bind}
 	cfg.TCPTransport.BindPort = s.port
 	cfg.TCPTransport.TransportDebug = s.debug
+	cfg.TCPTransport.TLSEnabled = s.tlsCert != ""
+	cfg.TCPTransport.TLS.CertPath = s.tlsCert
+	cfg.TCPTransport.TLS.KeyPath = s.tlsKey
+	cfg.TCPTransport.TLS.CAPath = s.tlsCA
+	cfg.TCPTransport.TLS.ServerName = s.tlsName
 	cfg.Codecs = []codec.Codec{ring.GetCodec()}
 	return cfg, cfg.Validate()
 }
@@ -121,7 +134,8 @@ func run(s settings) error {
 	n.service = memberlist.NewKVInitService(&cfg, logger, &addresses{}, n.registry)
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	if err := services.StartAndAwaitRunning(ctx, n.service); err != nil {
+	// Not ctx: the service ends when the context does that it was started with.
+	if err := services.StartAndAwaitRunning(context.Background(), n.service); err != nil {
 		return err
 	}
 	if n.kv, err = n.service.GetMemberlistKV(); err != nil {
