@@ -84,6 +84,13 @@ t.test('quarantine heals the ring, and nobody is restarted', { skip }, async (t)
       .filter((line) => /EventMemberFailed|EventMemberJoin/.test(line));
     t.strictSame(failed, [], `${agent.name}: nobody comes, nobody goes`);
   }
+  for (const agent of ours) {
+    const lost = agent
+      .process()
+      .lines()
+      .filter((line) => /EventMemberFailed: a\d/.test(line));
+    t.strictSame(lost, [], `${agent.name}: none of ours ever failed`);
+  }
   let stripped = 0;
   for (const fence of fences) stripped += await fence.metric('quarantined_total');
   t.ok(stripped > 0, `${stripped} entries were taken out of gossip`);
