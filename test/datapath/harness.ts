@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { Fault, FenceContext, PathLimits, Rejection, StreamSettings } from '../../src/datapath/engine.ts';
-import { NO_INSIDE } from '../../src/datapath/inside.ts';
+import { type Inside, NO_INSIDE } from '../../src/datapath/inside.ts';
 import { confirmFin } from '../../src/datapath/relay.ts';
 import { createStreams, type Streams } from '../../src/datapath/streams.ts';
 import { type Cidr, createAdmission } from '../../src/policy/admission.ts';
@@ -288,4 +288,9 @@ export function cutAt(bytes: Buffer, cuts: number, random: () => number): Buffer
     from = Math.max(from, to);
   }
   return out;
+}
+
+/** The same fence with something to look below the label with. */
+export function withInside(made: TestContext, inside: Partial<Inside>): TestContext {
+  return { ...made, context: { ...made.context, inside: { ...NO_INSIDE, ...inside } } };
 }

@@ -1,0 +1,71 @@
+import t from 'tap';
+import { AnnouncedBudget, HoldBudget } from '../../src/datapath/budget.ts';
+
+t.test('held bytes: who finds no room waits, one goes on, and the others follow as room comes', async (t) => {
+  const budget = new HoldBudget(100, 40);
+  const woken: string[] = [];
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => budget.claim(() => woken.push(name)));
+  t.equal(a?.take(50), true);
+  t.equal(b?.take(20), true, 'the first that finds the shared room used up may still read');
+  t.equal(c?.take(10), false);
+  t.equal(a?.take(10), false, 'the other waits too');
+  t.equal(b?.take(10), true, 'the one goes on');
+  t.equal(budget.used(), 100);
+  t.same(woken, []);
+  b?.release();
+  t.same(woken, ['a'], 'the oldest of those that wait is the next');
+  t.equal(a?.take(1), true);
+  a?.release();
+  t.same(woken, ['a', 'c']);
+  c?.release();
+  c?.release();
+  t.equal(budget.used(), 0);
+  t.equal(c?.take(5), true, 'what was given back counts no more');
+  t.equal(budget.used(), 0);
+});
+
+t.test('held bytes: streams that fill the budget together all come to their end', async (t) => {
+  const budget = new HoldBudget(100, 40);
+  const done: number[] = [];
+  const streams = Array.from({ length: 8 }, (_, i) => ({ i, left: 4, waits: false }));
+  const claims = streams.map((stream) =>
+    budget.claim(() => {
+      stream.waits = false;
+    }),
+  );
+  let most = 0;
+  for (let step = 0; step < 500 && done.length < streams.length; step++) {
+    const stream = streams[step % streams.length];
+    if (stream === undefined || stream.waits || stream.left === 0) continue;
+    stream.left--;
+    stream.waits = !(claims[stream.i]?.take(10) ?? true);
+    most = Math.max(most, budget.used());
+    if (stream.left > 0) continue;
+    done.push(stream.i);
+    claims[stream.i]?.release();
+  }
+  t.equal(done.length, streams.length);
+  t.ok(most <= 100 + streams.length * 10, `overshoots by one read of each: ${most}`);
+  t.ok(most > 60, 'the budget was used up on the way');
+});
+
+t.test('announced bytes: what fits goes at once, what does not waits, what never can is refused', async (t) => {
+  const budget = new AnnouncedBudget(100);
+  const order: string[] = [];
+  const first = budget.claim(70, () => order.push('first'));
+  const large = budget.claim(60, () => order.push('large'));
+  const small = budget.claim(30, () => order.push('small'));
+  t.same(order, ['first', 'small'], 'whoever fits goes');
+  t.equal(
+    budget.claim(101, () => order.push('never')),
+    undefined,
+  );
+  const gone = budget.claim(50, () => order.push('gone'));
+  gone?.release();
+  first?.release();
+  first?.release();
+  t.same(order, ['first', 'small', 'large']);
+  small?.release();
+  large?.release();
+  t.equal(budget.used(), 0);
+});
