@@ -17,10 +17,15 @@ type FirstSeen = Map<LabelText, Evidence>;
 
 interface Known extends Tuple {
   readonly labels: FirstSeen;
+  /** Where the name was last alive, by label. */
+  readonly places: Map<LabelText, Place>;
 }
 
 interface Place {
-  address: string;
+  /** `address:port`. */
+  where: string;
+  /** Whose place it is now: nearly every alive message says again what is known. */
+  tuple?: Known;
   /** Addresses that the name was alive at before this one, and the first time it was at each. */
   readonly past: Map<string, Evidence>;
 }
@@ -82,45 +87,59 @@ export function createFindings(onFinding: (finding: Finding) => void): Findings 
     for (const evidence of answers.get(of)?.values() ?? []) answering(of, evidence.label, () => evidence);
   };
   const crossing = (to: string, label: LabelText, see: See): void => {
-    const [first] = senders.get(to)?.values() ?? [];
+    const theirs = senders.get(to);
+    if (theirs?.has(label) === true) return;
+    const [first] = theirs?.values() ?? [];
     if (first === undefined) {
       remember(reached, to, label, see);
       return;
     }
-    if (senders.get(to)?.has(label) === true) return;
     const evidence = see();
     if (evidence.from === to) return;
     const sentence = `frames with ${labelName(label)} from ${evidence.from} reach ${to}, which sends with ${labelName(first.label)}`;
     tell(`cross ${evidence.from} ${to} ${JSON.stringify(label)}`, 'crosses_labels', sentence, [evidence, first]);
   };
   const answering = (address: string, label: LabelText, see: See): void => {
-    const [first] = senders.get(address)?.values() ?? [];
+    const theirs = senders.get(address);
+    if (theirs?.has(label) === true) return;
+    const [first] = theirs?.values() ?? [];
     if (first === undefined) {
       remember(answers, address, label, see);
       return;
     }
-    if (senders.get(address)?.has(label) === true) return;
     const sentence = `${address}, which sends with ${labelName(first.label)}, answered a push/pull with ${labelName(label)}: its members are now known there`;
     tell(`answer ${address} ${JSON.stringify(label)}`, 'answered_across_labels', sentence, [see(), first]);
   };
-  const moved = ({ name, address, port }: Tuple, label: LabelText, see: See): void => {
-    const where = formatEndpoint({ address, port });
-    const key = `${label === null ? '' : `"${label}`} ${name}`;
-    const place = places.get(key);
+  /** A restart moves a name once; two members of one name take turns. */
+  const moved = (known: Known, label: LabelText, see: See): void => {
+    const where = formatEndpoint(known);
+    const key = `${label === null ? '' : `"${label}"`} ${known.name}`;
+    let place = known.places.get(label) ?? places.get(key);
     if (place === undefined) {
-      if (places.size < TUPLES_MAX) places.set(key, { address: where, past: new Map([[where, see()]]) });
-      return;
+      if (places.size === TUPLES_MAX) return;
+      place = { where, past: new Map() };
+      places.set(key, place);
     }
-    if (place.address === where) return;
+    known.places.set(label, place);
     const before = place.past.get(where);
-    const other = place.past.get(place.address);
-    // A restart moves a name once; two members of one name take turns.
-    if (before !== undefined && other !== undefined) {
-      const sentence = `${escapeText(name)} is alive at ${where} and at ${place.address} in turns, under ${labelName(label)}: two members have one name`;
+    const other = place.past.get(place.where);
+    if (before !== undefined && other !== undefined && place.where !== where) {
+      const sentence = `${escapeText(known.name)} is alive at ${where} and at ${place.where} in turns, under ${labelName(label)}: two members have one name`;
       tell(`name ${key}`, 'name_at_two_addresses', sentence, [before, other, see()]);
     }
-    place.address = where;
+    place.where = where;
+    place.tuple = known;
     if (before === undefined && place.past.size < SENDER_LABELS_MAX) place.past.set(where, see());
+  };
+  const merged = (known: Known, label: LabelText, see: See): void => {
+    if (known.labels.size === SENDER_LABELS_MAX) return;
+    known.labels.set(label, see());
+    const seen = [...known.labels.values()];
+    if (seen.length === 1) return;
+    const names = seen.map(({ label: one }) => labelName(one)).join(' and ');
+    const where = `${escapeText(known.name)} at ${formatEndpoint(known)}`;
+    const sentence = `${where} is gossiped alive with ${names}: the rings have merged, or one member serves both`;
+    tell(`tuple ${tupleKey(known)} ${seen.length}`, 'merged_tuple', sentence, seen);
   };
 
   return {
@@ -135,21 +154,18 @@ export function createFindings(onFinding: (finding: Finding) => void): Findings 
     },
     answered: answering,
     alive(tuple, label, see) {
-      moved(tuple, label, see);
       const key = tupleKey(tuple);
-      const known = tuples.get(key);
+      let known = tuples.get(key);
       if (known === undefined) {
-        if (tuples.size < TUPLES_MAX) tuples.set(key, { ...tuple, labels: new Map([[label, see()]]) });
-        else leftOut++;
-        return;
+        if (tuples.size === TUPLES_MAX) {
+          leftOut++;
+          return;
+        }
+        known = { ...tuple, labels: new Map(), places: new Map() };
+        tuples.set(key, known);
       }
-      if (known.labels.has(label) || known.labels.size === SENDER_LABELS_MAX) return;
-      known.labels.set(label, see());
-      const seen = [...known.labels.values()];
-      const names = seen.map(({ label: one }) => labelName(one)).join(' and ');
-      const where = `${escapeText(tuple.name)} at ${formatEndpoint(tuple)}`;
-      const sentence = `${where} is gossiped alive with ${names}: the rings have merged, or one member serves both`;
-      tell(`tuple ${key} ${seen.length}`, 'merged_tuple', sentence, seen);
+      if (known.places.get(label)?.tuple !== known) moved(known, label, see);
+      if (!known.labels.has(label)) merged(known, label, see);
     },
     labelsOf: (tuple) => [...(tuples.get(tupleKey(tuple))?.labels.keys() ?? [])],
     list: () => [...found.values()],

@@ -4,6 +4,7 @@ import { formatEndpoint } from '../wire/address.ts';
 import type { Endpoint, Moment } from '../wire/capture/tcp.ts';
 import { escapeBytes } from '../wire/escape.ts';
 import type { KvPair } from '../wire/kv.ts';
+import { sameBytes } from '../wire/label.ts';
 import type { Message } from '../wire/messages.ts';
 import type { PushPullNode } from '../wire/push-pull.ts';
 import type { Transport } from '../wire/transport.ts';
@@ -35,9 +36,14 @@ export interface Gossip {
 
 export const NOBODY = '(hex text)';
 
+/** The text of the label before: packets of one ring follow each other. */
+let before: { readonly label: Uint8Array; readonly text: string } = { label: new Uint8Array(0), text: '' };
+
 /** A label as text; null for none. Escaped, and cut where it is longer than labels that people write. */
 export function labelText(label: Uint8Array): LabelText {
-  return label.length === 0 ? null : escapeBytes(label);
+  if (label.length === 0) return null;
+  if (!sameBytes(label, before.label)) before = { label: Uint8Array.from(label), text: escapeBytes(label) };
+  return before.text;
 }
 
 export interface SpeakerOptions {

@@ -33,7 +33,13 @@ export function createLearner(findings: Findings): Learner {
   const rings = new Map<string, LabelRing>();
   let unknownLabels = 0;
 
-  const ringOf = ({ source, label }: Speaker): Ring | undefined => {
+  // A packet has many messages, and one speaker.
+  let last: { readonly speaker: Speaker; readonly ring: Ring | undefined } | undefined;
+  const ringOf = (speaker: Speaker): Ring | undefined => {
+    if (last?.speaker !== speaker) last = { speaker, ring: findRing(speaker) };
+    return last.ring;
+  };
+  const findRing = ({ source, label }: Speaker): Ring | undefined => {
     const key = Buffer.from(source.label).toString('latin1');
     let known = rings.get(key);
     if (known === undefined) {

@@ -27,7 +27,7 @@ export function createByteQueue(): ByteQueue {
     while (have < count) have += chunks[used++]?.length ?? count;
     const [first, ...rest] = chunks.slice(0, used);
     const head = first?.subarray(readBytes) ?? new Uint8Array(0);
-    chunks = [Buffer.concat([head, ...rest]), ...chunks.slice(used)];
+    chunks = [plain(Buffer.concat([head, ...rest])), ...chunks.slice(used)];
     readBytes = 0;
   };
 
@@ -36,7 +36,7 @@ export function createByteQueue(): ByteQueue {
     offset: () => offset,
     push(chunk) {
       if (chunk.length === 0) return;
-      chunks.push(chunk);
+      chunks.push(plain(chunk));
       size += chunk.length;
     },
     peek(count) {
@@ -56,4 +56,9 @@ export function createByteQueue(): ByteQueue {
       return dropped;
     },
   };
+}
+
+/** Views of a Buffer are Buffers, which cost several times as much to make. */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
