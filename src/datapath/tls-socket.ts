@@ -7,11 +7,14 @@
  * itself: a TLS socket made here ends on close_notify alone, and every other end is its 'error'. What follows a close_notify is no
  * matter: Go's diallers close without reading the server's session tickets, and Linux turns that into a reset.
  *
+ * For the same reason a server of TLS 1.3 here keeps its session tickets until there is something to say: a connection whose dialler has
+ * closed is reset by them, the next write fails, and node throws away what had arrived and was not read yet.
+ *
  * Each write becomes TLS records of its own, never shared with the next: Alertmanager loses what shares one with the end of a frame.
  */
 import { isIP, type Socket } from 'node:net';
-import { Duplex } from 'node:stream';
 import { checkServerIdentity, connect, type PeerCertificate, type SecureContext, TLSSocket } from 'node:tls';
+import { Ciphertext } from './ciphertext.ts';
 import { reset } from './relay.ts';
 
 /** What of a server's certificate is checked: chain and name, the chain alone, or nothing. */
@@ -28,67 +31,8 @@ export interface TlsTerms {
   readonly serverName: string;
 }
 
-/** The ciphertext of one connection. It never ends by itself: `onOver` tells, once all that arrived has been taken. */
-class Ciphertext extends Duplex {
-  readonly #raw: Socket;
-  readonly #onOver: (why: Error | undefined) => void;
-  #receivedBytes = 0;
-  #takenBytes = 0;
-  #over: { readonly why: Error | undefined } | undefined;
-
-  constructor(raw: Socket, onOver: (why: Error | undefined) => void) {
-    super({ allowHalfOpen: true });
-    this.#raw = raw;
-    this.#onOver = onOver;
-    raw.on('data', (chunk: Buffer) => {
-      this.#receivedBytes += chunk.length;
-      if (!this.push(chunk)) raw.pause();
-    });
-    raw.on('end', () => this.#end(undefined));
-    raw.on('error', (error) => this.#end(error));
-    raw.on('close', () => this.#end(new Error('the connection was closed')));
-  }
-
-  /** To be called once whoever takes the bytes listens: what it has taken is counted behind it. */
-  watch(): void {
-    this.on('data', (chunk: Buffer) => {
-      this.#takenBytes += chunk.length;
-      this.#settle();
-    });
-  }
-
-  override _read(): void {
-    this.#raw.resume();
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    // A failed write is told by the connection's 'error', after what can still be read.
-    this.#raw.write(chunk, () => done());
-  }
-
-  override _final(done: () => void): void {
-    this.#raw.end(() => done());
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#raw.destroy();
-    done(error);
-  }
-
-  #end(why: Error | undefined): void {
-    // A reset after a FIN still takes the writing side away.
-    if (this.#over !== undefined && (this.#over.why !== undefined || why === undefined)) return;
-    this.#over = { why };
-    this.#settle();
-  }
-
-  #settle(): void {
-    if (this.#over !== undefined && this.#takenBytes === this.#receivedBytes) this.#onOver(this.#over.why);
-  }
-}
-
 /** A TLS socket over `raw`, made by `make`, that keeps the promises above. */
-function secured(raw: Socket, make: (ciphertext: Duplex) => TLSSocket): TLSSocket {
+function secured(raw: Socket, make: (ciphertext: Ciphertext) => TLSSocket): TLSSocket {
   let noticed = false;
   const ciphertext = new Ciphertext(raw, (why) => {
     if (!noticed) tls.destroy(why ?? new Error('the connection ended without close_notify'));
@@ -139,16 +83,16 @@ export function serveTls(
   onFailed: (cause: TlsCause) => void,
 ): TLSSocket {
   const { clientAuth } = terms;
-  const tls = secured(
-    raw,
-    (ciphertext) =>
-      new TLSSocket(ciphertext as Socket, {
-        isServer: true,
-        secureContext: terms.context(),
-        requestCert: clientAuth,
-        rejectUnauthorized: clientAuth,
-      }),
-  );
+  const tls = secured(raw, (ciphertext) => {
+    const server = new TLSSocket(ciphertext as unknown as Socket, {
+      isServer: true,
+      secureContext: terms.context(),
+      requestCert: clientAuth,
+      rejectUnauthorized: clientAuth,
+    });
+    keepTickets(server, ciphertext);
+    return server;
+  });
   tls.disableRenegotiation();
   let settled = false;
   const fail = (cause: TlsCause): void => {
@@ -157,6 +101,8 @@ export function serveTls(
     tls.resetAndDestroy();
     onFailed(cause);
   };
+  // node tells what goes wrong inside TLS in this event, and as an 'error' only for sockets that its own server accepted.
+  tls.on('_tlsError', (error: Error) => tls.destroy(error));
   tls.on('error', (error) => fail(causeOf(error)));
   tls.on('close', () => fail(CLOSED));
   tls.on('secure', () => {
@@ -168,6 +114,23 @@ export function serveTls(
     }
   });
   return tls;
+}
+
+/** Under TLS 1.2 the server has the last word of the handshake, and the dialler waits for it. */
+function keepTickets(tls: TLSSocket, ciphertext: Ciphertext): void {
+  const write = tls._write.bind(tls);
+  const final = tls._final.bind(tls);
+  tls.once('secure', () => {
+    if (tls.getProtocol() === 'TLSv1.3') ciphertext.keep();
+  });
+  tls._write = (chunk, encoding, done) => {
+    ciphertext.release();
+    write(chunk, encoding, done);
+  };
+  tls._final = (done) => {
+    ciphertext.release();
+    final(done);
+  };
 }
 
 /**
