@@ -44,15 +44,20 @@ t.test('of repeated fields the last counts, unknown ones are skipped, order is f
     Buffer.concat([
       encodeProto([
         [1, 'v0.1.0'],
-        [2, 1],
         [4, 'first'],
       ]),
       Uint8Array.of(0x22, 0),
+      encodeProto([[2, 1]]),
     ]),
   );
   const none = decodeAlertmanagerFrame(emptied);
   t.match(none, { kind: 'packet', msgAt: emptied.length, end: emptied.length });
   t.equal(none.ok && none.done && none.msg.length, 0);
+});
+
+t.test('the kind is 32 bits wide, as an enum is in Go', async (t) => {
+  t.match(decodeAlertmanagerFrame(message([2, 2 ** 32])), { ok: true, kind: 'stream' });
+  t.match(decodeAlertmanagerFrame(message([2, 2 ** 32 + 1])), { ok: true, kind: 'packet' });
 });
 
 t.test('what Alertmanager refuses is refused', async (t) => {

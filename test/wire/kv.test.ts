@@ -84,6 +84,16 @@ t.test('pairs over the cap are passed over, and cost nothing', async (t) => {
   t.match(reader.end(), { failure: { reason: 'truncated', at: 0x0140_0004 } });
 });
 
+t.test('after a pair that cannot be read nothing is kept', async (t) => {
+  const before = process.memoryUsage().arrayBuffers;
+  const reader = createKvReader(() => t.fail('no pair is whole'));
+  reader.push(hex('00000002 0aff'));
+  const piece = Buffer.alloc(64 * 1024);
+  for (let i = 0; i < 100; i++) reader.push(piece);
+  t.ok(process.memoryUsage().arrayBuffers - before < 1024 * 1024);
+  t.match(reader.end(), { pairs: 0, failure: { reason: 'protobuf_truncated' } });
+});
+
 t.test('any chunking gives the same pairs', async (t) => {
   const pair = fc.record({
     key: fc.string({ maxLength: 20 }),

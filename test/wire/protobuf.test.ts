@@ -113,6 +113,9 @@ t.test('a reader keeps inside its part of the bytes', async (t) => {
   const cut = new ProtoReader(bytes, 1, 2);
   t.notOk(cut.next());
   t.match(cut.failure, { reason: 'protobuf_truncated', at: 2 });
+  const long = new ProtoReader(hex('0a 02 61 62'), 0, 3);
+  t.notOk(long.next());
+  t.match(long.failure, { reason: 'protobuf_truncated', at: 2 }, 'a length that ends after the part');
 });
 
 t.test('what is written comes back; zero and empty are left out', async (t) => {
