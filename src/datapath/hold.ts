@@ -78,9 +78,9 @@ class Hold implements Held {
     this.#done();
   }
 
-  /** Reading has to wait for room. */
+  /** Nothing may be read: it would be lost while what is announced waits for room. */
   waiting(): boolean {
-    return this.#waiting;
+    return this.#waiting || this.#state === 'room';
   }
 
   written(): void {
