@@ -14,7 +14,7 @@ import { eventually, GOSSIP_PORT, type Peer } from './peers.ts';
 const skip = requireTools([...LAB_TOOLS, 'go']);
 
 /** How long the mixed ring is watched: each member is probed by each other several times. */
-const QUIET_MS = 20_000;
+const QUIET_MS = 12_000;
 /** Two looks at the key files, and time to spare. */
 const KEYS_TIMEOUT_MS = 15_000;
 

@@ -27,12 +27,12 @@ export interface Agent {
   leave(): Promise<void>;
 }
 
-/** Starts an agent called as its host is, bound to the host's address, and waits until it runs. */
-export async function startAgent(lab: Lab, host: Host, family: Family): Promise<Agent> {
+/** Starts an agent called as its host is, bound to the host's address, and waits until it runs. `more`: of its configuration file. */
+export async function startAgent(lab: Lab, host: Host, family: Family, more: object = {}): Promise<Agent> {
   const address = host[family];
   const endpoint = family === 'ipv6' ? `[${address}]:${SERF_PORT}` : `${address}:${SERF_PORT}`;
   // Reconnecting to failed members happens every 30 s by default, at random.
-  const config = lab.file(`${host.name}.json`, JSON.stringify({ reconnect_interval: '3s' }));
+  const config = lab.file(`${host.name}.json`, JSON.stringify({ reconnect_interval: '3s', ...more }));
   const launch = async () => {
     const args = ['agent', '-node', host.name, '-bind', endpoint, '-config-file', config, '-log-level', 'debug'];
     const started = host.spawn('serf', [...args, '-rpc-addr', '127.0.0.1:7373']);
