@@ -195,7 +195,7 @@ function takeExchange(parts: Parts, exchange: ReadExchange): void {
   const { connection, header, speaker, bytes, missing, request, answer, packet, moment } = exchange;
   const { midway, dialler, answerer } = connection;
   // A probe that connects and sends nothing is no exchange.
-  if (bytes === 0 && header === undefined) return;
+  if (bytes === 0 && missing === 0) return;
   const gossip = header !== undefined && header.transport !== 'tls' && header.transport !== 'unknown';
   const surely = packet !== undefined || Object.keys({ ...request?.kinds, ...answer?.kinds }).length > 0;
   if (options.ports.any && !surely) return;
