@@ -47,7 +47,7 @@ export function passPacket(
     peer,
     label,
     bytes: packet.length,
-    handshake: false,
+    handshake: transport !== 'native',
     look: () => inner.look(),
   });
   const rejected = verdict === 'reject';

@@ -27,6 +27,7 @@ export async function startAlertmanager(
   host: Host,
   family: 'ipv4' | 'ipv6',
   peers: readonly string[],
+  flags: readonly string[] = [],
 ): Promise<Alertmanager> {
   const config = lab.file('alertmanager.yml', 'route: {receiver: nobody}\nreceivers: [{name: nobody}]\n');
   const address = host[family];
@@ -42,6 +43,7 @@ export async function startAlertmanager(
     '--cluster.settle-timeout=1s',
     '--log.level=debug',
     ...peers.map((peer) => `--cluster.peer=${peer}`),
+    ...flags,
   ]);
   await process.waitFor(/Listening on|msg=Listening/, 20_000);
   return {
