@@ -5,13 +5,16 @@ import { join } from 'node:path';
 export interface CorpusFrame {
   readonly stream: boolean;
   readonly hex: string;
+  /** Of an encrypted frame: the member's keys, and the label in its associated data. */
+  readonly keysHex: readonly string[];
+  readonly labelHex: string;
 }
 
 interface Vector {
   readonly kind: string;
   readonly hex: string;
   readonly messages?: readonly unknown[];
-  readonly layers?: readonly string[];
+  readonly seal?: { readonly keysHex: readonly string[]; readonly labelHex: string };
 }
 
 const DIRECTORY = join(import.meta.dirname, '..', '..', 'fixtures', 'vectors');
@@ -26,12 +29,13 @@ export function readCorpus(): CorpusFrame[] {
   );
   const kinds = (kind: string) => STREAMS.has(kind) || PACKETS.has(kind);
   return vectors
-    .filter(({ kind, messages, layers }) => kinds(kind) && messages !== undefined && !layers?.includes('encrypt'))
-    .map(({ kind, hex }) => {
+    .filter(({ kind, messages }) => kinds(kind) && messages !== undefined)
+    .map(({ kind, hex, seal }) => {
       let bytes = Buffer.from(hex, 'hex');
       if (kind === 'dskit-packet') bytes = bytes.subarray(2 + (bytes[1] ?? 0), -DIGEST_BYTES);
       if (kind === 'dskit-stream') bytes = bytes.subarray(1);
       if (bytes[0] === HAS_LABEL) bytes = bytes.subarray(2 + (bytes[1] ?? 0));
-      return { stream: STREAMS.has(kind), hex: bytes.toString('hex') };
+      const { keysHex = [], labelHex = '' } = seal ?? {};
+      return { stream: STREAMS.has(kind), hex: bytes.toString('hex'), keysHex, labelHex };
     });
 }

@@ -7,6 +7,8 @@ import (
 	"bufio"
 	"bytes"
 	"compress/lzw"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -82,6 +84,27 @@ type compress struct {
 type frame struct {
 	stream bool
 	bytes  []byte
+	keys   [][]byte
+	label  []byte
+}
+
+// decrypt is security.go decryptPayload: every key in turn, a cipher made for each.
+func decrypt(keys [][]byte, msg, data []byte) []byte {
+	for _, key := range keys {
+		block, err := aes.NewCipher(key)
+		fail(err)
+		gcm, err := cipher.NewGCM(block)
+		fail(err)
+		plain, err := gcm.Open(nil, msg[1:13], msg[13:], data)
+		if err != nil {
+			continue
+		}
+		if msg[0] == 0 {
+			return plain[:len(plain)-int(plain[len(plain)-1])]
+		}
+		return plain
+	}
+	panic("no key")
 }
 
 var messages int
@@ -209,36 +232,52 @@ func fail(err error) {
 	}
 }
 
+func fromHex(text string) []byte {
+	b, err := hex.DecodeString(text)
+	fail(err)
+	return b
+}
+
 func userTime() time.Duration {
 	var usage syscall.Rusage
 	fail(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// usage: decode FRAMES.json ROUNDS; FRAMES.json is [{"stream": bool, "hex": "..."}], labels off, not encrypted.
+// usage: decode FRAMES.json ROUNDS; FRAMES.json is corpus.ts's frames as JSON, labels off.
 func main() {
 	runtime.GOMAXPROCS(1)
 	text, err := os.ReadFile(os.Args[1])
 	fail(err)
 	var entries []struct {
-		Stream bool   `json:"stream"`
-		Hex    string `json:"hex"`
+		Stream bool     `json:"stream"`
+		Hex    string   `json:"hex"`
+		Keys   []string `json:"keysHex"`
+		Label  string   `json:"labelHex"`
 	}
 	fail(json.Unmarshal(text, &entries))
 	frames := make([]frame, len(entries))
 	for i, entry := range entries {
-		b, err := hex.DecodeString(entry.Hex)
-		fail(err)
-		frames[i] = frame{entry.Stream, b}
+		frames[i] = frame{entry.Stream, fromHex(entry.Hex), nil, fromHex(entry.Label)}
+		for _, key := range entry.Keys {
+			frames[i].keys = append(frames[i].keys, fromHex(key))
+		}
 	}
 	rounds, err := strconv.Atoi(os.Args[2])
 	fail(err)
 	round := func() {
 		for _, f := range frames {
+			b := f.bytes
 			if f.stream {
-				stream(f.bytes)
+				if f.keys != nil {
+					b = decrypt(f.keys, b[5:], append(append([]byte{}, b[:5]...), f.label...))
+				}
+				stream(b)
 			} else {
-				packet(f.bytes)
+				if f.keys != nil {
+					b = decrypt(f.keys, b, f.label)
+				}
+				packet(b)
 			}
 		}
 	}

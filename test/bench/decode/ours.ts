@@ -1,20 +1,24 @@
 /** Decodes the frames that main.go decodes, with the wire layer, and prints the same line. usage: ours FRAMES.json ROUNDS */
 import { readFileSync } from 'node:fs';
 import type { Parsed } from '../../../src/wire/codec-reason.ts';
+import { createKeyring, type Keyring, openPacket, openStream as openSealed } from '../../../src/wire/encryption.ts';
 import { MESSAGE_TYPE } from '../../../src/wire/message-type.ts';
 import { decodeMessage } from '../../../src/wire/messages.ts';
 import { decodePushPull, decodeUserStream, openStream } from '../../../src/wire/push-pull.ts';
 import { walkPacket } from '../../../src/wire/walk.ts';
-
-interface Entry {
-  readonly stream: boolean;
-  readonly hex: string;
-}
+import type { CorpusFrame } from './corpus.ts';
 
 const [file = '', count = '1'] = process.argv.slice(2);
 const rounds = Number(count);
-const entries = JSON.parse(readFileSync(file, 'utf8')) as Entry[];
-const frames = entries.map(({ stream, hex }) => ({ stream, bytes: new Uint8Array(Buffer.from(hex, 'hex')) }));
+const entries = JSON.parse(readFileSync(file, 'utf8')) as CorpusFrame[];
+const keyrings = new Map<string, Keyring>();
+const fromHex = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'));
+const frames = entries.map(({ stream, hex, keysHex, labelHex }) => {
+  const id = keysHex.join();
+  const keyring = keysHex.length === 0 ? undefined : (keyrings.get(id) ?? createKeyring(keysHex.map(fromHex)));
+  if (keyring !== undefined) keyrings.set(id, keyring);
+  return { stream, bytes: fromHex(hex), keyring, label: fromHex(labelHex) };
+});
 let messages = 0;
 
 function value<T>(parsed: Parsed<T>): T {
@@ -31,12 +35,12 @@ function decodeStream(bytes: Uint8Array): void {
 }
 
 function round(): void {
-  for (const { stream, bytes } of frames) {
+  for (const { stream, bytes, keyring, label } of frames) {
     if (stream) {
-      decodeStream(bytes);
+      decodeStream(keyring === undefined ? bytes : value(openSealed(keyring, bytes, label)).plain);
       continue;
     }
-    const walk = walkPacket(bytes);
+    const walk = walkPacket(keyring === undefined ? bytes : value(openPacket(keyring, bytes, label)).plain);
     if (walk.failures.length > 0) throw new Error(`${walk.failures[0]?.reason}`);
     messages += walk.messages.length;
   }
