@@ -1,6 +1,7 @@
 import t from 'tap';
 import { createSnapshot, decide, type PolicySettings } from '../../src/policy/decide.ts';
 import { DIRECTIONS, FRAME_STATES } from '../../src/policy/facts.ts';
+import { SHIELD_REASONS } from '../../src/policy/reason.ts';
 import { DIALECTS, STAGES, TAKES } from '../../src/policy/stage.ts';
 import { MALFORMED_REASONS } from '../../src/wire/reason.ts';
 
@@ -86,4 +87,61 @@ function createSnapshotOnce(settings: PolicySettings) {
   const snapshot = made.get(settings) ?? createSnapshot(settings);
   made.set(settings, snapshot);
   return snapshot;
+}
+
+t.test('exhaustively: harm turns what would pass into a rejection from accept on, and nothing else', async (t) => {
+  let rejected = 0;
+  for (const settings of EVERY_POLICY.filter(({ takes }) => takes === 'none')) {
+    const snapshot = createSnapshotOnce(settings);
+    const off = createSnapshot({ ...settings, shield: false });
+    for (const { facts, view } of EVERY_FRAME) {
+      const harmless = decide(facts, view, snapshot);
+      for (const harm of SHIELD_REASONS) {
+        const decision = decide({ ...facts, harm }, view, snapshot);
+        const cut = settings.stage !== 'observe' && harmless.verdict === 'pass';
+        if (cut) rejected++;
+        const expected = cut ? { verdict: 'reject', reason: harm, rewrite: 'keep' } : harmless;
+        const { verdict, reason, rewrite } = decision;
+        if (verdict !== expected.verdict || reason !== expected.reason || rewrite !== expected.rewrite)
+          t.strictSame(decision, expected, JSON.stringify({ facts, harm, settings }));
+        const { fallback } = decision;
+        if (fallback !== harmless.fallback) t.fail('harm says nothing of the dialect');
+        const without = decide({ ...facts, harm }, view, off);
+        if (without.verdict !== harmless.verdict || without.reason !== harmless.reason) t.fail('the shield is off');
+      }
+    }
+  }
+  t.ok(rejected > 1000, `${rejected} rejections`);
+});
+
+t.test('exhaustively: what a later stage would do about harm is counted in observe', async (t) => {
+  for (const settings of EVERY_POLICY.filter(({ stage, takes }) => stage === 'observe' && takes === 'none')) {
+    const snapshot = createSnapshotOnce(settings);
+    for (const { facts, view } of EVERY_FRAME) {
+      const harmful = { ...facts, harm: 'shield_bomb' } as const;
+      const expected = STAGES.slice(1).map((stage) => {
+        const { reason } = decide(harmful, view, createSnapshotOnce(stageOf(settings, stage)));
+        return { stage, reason };
+      });
+      const { wouldReject, wouldStrand } = decide(harmful, view, snapshot);
+      if (JSON.stringify(wouldReject) !== JSON.stringify(expected)) t.strictSame(wouldReject, expected);
+      if (wouldStrand.length > 0) t.fail('what is rejected is not stranded');
+    }
+  }
+  t.pass('no exception found');
+});
+
+/** The policy in EVERY_POLICY that differs by its stage alone. */
+function stageOf(settings: PolicySettings, stage: PolicySettings['stage']): PolicySettings {
+  const { sends, takes, wire, unterminatedTls } = settings;
+  const same = EVERY_POLICY.find(
+    (other) =>
+      other.stage === stage &&
+      other.sends === sends &&
+      other.takes === takes &&
+      other.wire === wire &&
+      other.unterminatedTls === unterminatedTls,
+  );
+  if (same === undefined) throw new Error('every policy is there');
+  return same;
 }

@@ -6,12 +6,13 @@ import {
   REASON_SENTENCES,
   REFUSED_REASONS,
   REJECT_REASONS,
+  SHIELD_REASONS,
 } from '../../src/policy/reason.ts';
 import { DROP_REASONS } from '../../src/policy/tally.ts';
 import { MALFORMED_REASONS } from '../../src/wire/reason.ts';
 
-t.test('the list of reasons is closed: malformed, refused and limited, each once', async (t) => {
-  t.strictSame(REJECT_REASONS, [...MALFORMED_REASONS, ...REFUSED_REASONS, ...LIMITED_REASONS]);
+t.test('the list of reasons is closed: malformed, refused, shielded and limited, each once', async (t) => {
+  t.strictSame(REJECT_REASONS, [...MALFORMED_REASONS, ...REFUSED_REASONS, ...SHIELD_REASONS, ...LIMITED_REASONS]);
   t.equal(new Set(REJECT_REASONS).size, REJECT_REASONS.length);
   for (const reason of [...REJECT_REASONS, ...DROP_REASONS]) t.match(reason, /^[a-z]+(_[a-z]+)*$/);
   for (const reason of DROP_REASONS)

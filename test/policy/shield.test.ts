@@ -4,8 +4,8 @@ import { harmOfPacket } from '../../src/policy/shield-packet.ts';
 import { createStreamShield, type StreamShieldState } from '../../src/policy/shield-stream.ts';
 import { peekPacketLabel } from '../../src/wire/label.ts';
 import { decodeStreamHeader } from '../../src/wire/stream-header.ts';
-import { ATTACKS } from '../fixtures/attacks.ts';
 import { DOCUMENTS, isPacket, openSeal, unhex, type Vector } from '../wire/golden.ts';
+import { ATTACKS } from './attacks.ts';
 
 const DIGEST_BYTES = 16;
 const everywhere = () => true;

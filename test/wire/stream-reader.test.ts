@@ -5,7 +5,7 @@ import { COMPRESSED_MAX_BYTES } from '../../src/wire/limits.ts';
 import { encodeMessage } from '../../src/wire/messages.ts';
 import { encodePushPull, encodeUserStream, type PushPullNode } from '../../src/wire/push-pull.ts';
 import { createStreamReader, type StreamBounds, type StreamProgress } from '../../src/wire/stream-reader.ts';
-import { ATTACKS, int64, map } from '../fixtures/attacks.ts';
+import { ATTACKS, int64, map } from '../policy/attacks.ts';
 import { chunked, PROPERTY } from '../property.ts';
 
 const unhex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
