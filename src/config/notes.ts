@@ -33,6 +33,7 @@ export function findNotes(file: ConfigFile, raw: unknown, fences: readonly Fence
     if (fence.stage === undefined) noteStart(stage, note);
     noteTls(fence, has, note);
     noteInside(fence, stage, note);
+    if (fence.encryption.reseal === 'on') noteReseal(fence, stage, note);
     if (fence.admit.cidrs.length === 0 && stage !== 'observe') {
       const until = stage === 'enforce' ? 'outbound frames to anyone' : 'unlabelled frames of anyone';
       note('warn', `NO ADMISSION RULES at stage ${stage}: ${until} pass; name the members in admit.cidrs`, 'admit');
@@ -94,7 +95,7 @@ function noteStart(stage: string, note: (level: Note['level'], message: string) 
 
 /** What looking inside can and cannot do with this fence's rules. */
 function noteInside(
-  { admit, encryption, limits, quarantine }: ConfigFile['fences'][number],
+  { admit, limits, quarantine }: ConfigFile['fences'][number],
   stage: string,
   note: (level: Note['level'], message: string, ...path: Path) => void,
 ): void {
@@ -105,14 +106,22 @@ function noteInside(
   if (limits.inspectBytesPerSecond === 0) {
     note('warn', 'no frame is looked into: no members, no merge alarm', 'limits', 'inspectBytesPerSecond');
   }
-  if (encryption.reseal === 'on') {
-    note(
-      'info',
-      'is safe once every fence of the ring has the keys: one without them would hand its app frames that the app cannot open',
-      'encryption',
-      'reseal',
-    );
-    if (stage === 'observe') note('warn', 'has no effect at observe, which changes nothing', 'encryption', 'reseal');
-  }
   if (quarantine && stage === 'observe') note('warn', 'has no effect at observe, which changes nothing', 'quarantine');
+}
+
+/** Where sealing anew helps, and where it does harm. */
+function noteReseal(
+  { listen }: FenceFile,
+  stage: string,
+  note: (level: Note['level'], message: string, ...path: Path) => void,
+): void {
+  const say = (level: Note['level'], message: string) => note(level, message, 'encryption', 'reseal');
+  say(
+    'info',
+    'is safe once every fence of the ring has the keys: one without them would hand its app frames that the app cannot open',
+  );
+  if (stage === 'observe') say('warn', 'has no effect at observe, which changes nothing');
+  if (listen !== undefined) {
+    say('warn', 'a listen fence does not see what the app dials: only its answers are sealed anew');
+  }
 }

@@ -119,6 +119,9 @@ t.test('what deserves a warning', async (t) => {
   const reseal = 'encryption: { keyFiles: [/k], reseal: on }';
   t.match(warnings(`${rules}, ${reseal}`), [/encryption\.reseal: has no effect at observe/]);
   t.strictSame(warnings(`${rules}, ${reseal}, stage: label`), []);
+  const listening = `{ name: a, cluster: b, listen: "127.0.0.1:7946", stage: accept, app: { address: "127.0.0.1:7947" }`;
+  const heard = parseConfig(`fences: [${listening}, ${rules}, ${reseal} }]`, 'f', {}).notes;
+  t.match(heard.at(-1), { level: 'warn', text: /reseal: a listen fence does not see what the app dials/ });
   const said = parseConfig(`fences: [{ name: a, cluster: b, transparent: {}, stage: label, ${reseal} }]`, 'f', {});
   t.match(said.notes[0], { level: 'info', text: /reseal: is safe once every fence of the ring has the keys/ });
   t.match(said.fences[0]?.encryption, { keyFiles: ['/k'], reseal: true });
