@@ -37,7 +37,7 @@ export function rejectStream(socket: Socket, stream: RejectedStream, settings: S
   // Only memberlist streams can read an error frame, and an encrypted one that was not opened would refuse it as plaintext.
   const explainable =
     header.kind === 'stream' &&
-    (header.transport === 'native' || header.transport === 'dskit' || header.transport === 'alertmanager') &&
+    (header.transport === 'native' || header.transport === 'dskit' || isAlertmanagerStream(header)) &&
     (header.messageType !== MESSAGE_TYPE.encrypt || seal !== undefined);
   if (rejectStreams === 'explain' && explainable) {
     const answer = encodeErrorFrame(explain(stream));
@@ -46,6 +46,11 @@ export function rejectStream(socket: Socket, stream: RejectedStream, settings: S
   } else if (rejectStreams === 'silent' || (rejectStreams === 'explain' && header.kind === 'packet')) {
     drain(socket, settings, watch);
   } else reset(socket);
+}
+
+/** Whoever sent what is not even a STREAM frame may be one that only writes packets, and should dial again rather than be drained. */
+function isAlertmanagerStream({ transport, labelAt }: StreamHeader): boolean {
+  return transport === 'alertmanager' && labelAt > 0;
 }
 
 /** Reads and forgets what the dialler still writes, then closes; bounded in bytes and time. */
