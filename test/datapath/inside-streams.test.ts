@@ -1,0 +1,196 @@
+/** Quarantine of streams, and inspection that reads along: requests and answers, passed, rejected, observed. */
+import t from 'tap';
+import type { Inside } from '../../src/datapath/inside.ts';
+import type { Direction } from '../../src/policy/facts.ts';
+import type { Stage } from '../../src/policy/stage.ts';
+import { createQuarantine, NO_QUARANTINE_RULES } from '../../src/ring/quarantine.ts';
+import type { FrameSource } from '../../src/ring/source.ts';
+import { createKeyring, openStream, sealStream } from '../../src/wire/encryption.ts';
+import { encodeMessage } from '../../src/wire/messages.ts';
+import { decodePushPull, encodePushPull } from '../../src/wire/push-pull.ts';
+import { framed, marked } from './cases.ts';
+import {
+  dial,
+  makeContext,
+  OWN,
+  rejected,
+  sendAll,
+  startFence,
+  startRecorder,
+  type TestContext,
+  until,
+  withInside,
+} from './harness.ts';
+import { bytewise, pushPull, row } from './messages.ts';
+
+const STATE = Buffer.alloc(20_000, 'state');
+const STRANGER = { name: 'stranger', address: '10.0.0.9', port: 7946 };
+const strangers = row('stranger', { Addr: Uint8Array.of(10, 0, 0, 9) });
+const MERGED = Buffer.from(encodePushPull({ join: true, nodes: [row('friend'), strangers], userState: STATE }));
+const QUARANTINE = createQuarantine({ ...NO_QUARANTINE_RULES, foreign: [STRANGER] });
+
+/** One exchange; the target answers at the dialler's FIN. */
+async function exchange(
+  made: TestContext,
+  request: readonly Uint8Array[],
+  answer: Uint8Array,
+  direction: Direction = 'inbound',
+): Promise<{ request: Buffer | undefined; answer: Buffer }> {
+  const target = await startRecorder((recorded) => recorded.socket.on('end', () => void sendAll(recorded, [answer])));
+  const fence = await startFence(made, target.port, { direction });
+  const dialler = await dial(fence.port);
+  await sendAll(dialler, request);
+  await dialler.ended();
+  dialler.socket.destroy();
+  await until('the stream to end', () => fence.streams.counts().inbound + fence.streams.counts().outbound === 0);
+  const got = target.connections[0]?.received();
+  await fence.close();
+  await target.close();
+  return { request: got, answer: dialler.received() };
+}
+
+function names(message: Uint8Array): string[] {
+  const read = decodePushPull(message);
+  return read.ok && Buffer.from(read.value.userState).equals(STATE) ? read.value.nodes.map(({ Name }) => Name) : [];
+}
+
+t.test('quarantine strips rows of requests and answers, in both directions', async (t) => {
+  for (const direction of ['inbound', 'outbound'] as const) {
+    for (const chunks of [[MERGED], [...bytewise(MERGED.subarray(0, 200)), MERGED.subarray(200)]]) {
+      const made = withInside(makeContext({ stage: 'accept' }), { quarantine: () => QUARANTINE });
+      const got = await exchange(made, chunks, MERGED, direction);
+      t.same(names(got.request ?? Buffer.alloc(0)), ['friend'], `${direction} request`);
+      t.same(names(got.answer), ['friend'], `${direction} answer`);
+      t.same(made.reading().quarantined.stripped, 2);
+    }
+  }
+});
+
+t.test('quarantine reaches into encrypted streams, and the seal is as it came', async (t) => {
+  const keys = createKeyring([Buffer.alloc(16, 3)]);
+  const seal = (plain: Uint8Array) => sealStream(keys, plain, OWN, 1, 0);
+  const made = withInside(makeContext({ stage: 'label', sends: 'own', takes: 'own' }), {
+    keyring: () => keys,
+    quarantine: () => QUARANTINE,
+  });
+  const got = await exchange(made, [marked('own', Buffer.from(seal(MERGED)))], seal(MERGED));
+  for (const sealed of [got.request?.subarray(13) ?? got.answer, got.answer]) {
+    const opened = openStream(keys, sealed, OWN);
+    t.ok(opened.ok && opened.value.form === 'label');
+    t.same(opened.ok ? names(opened.value.plain) : [], ['friend']);
+  }
+});
+
+t.test("a foreigner's probe over TCP is dropped: nobody is dialled", async (t) => {
+  const ping = Buffer.from(
+    encodeMessage({
+      type: 'ping',
+      SeqNo: 1,
+      Node: 'friend',
+      SourceAddr: Uint8Array.of(10, 0, 0, 9),
+      SourcePort: 7946,
+      SourceNode: 'stranger',
+    }),
+  );
+  const made = withInside(makeContext({ stage: 'accept' }), { quarantine: () => QUARANTINE });
+  const got = await exchange(made, [ping], Buffer.from('ack'));
+  t.equal(got.request, undefined);
+  t.equal(got.answer.length, 0);
+  t.same(made.reading().quarantined.dropped, 1);
+});
+
+t.test('at observe quarantine changes nothing', async (t) => {
+  const made = withInside(makeContext({ stage: 'observe' }), { quarantine: () => QUARANTINE });
+  const got = await exchange(made, [MERGED], MERGED);
+  t.ok(got.request?.equals(MERGED));
+  t.ok(got.answer.equals(MERGED));
+});
+
+interface Tapped {
+  readonly source: FrameSource;
+  bytes: string;
+  ended: boolean | undefined;
+}
+
+/** An Inside that records what it is offered. */
+function recording(tapped: Tapped[]): Partial<Inside> {
+  return {
+    stream(source) {
+      const entry: Tapped = { source, bytes: '', ended: undefined };
+      tapped.push(entry);
+      return {
+        push: (chunk) => {
+          entry.bytes += Buffer.from(chunk).toString('hex');
+        },
+        end: (complete) => {
+          entry.ended = complete;
+        },
+      };
+    },
+  };
+}
+
+t.test('inspection reads requests and answers as they came, after the label', async (t) => {
+  const request = pushPull(['one', 'two'], STATE);
+  const answer = pushPull(['three'], STATE);
+  for (const stage of ['observe', 'accept', 'label'] as const satisfies Stage[]) {
+    for (const carrier of ['native', 'dskit-stream'] as const) {
+      for (const split of [false, true]) {
+        const tapped: Tapped[] = [];
+        const made = withInside(makeContext({ stage }), recording(tapped));
+        const sent = framed(carrier, marked('own', request));
+        await exchange(made, split ? [...bytewise(sent.subarray(0, 150)), sent.subarray(150)] : [sent], answer);
+        const what = `${stage} ${carrier} ${split ? 'split' : 'whole'}`;
+        t.match(
+          tapped,
+          [{ source: { answer: false, rejected: false, labelState: 'own' } }, { source: { answer: true } }],
+          what,
+        );
+        t.ok(tapped[0]?.bytes === request.toString('hex'), `${what}: request`);
+        t.ok(tapped[1]?.bytes === answer.toString('hex'), `${what}: answer`);
+        t.same(
+          tapped.map(({ ended }) => ended),
+          [true, true],
+          what,
+        );
+      }
+    }
+  }
+});
+
+t.test('inspection reads rejected streams, what is drained of them too', async (t) => {
+  const request = pushPull(['one', 'two'], Buffer.alloc(2_000_000, 'x'));
+  for (const split of [false, true]) {
+    const tapped: Tapped[] = [];
+    const made = withInside(makeContext({ stage: 'enforce' }), recording(tapped));
+    const sent = marked('foreign', request);
+    await exchange(made, split ? [...bytewise(sent.subarray(0, 100)), sent.subarray(100)] : [sent], Buffer.alloc(0));
+    t.equal(tapped.length, 1);
+    t.match(tapped[0]?.source, { rejected: true, labelState: 'foreign', answer: false });
+    t.ok(tapped[0]?.bytes === request.toString('hex'), 'all of it');
+    t.equal(tapped[0]?.ended, true);
+    t.same(rejected(made.reading()), { 'inbound native stream label_foreign': 1 });
+  }
+});
+
+t.test('a stream that breaks off ends its inspection as cut; TLS and broken headers have none', async (t) => {
+  const tapped: Tapped[] = [];
+  const made = withInside(makeContext({ stage: 'observe' }), recording(tapped));
+  const target = await startRecorder();
+  const fence = await startFence(made, target.port);
+  const dialler = await dial(fence.port);
+  dialler.socket.write(pushPull(['one'], STATE).subarray(0, 500));
+  await until('the bytes', () => (tapped[0]?.bytes.length ?? 0) === 1_000);
+  dialler.socket.resetAndDestroy();
+  await until('the end', () => tapped[0]?.ended !== undefined);
+  t.equal(tapped[0]?.ended, false);
+  for (const bytes of [Buffer.from([22, 3, 1, 0, 5]), Buffer.from([244, 0, 6])]) {
+    const other = await dial(fence.port);
+    await new Promise((resolve) => other.socket.write(bytes, resolve));
+    other.socket.resetAndDestroy();
+  }
+  await until('the others to end', () => fence.streams.counts().inbound === 0);
+  t.equal(tapped.length, 1);
+  await fence.close();
+  await target.close();
+});
