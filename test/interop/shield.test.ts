@@ -4,7 +4,7 @@ import t from 'tap';
 import { createLab, type Host, type Lab } from '../lab/lab.ts';
 import { rejectedDuring } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
-import { ATTACKS, type Attack } from '../policy/attacks.ts';
+import { ATTACKS, type Attack, pushPullOf, rowOf } from '../policy/attacks.ts';
 import { buildMember, type MemberlistVersion } from './build.ts';
 import { LABEL, rawPing } from './members.ts';
 import { eventually, GOSSIP_PORT, type Peer } from './peers.ts';
@@ -71,6 +71,16 @@ for (const release of RELEASES) {
     t.ok(await rawPing({ version: release, from: attacker, to, port: 40_001 }), 'and answers');
   });
 }
+
+t.test('row 3: a join without versions harms nobody, a Merge delegate or not', { skip }, async (t) => {
+  const lab = createLab({ name: 'shjoin' });
+  t.teardown(() => lab.close());
+  const [attacker, host] = ['attacker', 'victim'].map((name) => lab.addHost(name)) as [Host, Host];
+  const victim = await startVictim(lab, host, await buildMember('v0.6.0'), GOSSIP_PORT, ['-merge']);
+  await send(lab, attacker, host, 'tcp', [pushPullOf(true, rowOf(new Uint8Array(0)))], 1_000);
+  await t.resolves(victim.waitFor(/protocol version \(0\) is incompatible/, COUNT_TIMEOUT_MS), 'memberlist refuses it');
+  t.ok(victim.running());
+});
 
 type Fence = Awaited<ReturnType<Host['fence']>>;
 

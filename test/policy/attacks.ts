@@ -51,7 +51,7 @@ export const aliveMessage = (Vsn: Uint8Array, Incarnation = 7): Uint8Array =>
     Vsn,
   });
 
-const row = (Vsn: Uint8Array, Incarnation = 7): PushPullNode => ({
+export const rowOf = (Vsn: Uint8Array, Incarnation = 7): PushPullNode => ({
   Name: 'stranger',
   Addr: Uint8Array.of(127, 0, 0, 9),
   Port: 7946,
@@ -121,13 +121,13 @@ export const ATTACKS: readonly Attack[] = [
     encodeMessage({ type: 'suspect', Incarnation: 0xffff_ffff, Node: 'victim', From: 'stranger' }),
   ),
   stream(3, 'shield_bad_version', ['v0.6.0'], 'a join with a row of five versions', () =>
-    pushPullOf(true, row(VSN.subarray(0, 5))),
+    pushPullOf(true, rowOf(VSN.subarray(0, 5))),
   ),
   stream(3, 'shield_bad_version', ['v0.6.0'], 'a push/pull with a row of three versions', () =>
-    pushPullOf(false, row(VSN.subarray(0, 3))),
+    pushPullOf(false, rowOf(VSN.subarray(0, 3))),
   ),
   stream(3, 'shield_bad_version', ['v0.6.0'], 'a push/pull with a row of one version, compressed', () =>
-    encodeCompress(pushPullOf(false, row(VSN.subarray(0, 1))), 0),
+    encodeCompress(pushPullOf(false, rowOf(VSN.subarray(0, 1))), 0),
   ),
   stream(4, 'shield_empty_message', ['v0.6.0'], 'a compress layer around nothing', () => encodeCompress(empty, 0)),
   stream(5, 'shield_bad_length', ['v0.5.0'], 'a push/pull of -1 nodes', () => pushPullHeader(-1n, 0n)),
@@ -142,6 +142,6 @@ export const ATTACKS: readonly Attack[] = [
   stream(13, 'shield_bad_length', [], 'a push/pull whose key claims 4 GiB', () => hex('06 81 db ff ff ff ff')),
   stream(14, 'shield_bomb', ['v0.5.0'], 'lists in lists, three million deep', deepStream),
   stream(15, 'shield_bad_incarnation', [], 'a row that cannot be refuted', () =>
-    pushPullOf(false, row(VSN, 0xffff_ffff)),
+    pushPullOf(false, rowOf(VSN, 0xffff_ffff)),
   ),
 ];
