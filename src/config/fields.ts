@@ -1,11 +1,9 @@
 /** The kinds of fields that the schema is made of, each with its check, its bounds and the words for what is wrong. */
 import * as z from 'zod';
 import { parseCidr } from '../policy/admission.ts';
+import { NAME_PATTERN_MAX_CHARS } from '../policy/names.ts';
 import { LABEL_MAX_BYTES } from '../wire/limits.ts';
 import { DURATION_PATTERN, formatDuration, parseDuration, parseEndpoint } from './units.ts';
-
-/** A DNS name is shorter, and node names are host names by custom. */
-const NAME_PATTERN_MAX_CHARACTERS = 255;
 
 const DURATION_WORDS = 'a duration is a whole number with ms, s, m or h, such as 500ms, 10s or 10m';
 
@@ -43,7 +41,7 @@ export const cidr = z.string().refine((text) => parseCidr(text) !== undefined, {
 });
 
 /** A pattern of node names; `*` any run of characters, `?` one. */
-export const namePattern = z.string().min(1).max(NAME_PATTERN_MAX_CHARACTERS);
+export const namePattern = z.string().min(1).max(NAME_PATTERN_MAX_CHARS);
 
 /** The cluster label, in bytes as memberlist counts it (label.go LabelMaxSize). */
 export const cluster = z

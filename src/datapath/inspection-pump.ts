@@ -5,9 +5,14 @@
  */
 import type { Lane, Piece } from './inspection-queue.ts';
 
-/** What inspection may take of this thread's time whatever else it does, and of the time in which it did nothing. */
-export const BUSY_SHARE = 0.05;
-export const IDLE_SHARE = 0.5;
+/** What inspection may take of this thread's time on a core whatever else it does. */
+export const BUSY_SHARE = 0.04;
+/**
+ * What it may take of the thread's idle time beyond IDLE_FROM of all time. The kernel's waking up late looks idle too, so a thread that is
+ * idle for less than that may well be forwarding all that it can on a crowded machine.
+ */
+const IDLE_SHARE = 0.6;
+const IDLE_FROM = 0.5;
 
 /** The longest turn, ms: what a frame may wait for inspection, a single piece's time aside. */
 export const TURN_MS = 4;
@@ -44,6 +49,8 @@ export interface PumpHost {
   now(): number;
   /** How long the thread's event loop has waited for something to happen since it started, ms. */
   idleMs(): number;
+  /** How long the process has run on a core, ms, all its threads together. */
+  cpuMs(): number;
   /** Calls back once; must not keep the process alive. */
   after(delayMs: number, call: () => void): void;
 }
@@ -66,6 +73,10 @@ interface Entry {
 export const THREAD_HOST: PumpHost = {
   now: () => performance.now(),
   idleMs: () => performance.eventLoopUtilization().idle,
+  cpuMs() {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1_000;
+  },
   after(delayMs, call) {
     setTimeout(call, delayMs).unref();
   },
@@ -82,6 +93,7 @@ class SharedPump implements Pump {
   #allowanceMs = 0;
   #atMs = 0;
   #idleMs = 0;
+  #cpuMs = 0;
   #lastTaken = 0;
   /** Which of the scheduled calls counts: an earlier one replaces a later one. */
   #scheduled = 0;
@@ -97,6 +109,7 @@ class SharedPump implements Pump {
     if (this.#entries.size === 0) {
       this.#atMs = this.#host.now();
       this.#idleMs = this.#host.idleMs();
+      this.#cpuMs = this.#host.cpuMs();
     }
     this.#entries.add(entry);
     this.#schedule(BUSY_INTERVAL_MS);
@@ -141,7 +154,12 @@ class SharedPump implements Pump {
   #earn(nowMs: number): void {
     const passedMs = nowMs - this.#atMs;
     const idleMs = this.#host.idleMs();
-    const earnedMs = passedMs * BUSY_SHARE + (idleMs - this.#idleMs) * IDLE_SHARE;
+    const restedMs = Math.max(0, idleMs - this.#idleMs - passedMs * IDLE_FROM);
+    const cpuMs = this.#host.cpuMs();
+    // On a crowded machine time passes while the thread waits for a core: a share of that would be a large part of what it gets.
+    const ranMs = Math.min(passedMs, cpuMs - this.#cpuMs);
+    const earnedMs = ranMs * BUSY_SHARE + restedMs * IDLE_SHARE;
+    this.#cpuMs = cpuMs;
     this.#allowanceMs = Math.min(ALLOWANCE_MAX_MS, this.#allowanceMs + earnedMs);
     this.#atMs = nowMs;
     this.#idleMs = idleMs;

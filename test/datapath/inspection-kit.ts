@@ -5,6 +5,8 @@ import type { FrameSource } from '../../src/ring/source.ts';
 export interface ManualHost extends PumpHost {
   /** Lets `ms` pass: work that was scheduled runs when it is due; what nobody spent counts as idle time, unless `busy`. */
   pass(ms: number, busy?: boolean): void;
+  /** The same while others have the core. */
+  starve(ms: number): void;
   /** Time that the caller's own work takes. */
   spend(ms: number): void;
 }
@@ -12,15 +14,21 @@ export interface ManualHost extends PumpHost {
 export function manualHost(): ManualHost {
   let nowMs = 0;
   let idleMs = 0;
+  let stolenMs = 0;
   let timers: { atMs: number; call: () => void }[] = [];
   return {
     now: () => nowMs,
     idleMs: () => idleMs,
+    cpuMs: () => nowMs - idleMs - stolenMs,
     after(delayMs, call) {
       timers.push({ atMs: nowMs + delayMs, call });
     },
     spend(ms) {
       nowMs += ms;
+    },
+    starve(ms) {
+      nowMs += ms;
+      stolenMs += ms;
     },
     pass(ms, busy = false) {
       const endMs = nowMs + ms;

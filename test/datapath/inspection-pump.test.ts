@@ -45,6 +45,26 @@ t.test('under load it takes its share and no more; a long piece is paid back', a
   }
 });
 
+t.test('on a crowded machine it takes its share of what the thread gets, not of the clock', async (t) => {
+  const host = manualHost();
+  const pump = createPump(host);
+  let spentMs = 0;
+  pump.add({
+    lanes: [flood(100)],
+    bytesPerSecond: 1e9,
+    inspect() {
+      host.spend(0.05);
+      spentMs += 0.05;
+    },
+  });
+  for (let i = 0; i < 2_000; i++) {
+    host.starve(20);
+    host.pass(5, true);
+  }
+  const share = spentMs / host.cpuMs();
+  t.ok(share < BUSY_SHARE * 1.2 && share > BUSY_SHARE * 0.5, `${(share * 100).toFixed(1)}% of its time on a core`);
+});
+
 t.test('an idle thread is used further', async (t) => {
   const host = manualHost();
   const pump = createPump(host);

@@ -1,0 +1,21 @@
+/** The short form of `npm run bench:forward`: on a shared machine single rounds differ by tens of percent, so only a gross loss fails. */
+import t from 'tap';
+import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
+import { compareForwarding } from './forward/compare.ts';
+import { PATHS } from './forward/stand.ts';
+
+const LOSS_MAX = 0.35;
+
+t.test('inspection keeps forwarding its pace', { skip: requireTools(LAB_TOOLS), timeout: 120_000 }, async (t) => {
+  for (const { path, samples, rate } of await compareForwarding(PATHS, 3, 600)) {
+    const loss = 1 - rate.inspected / rate.plain;
+    t.comment(
+      `${path}: ${Math.round(rate.plain)} packets a CPU second, ${(loss * 100).toFixed(1)}% less with inspection`,
+    );
+    t.ok(loss < LOSS_MAX, `${path}: ${(loss * 100).toFixed(1)}%`);
+    t.ok(
+      samples.inspected.every(({ perSecond }) => perSecond > 0),
+      'something passed every time',
+    );
+  }
+});
