@@ -160,11 +160,9 @@ export class ForeignTable {
   }
 
   #evictOldest({ rows }: Sender): void {
-    for (const oldest of rows.values()) {
-      this.#evictions++;
-      this.#remove(oldest);
-      return;
-    }
+    const [oldest] = rows.values();
+    if (oldest !== undefined) this.#remove(oldest);
+    this.#evictions++;
   }
 
   #remove(row: Row): void {

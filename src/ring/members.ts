@@ -109,6 +109,15 @@ export class Members {
     return this.#table.values();
   }
 
+  /** Where members are that are alive or suspect. */
+  livingAddresses(): Set<string> {
+    const addresses = new Set<string>();
+    for (const { state, address } of this.#table.values()) {
+      if (state === 'alive' || state === 'suspect') addresses.add(address);
+    }
+    return addresses;
+  }
+
   alive(word: Word, message: Alive): void {
     if (hasBadVersions(message.Vsn)) return;
     const known = this.#table.get(message.Node);

@@ -158,7 +158,13 @@ class RingTables implements Ring {
 
   warnings(nowMs: number): MergeWarning[] {
     this.#prune(nowMs);
-    return mergeWarnings(this.#members.all(), this.#instances, nowMs, this.#options.graceMs, this.#limits.warnings);
+    return mergeWarnings(
+      this.#members.all(),
+      this.#instances.all(),
+      nowMs,
+      this.#options.graceMs,
+      this.#limits.warnings,
+    );
   }
 
   canTellMerges(): boolean {
@@ -205,6 +211,7 @@ class RingTables implements Ring {
     this.#members.prune(nowMs);
     this.#merge.prune(nowMs);
     this.#instances.prune(nowMs);
+    this.#instances.match(this.#members.livingAddresses(), nowMs);
     this.#heard.prune(nowMs - SILENT_MS);
   }
 }

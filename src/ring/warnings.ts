@@ -3,7 +3,7 @@
  * (none without rules of that kind), and fresh ring instances at whose address no member is.
  */
 import type { Outside } from '../policy/identity.ts';
-import type { Instances, KvInstance } from './instances.ts';
+import type { KvInstance } from './instances.ts';
 import type { Member } from './members.ts';
 
 export interface MergeWarning {
@@ -25,21 +25,17 @@ const HEARTBEAT_MS = 10 * 60_000;
 /** Warnings at `nowMs`, at most `limit`, those that last longest first. */
 export function mergeWarnings(
   members: Iterable<Member>,
-  instances: Instances,
+  instances: Iterable<KvInstance>,
   nowMs: number,
   graceMs: number,
   limit: number,
 ): MergeWarning[] {
   const out: MergeWarning[] = [];
-  const addresses = new Set<string>();
   for (const { state, name, address, outside, firstSeenMs } of members) {
-    if (state !== 'alive' && state !== 'suspect') continue;
-    addresses.add(address);
-    if (outside === undefined || nowMs - firstSeenMs <= graceMs) continue;
+    if (outside === undefined || (state !== 'alive' && state !== 'suspect') || nowMs - firstSeenMs <= graceMs) continue;
     out.push({ kind: 'member', outside, name, address, key: undefined, sinceMs: firstSeenMs });
   }
-  instances.match(addresses, nowMs);
-  for (const instance of instances.all()) {
+  for (const instance of instances) {
     const { id, address, key, outside, firstSeenMs } = instance;
     if (instance.state === 'LEFT' || nowMs - firstSeenMs <= graceMs) continue;
     const row = { name: id, address, key, sinceMs: firstSeenMs };

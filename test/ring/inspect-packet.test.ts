@@ -63,6 +63,9 @@ t.test('an excerpt is bounded, and counts the rest', async (t) => {
   const long = inspectPacket(newRing(), frame(), encodeMessage(alive('\n'.repeat(500))), undefined);
   t.ok(long.excerpt.length <= EXCERPT_MAX_CHARS);
   t.match(long.excerpt, /^alive \\x0a/);
+  const three = new Excerpt();
+  for (const part of ['a'.repeat(100), 'b'.repeat(150), 'c']) three.add(() => part);
+  t.equal(three.toString(), `${'a'.repeat(100)} | +2`, 'what does not fit whole is not shown, nor what follows');
   t.doesNotThrow(() =>
     fc.assert(
       fc.property(fc.array(fc.string({ maxLength: 300 }), { maxLength: 20 }), (parts) => {
