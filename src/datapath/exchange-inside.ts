@@ -2,6 +2,7 @@
 import { appSealForm, wireSealForm } from '../policy/seal-form.ts';
 import type { FrameSource } from '../ring/source.ts';
 import { type SealForm, sealStream } from '../wire/encryption.ts';
+import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import type { AppHealth } from './app-health.ts';
 import type { StreamBudgets } from './budget.ts';
@@ -16,6 +17,10 @@ import { createStreamLook, needsLook, type StreamRules } from './stream-look.ts'
 import { type LateLook, type Watch, watchPacket, watchStream } from './watch.ts';
 
 const NO_BYTES = new Uint8Array(0);
+
+/** What members of protocol version 2 and later seal with, and all open (memberlist net.go `encryptionVersion`). */
+const SEAL_VERSION = 1;
+const PRIMARY_KEY = 0;
 
 /** What an exchange is made from; shared by all of one fence and direction. */
 export interface ExchangeParts {
@@ -92,13 +97,22 @@ export class ExchangeInside {
     return this.#release(look, labelled, toApp || context.inside.reseal() ? form : undefined);
   }
 
-  /** Seals an answer of ours as the dialler sealed its request; undefined when that was not opened. */
-  sealerOf(look: Look): ((answer: Uint8Array) => Uint8Array) | undefined {
-    const opened = look.opened();
-    if (opened === undefined) return undefined;
-    const { keyring, version, key, form } = opened;
-    const label = form === 'label' ? this.#parts.context.label : NO_BYTES;
-    return (answer) => sealStream(keyring, answer, label, version, key);
+  /**
+   * Seals an answer of ours so that the dialler can read it: as it sealed its request, where that was opened; otherwise under the primary
+   * key and in the form that its label header tells, because a stream that is rejected by its label is not read. Undefined without keys.
+   */
+  sealerOf(header: StreamHeader, look: Look | undefined): ((answer: Uint8Array) => Uint8Array) | undefined {
+    const { label, inside, snapshot } = this.#parts.context;
+    const opened = look?.opened();
+    if (opened !== undefined) {
+      const { keyring, version, key, form } = opened;
+      return (answer) => sealStream(keyring, answer, form === 'label' ? label : NO_BYTES, version, key);
+    }
+    const keyring = inside.keyring();
+    if (keyring === undefined || header.messageType !== MESSAGE_TYPE.encrypt) return undefined;
+    const ours = () => (appSealForm(snapshot().settings, header.label.length > 0) === 'label' ? label : NO_BYTES);
+    const aad = this.#stream.direction === 'outbound' ? ours() : header.label;
+    return (answer) => sealStream(keyring, answer, aad, SEAL_VERSION, PRIMARY_KEY);
   }
 
   /** Gives `held` back when the exchange is over. */

@@ -144,7 +144,7 @@ export class Exchange {
     }
     const watch = this.#inside.watchRejected(header);
     for (const bytes of seen) watch?.push(bytes);
-    const seal = look === undefined ? undefined : this.#inside.sealerOf(look);
+    const seal = this.#inside.sealerOf(header, look);
     const { direction } = this.#stream;
     rejectStream(this.#socket, { header, direction, reason, seal, watch }, this.#parts.settings);
   }
@@ -209,10 +209,9 @@ export class Exchange {
     const upstream = dialOther(this.#parts, this.#stream, this.#record, this.#socket);
     if (upstream === undefined) return;
     this.#upstream = upstream;
-    startRelay({
+    startRelay(first, {
       downstream: this.#socket,
       upstream,
-      first,
       onFirstWritten: () => this.#inside.firstWritten(),
       request,
       answer,

@@ -23,7 +23,7 @@ export interface RejectedStream {
   readonly header: StreamHeader;
   readonly direction: Direction;
   readonly reason: RejectReason;
-  /** Seals an answer as the dialler sealed its request; undefined when that was not opened. */
+  /** Seals an answer to an encrypted request; undefined for one that is not encrypted, and without keys. */
   readonly seal: ((answer: Uint8Array) => Uint8Array) | undefined;
   /** Reads along with what is drained; it was given what was read before. */
   readonly watch: Watch | undefined;
@@ -34,7 +34,7 @@ export function rejectStream(socket: Socket, stream: RejectedStream, settings: S
   const { header, watch, seal } = stream;
   const { rejectStreams } = settings;
   socket.on('close', () => watch?.end(false));
-  // Only memberlist streams can read an error frame, and an encrypted one that was not opened would refuse it as plaintext.
+  // Only memberlist streams can read an error frame, and the dialler of an encrypted one would refuse plaintext.
   const explainable =
     header.kind === 'stream' &&
     (header.transport === 'native' || header.transport === 'dskit' || isAlertmanagerStream(header)) &&

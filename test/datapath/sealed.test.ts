@@ -7,6 +7,7 @@ import { createKeyring, openStream, type SealForm, sealStream } from '../../src/
 import { framed, marked } from './cases.ts';
 import {
   dial,
+  FOREIGN,
   makeContext,
   OWN,
   rejected,
@@ -173,13 +174,47 @@ t.test('a frame that opens to nothing is harm, in requests and in answers', asyn
   const fence = await startFence(made, 1);
   const dialler = await dial(fence.port);
   await sendAll(dialler, [marked('own', nothing)]);
-  t.equal(await dialler.ended(), 'reset', 'nothing to seal an explanation like');
+  t.equal(await dialler.ended(), 'fin');
+  t.match(openStream(KEYS, dialler.received(), OWN), { ok: true, value: { key: 0, form: 'label' } }, 'told, sealed');
   t.same(rejected(made.reading()), { 'inbound native stream shield_empty_plaintext': 1 });
   await fence.close();
   const got = await exchange(REQUEST, nothing, { inside: { keyring: () => KEYS }, direction: 'outbound' });
   t.equal(got.answer.length, 0);
   t.same(rejected(got.made.reading()), { 'outbound native stream shield_empty_plaintext': 1 });
 });
+
+t.test(
+  'a stream that is rejected by its label is answered under the primary key, in the form of its dialler',
+  async (t) => {
+    const cases = [
+      { name: 'a native foreigner', direction: 'inbound', sends: 'none', mark: 'foreign', aad: FOREIGN },
+      { name: 'an unlabelled stranger', direction: 'inbound', sends: 'none', mark: 'none', aad: NO_LABEL },
+      { name: 'the app, which predates labels', direction: 'outbound', sends: 'none', mark: 'none', aad: NO_LABEL },
+      { name: 'the app, a native one', direction: 'outbound', sends: 'own', mark: 'own', aad: OWN },
+    ] as const;
+    for (const { name, direction, sends, mark, aad } of cases) {
+      for (const [ring, ending] of [
+        [KEYS, 'fin'],
+        [undefined, 'reset'],
+      ] as const) {
+        const elsewhere = [{ address: '10.0.0.0', prefix: 8, family: 'ipv4' }] as const;
+        const policy = { stage: 'enforce', sends, takes: sends } as const;
+        const made = withInside(makeContext(policy, elsewhere), { keyring: () => ring });
+        const fence = await startFence(made, 1, { direction });
+        const dialler = await dial(fence.port);
+        await sendAll(dialler, [marked(mark, sealed(REQUEST, 'empty', 1, STRANGERS))]);
+        t.equal(await dialler.ended(), ending, `${name}, ${ring === undefined ? 'without' : 'with'} keys`);
+        if (ring !== undefined) {
+          const opened = openStream(ring, dialler.received(), aad);
+          const form = aad.length === 0 ? 'empty' : 'label';
+          t.match(opened, { ok: true, value: { key: 0, version: 1, form } }, name);
+          t.match(opened.ok ? Buffer.from(opened.value.plain).toString('latin1') : '', /Error.*ringfence: /s, name);
+        }
+        await fence.close();
+      }
+    }
+  },
+);
 
 t.test('at observe harm inside an encrypted stream is counted, and passes', async (t) => {
   const request = sealed(HARMFUL, 'label');

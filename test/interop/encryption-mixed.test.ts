@@ -5,7 +5,7 @@ import { rejections } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { buildMember, MEMBERLIST_VERSIONS, type MemberlistVersion } from './build.ts';
 import { exercise, joinRing, LABEL, startMember } from './members.ts';
-import { GOSSIP_PORT } from './peers.ts';
+import { GOSSIP_PORT, type Peer } from './peers.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go']);
 const KEY = Buffer.alloc(24, 'twenty-four bytes of key').toString('base64');
@@ -103,3 +103,22 @@ for (const [i, { name, sides, reforms }] of MIXES.entries()) {
     }
   });
 }
+
+t.test('whoever is rejected and has the key is told why, under the key', { skip }, async (t) => {
+  const lab = createLab({ name: 'sealtold' });
+  t.teardown(() => lab.close());
+  const keyFile = lab.file('keys', KEY);
+  const [one, two, three] = [lab.addHost('one'), lab.addHost('two'), lab.addHost('three')] as [Host, Host, Host];
+  const gossip = { name: 'gossip', cluster: LABEL, stage: 'enforce', transparent: { port: GOSSIP_PORT } };
+  const encryption = { keyFiles: [keyFile], reseal: 'on' };
+  const fence = await one.fence({ fences: [{ ...gossip, admit: { cidrs: [one.ipv4] }, encryption }] });
+  const keys = [KEY];
+  const fenced = await startMember(lab, one, { ...OLD, keys });
+  const bare = await startMember(lab, two, { ...OLD, keys });
+  const foreign = await startMember(lab, three, { ...NATIVE, label: 'traces.other', keys });
+  await fence.waitUntil('ready');
+  const refusal = async (who: Peer, whom: Peer) => (await who.command(`join ${whom.endpoint}`)).error;
+  t.match(await refusal(bare, fenced), /remote error: ringfence: streams without a label are not accepted here/);
+  t.match(await refusal(foreign, fenced), /remote error: ringfence: label "traces.other" is not accepted here/);
+  t.match(await refusal(fenced, bare), /remote error: ringfence: the peer that was dialled is not admitted/);
+});
