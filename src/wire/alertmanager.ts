@@ -24,7 +24,7 @@ export interface AlertmanagerMessage {
   readonly kind: (typeof KINDS)[number];
   /** The sender's listen address as it wrote it; a hint, not proof. Empty for a stream. */
   readonly from: string;
-  /** A packet's bytes, its label header first, a view; empty for a stream. */
+  /** A packet's bytes, its label header first, a view; empty for a stream, whose `msg` Alertmanager does not look at. */
   readonly msg: Uint8Array;
 }
 
@@ -66,14 +66,15 @@ export function decodeAlertmanagerFrame(bytes: Uint8Array): AlertmanagerFrameSta
     else if (reader.field === 3) from = reader.text();
     else if (reader.field === 4) {
       msg = reader.bytes();
-      msgAt = msg.length === 0 ? end : reader.valueAt;
+      msgAt = reader.valueAt;
     }
   }
   const kind = KINDS[kindNumber];
   if (reader.failure !== undefined || version !== VERSION || kind === undefined) {
     return { ok: false, reason: 'alertmanager_malformed', at: reader.failure?.at ?? LENGTH_BYTES };
   }
-  return { ok: true, done: true, kind, from, msg, msgAt, end };
+  if (kind === 'packet' && msg.length > 0) return { ok: true, done: true, kind, from, msg, msgAt, end };
+  return { ok: true, done: true, kind, from, msg: bytes.subarray(end, end), msgAt: end, end };
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * The part of protobuf that Grafana's and Alertmanager's gossip speaks: a run of fields, each `tag varint` and a value. Mirrors what
- * gogo/protobuf generates (`Unmarshal`, `skipX`) for field order, repetition, unknown fields and number widths. Stricter in
- * two things that no writer does: groups are refused, known and unknown, and so is a varint of more than ten bytes or 64 bits.
+ * gogo/protobuf generates (`Unmarshal`, `skipX`) for field order, repetition, unknown fields and number widths, and in what it takes
+ * although no writer writes it: see `entry` and `countPacked`. Stricter in one thing: unknown groups are refused, not skipped.
  *
  * No recursion and no copies: a message inside a message is read by a second reader over the same bytes.
  */
@@ -15,7 +15,6 @@ const LENGTH = 2;
 const FIXED32 = 5;
 
 const VARINT_MAX_BYTES = 10;
-const FIELD_MAX = 0x7fff_ffff;
 const TWO_32 = 2 ** 32;
 
 /** A cursor over the fields of one message. After `next()` has said false, `failure` tells whether that was the end. */
@@ -34,11 +33,24 @@ export class ProtoReader {
   #valueAt = 0;
   #valueEnd = 0;
 
+  /** How far a value may reach: `#end`, but for the entries of a map. */
+  readonly #limit: number;
+  /** In an entry of a map, the wire types of its key and its value. */
+  readonly #entry: readonly [key: number, value: number] | undefined;
+
   /** Reads `bytes` from `at` to `end`; neither is copied. */
-  constructor(bytes: Uint8Array, at = 0, end = bytes.length) {
+  constructor(
+    bytes: Uint8Array,
+    at = 0,
+    end = bytes.length,
+    limit = end,
+    entry?: readonly [key: number, value: number],
+  ) {
     this.#bytes = bytes;
     this.#end = end;
     this.#at = at;
+    this.#limit = limit;
+    this.#entry = entry;
   }
 
   /** Moves to the next field; false at the end, and for good after a failure. */
@@ -47,10 +59,14 @@ export class ProtoReader {
     const tagAt = this.#at;
     if (!this.#varint()) return false;
     this.#type = this.#low & 7;
-    // gogo keeps the low 32 bits of the number; whatever needs more is no field of anyone's.
-    this.field = Math.floor((this.#high * TWO_32 + this.#low) / 8);
-    if (this.field < 1 || this.field > FIELD_MAX) return this.#fail('protobuf_invalid', tagAt);
-    return this.#value(tagAt);
+    // As in gogo, the low 32 bits of the number, signed.
+    this.field = (this.#high << 29) | (this.#low >>> 3);
+    if (this.#entry === undefined) {
+      return this.field > 0 ? this.#value(tagAt) : this.#fail('protobuf_invalid', tagAt);
+    }
+    const known = this.field === 1 || this.field === 2;
+    if (known) this.#type = this.#entry[this.field === 1 ? 0 : 1];
+    return this.#value(tagAt) && (known || this.#at <= this.#end || this.#fail('protobuf_truncated', tagAt));
   }
 
   /** The current field as int64. Beyond 2^53 the low bits are lost. Another wire type fails the message, as in gogo. */
@@ -84,21 +100,37 @@ export class ProtoReader {
       : new ProtoReader(this.#bytes, 0, 0);
   }
 
-  /** How many numbers the current field of a repeated integer holds: one, or a packed run. */
+  /**
+   * A reader of the current field as the entry of a map, `{1 key, 2 value}`. gogo reads an entry in place: it does not look at the wire
+   * types of key and value, and lets them reach beyond the entry to the end of the message; so does this.
+   */
+  entry(key: 'bytes' | 'number', value: 'bytes' | 'number'): ProtoReader {
+    if (!this.#expect(LENGTH)) return new ProtoReader(this.#bytes, 0, 0);
+    const types = [key === 'bytes' ? LENGTH : VARINT, value === 'bytes' ? LENGTH : VARINT] as const;
+    return new ProtoReader(this.#bytes, this.#valueAt, this.#valueEnd, this.#end, types);
+  }
+
+  /**
+   * How many numbers the current field of a repeated integer holds: one, or a packed run. The last number of a run may reach beyond it, and
+   * the next field then starts where that number ends, as in gogo.
+   */
   countPacked(): number {
     if (this.#type === VARINT) return 1;
     if (!this.#expect(LENGTH)) return 0;
     const bytes = this.#bytes;
-    const end = this.#valueEnd;
     let count = 0;
-    let start = this.#valueAt;
-    for (let at = start; at < end; at++) {
-      if ((bytes[at] as number) >= 0x80) continue;
-      if (at - start >= VARINT_MAX_BYTES) break;
+    let at = this.#valueAt;
+    while (at < this.#valueEnd) {
+      const start = at;
+      while (at < this.#end && (bytes[at] as number) >= 0x80) at++;
+      if (at - start >= VARINT_MAX_BYTES || at >= this.#end) {
+        this.#fail(at >= this.#end ? 'protobuf_truncated' : 'protobuf_invalid', start);
+        return count;
+      }
+      at++;
       count++;
-      start = at + 1;
     }
-    if (start < end) this.#fail('protobuf_invalid', start);
+    this.#at = at;
     return count;
   }
 
@@ -119,7 +151,7 @@ export class ProtoReader {
   }
 
   #skip(size: number): boolean {
-    if (size > this.#end - this.#at) return this.#fail('protobuf_truncated', this.#at);
+    if (size > this.#limit - this.#at) return this.#fail('protobuf_truncated', this.#at);
     this.#at += size;
     this.#valueEnd = this.#at;
     return true;
@@ -130,11 +162,11 @@ export class ProtoReader {
     let low = 0;
     let high = 0;
     for (let i = 0; i < VARINT_MAX_BYTES; i++) {
-      if (this.#at >= this.#end) return this.#fail('protobuf_truncated', start);
+      if (this.#at >= this.#limit) return this.#fail('protobuf_truncated', start);
       const byte = this.#bytes[this.#at++] as number;
       const bits = byte & 0x7f;
-      if (i === VARINT_MAX_BYTES - 1 && byte > 1) break;
       if (i < 4) low += bits * 2 ** (7 * i);
+      else if (i === VARINT_MAX_BYTES - 1) high += (bits & 1) * 2 ** 31;
       else if (i > 4) high += bits * 2 ** (7 * i - 32);
       else {
         low += (bits & 0x0f) * 2 ** 28;

@@ -74,7 +74,7 @@ export function decodeRingDesc(
   const instances = new Map<string, RingInstance>();
   while (reader.next()) {
     if (reader.field !== 1) continue;
-    readEntry(reader, '', (key) => key.text(), readInstance, instances);
+    readEntry(reader, TEXT_KEY, readInstance, instances);
   }
   return reader.failure ?? { ok: true, value: [...instances].map(([id, instance]) => ({ ...instance, id })) };
 }
@@ -92,8 +92,8 @@ export function decodePartitionRing(
   const partitions = new Map<number, RingPartition>();
   const owners = new Map<string, RingOwner>();
   while (reader.next()) {
-    if (reader.field === 1) readEntry(reader, 0, (key) => key.int32(), readPartition, partitions);
-    else if (reader.field === 2) readEntry(reader, '', (key) => key.text(), readOwner, owners);
+    if (reader.field === 1) readEntry(reader, NUMBER_KEY, readPartition, partitions);
+    else if (reader.field === 2) readEntry(reader, TEXT_KEY, readOwner, owners);
   }
   return (
     reader.failure ?? {
@@ -106,31 +106,34 @@ export function decodePartitionRing(
   );
 }
 
+/** How a map's key is read; of a repeated one, gogo takes the last text, but ors numbers together. */
+interface KeyKind<K> {
+  readonly kind: 'bytes' | 'number';
+  readonly zero: K;
+  read(entry: ProtoReader, previous: K): K;
+}
+const TEXT_KEY: KeyKind<string> = { kind: 'bytes', zero: '', read: (entry) => entry.text() };
+const NUMBER_KEY: KeyKind<number> = { kind: 'number', zero: 0, read: (entry, previous) => previous | entry.int32() };
+
+const NO_BYTES = new Uint8Array(0);
+
 /** Reads one entry of a map, `{1 key, 2 value}`, into `into`. A failure becomes the outer reader's. */
-function readEntry<K, V>(
-  outer: ProtoReader,
-  zero: K,
-  readKey: (reader: ProtoReader) => K,
-  readValue: (reader: ProtoReader) => V,
-  into: Map<K, V>,
-): void {
-  const entry = outer.message();
-  let key = zero;
+function readEntry<K, V>(outer: ProtoReader, key: KeyKind<K>, read: (value: ProtoReader) => V, into: Map<K, V>): void {
+  const entry = outer.entry(key.kind, 'bytes');
+  let id = key.zero;
   let value: V | undefined;
   while (entry.next()) {
-    if (entry.field === 1) key = readKey(entry);
+    if (entry.field === 1) id = key.read(entry, id);
     else if (entry.field === 2) {
       const inner = entry.message();
-      value = readValue(inner);
+      value = read(inner);
       entry.failure ??= inner.failure;
     }
   }
   if (entry.failure !== undefined) outer.failure ??= entry.failure;
-  else if (into.size >= RING_ENTRIES_MAX && !into.has(key)) outer.failure ??= failed('entries_limit', outer.valueAt);
-  else into.set(key, value ?? readValue(new ProtoReader(NO_BYTES)));
+  else if (into.size >= RING_ENTRIES_MAX && !into.has(id)) outer.failure ??= failed('entries_limit', outer.valueAt);
+  else into.set(id, value ?? read(new ProtoReader(NO_BYTES)));
 }
-
-const NO_BYTES = new Uint8Array(0);
 
 function readInstance(reader: ProtoReader): RingInstance {
   const instance = {
@@ -144,9 +147,19 @@ function readInstance(reader: ProtoReader): RingInstance {
     else if (reader.field === 6) instance.tokens += reader.countPacked();
     else if (reader.field === 7) instance.zone = reader.text();
     else if (reader.field === 8) instance.registered = reader.int64();
+    else if (reader.field === 9) reader.bytes();
+    else if (reader.field === 10) reader.int64();
     else if (reader.field === 11) instance.readOnly = reader.bool();
+    else if (reader.field === 12) readVersion(reader);
   }
   return instance;
+}
+
+/** An entry of `versions`, uint64 to uint64. Nothing shows it; it is read because dskit drops what it cannot read whole. */
+function readVersion(outer: ProtoReader): void {
+  const entry = outer.entry('number', 'number');
+  while (entry.next());
+  outer.failure ??= entry.failure;
 }
 
 function readPartition(reader: ProtoReader): RingPartition {
@@ -155,6 +168,9 @@ function readPartition(reader: ProtoReader): RingPartition {
     if (reader.field === 1) partition.tokens += reader.countPacked();
     else if (reader.field === 2) partition.state = PARTITION_STATES[reader.int32()] ?? 'unknown';
     else if (reader.field === 3) partition.timestamp = reader.int64();
+    else if (reader.field === 4) reader.int32();
+    else if (reader.field === 5) reader.bool();
+    else if (reader.field === 6) reader.int64();
   }
   return partition;
 }

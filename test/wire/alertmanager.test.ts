@@ -55,6 +55,13 @@ t.test('of repeated fields the last counts, unknown ones are skipped, order is f
   t.equal(none.ok && none.done && none.msg.length, 0);
 });
 
+t.test("a stream's msg is nobody's", async (t) => {
+  const read = decodeAlertmanagerFrame(message([3, 'a'], [4, 'ignored']));
+  t.match(read, { ok: true, kind: 'stream', from: 'a' });
+  t.equal(read.ok && read.done && read.msg.length, 0);
+  t.equal(read.ok && read.done && read.msgAt, read.ok && read.done && read.end);
+});
+
 t.test('the kind is 32 bits wide, as an enum is in Go', async (t) => {
   t.match(decodeAlertmanagerFrame(message([2, 2 ** 32])), { ok: true, kind: 'stream' });
   t.match(decodeAlertmanagerFrame(message([2, 2 ** 32 + 1])), { ok: true, kind: 'packet' });

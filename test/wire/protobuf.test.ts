@@ -41,9 +41,9 @@ t.test('numbers: 64 bits, signs, and what does not fit', async (t) => {
   t.equal(at(hex('08 8080808010')).int32(), 0);
   t.equal(at(hex('08 8080808010')).bool(), true, 'and a bool looks at both');
   t.equal(at(hex('08 00')).bool(), false);
-  for (const wide of ['08 ffffffffffffffffff02', '08 ffffffffffffffffffff01']) {
-    t.match(at(hex(wide)).failure, { reason: 'protobuf_invalid', at: 1 }, wide);
-  }
+  t.equal(at(hex('08 ffffffffffffffffff7e')).int64(), 2 ** 63 - 1, 'bits beyond 64 are dropped');
+  t.match(at(hex('08 ffffffffffffffffffff01')).failure, { reason: 'protobuf_invalid', at: 1 }, 'eleven bytes');
+  t.equal(at(hex('8a8080808001 01 61')).field, 1, 'a field number keeps its low 32 bits');
 });
 
 t.test('fields of other numbers and types are skipped; groups and field 0 are not', async (t) => {
@@ -51,7 +51,7 @@ t.test('fields of other numbers and types are skipped; groups and field 0 are no
   const fields: number[] = [];
   while (reader.next()) fields.push(reader.field);
   t.strictSame([fields, reader.failure], [[1, 2, 3, 4, 5], undefined]);
-  for (const bad of ['0b 0c', '0c', '0e', '0f', '00 01', '02 00', '80808080808001 00']) {
+  for (const bad of ['0b 0c', '0c', '0e', '0f', '00 01', '02 00', 'fa ff ff ff 7f 00']) {
     t.match(at(hex(bad)).failure, { reason: 'protobuf_invalid', at: 0 }, bad);
   }
 });
@@ -96,12 +96,54 @@ t.test('a field of another wire type fails the message', async (t) => {
     t.match(reader.failure, { reason: 'protobuf_invalid' });
   }
   t.match(at(hex('0d 01020304')).countPacked(), 0);
-  const cut = at(hex('32 02 01 80'));
-  cut.countPacked();
-  t.match(cut.failure, { reason: 'protobuf_invalid' }, 'a packed run that ends inside a number');
-  const endless = at(hex('32 0c ffffffffffffffffffffff01'));
-  endless.countPacked();
-  t.match(endless.failure, { reason: 'protobuf_invalid' }, 'a packed number of more than ten bytes');
+});
+
+t.test('packed runs: the last number may reach beyond, as in gogo', async (t) => {
+  const reader = new ProtoReader(hex('32 02 01 80 05 10 07'));
+  t.ok(reader.next());
+  t.equal(reader.countPacked(), 2);
+  t.ok(reader.next(), 'and the next field starts behind it');
+  t.strictSame([reader.field, reader.int32(), reader.failure], [2, 7, undefined]);
+  t.equal(at(hex('32 00')).countPacked(), 0);
+  for (const [cut, reason] of [
+    ['32 02 01 80', 'protobuf_truncated'],
+    ['32 0c ffffffffffffffffffffff01', 'protobuf_invalid'],
+  ] as const) {
+    const broken = at(hex(cut));
+    broken.countPacked();
+    t.match(broken.failure, { reason });
+    t.notOk(broken.next());
+  }
+});
+
+t.test('entries of a map: wire types are not looked at, values may reach beyond the entry, as in gogo', async (t) => {
+  const entryOf = (text: string) => {
+    const outer = at(hex(text));
+    return { outer, entry: outer.entry('bytes', 'bytes') };
+  };
+  const plain = entryOf('0a 06 0a 01 61 12 01 62').entry;
+  t.ok(plain.next() && plain.text() === 'a' && plain.next() && plain.text() === 'b');
+  t.notOk(plain.next());
+  const typeless = entryOf('0a 03 08 01 61').entry;
+  t.ok(typeless.next());
+  t.equal(typeless.text(), 'a', 'the tag says varint, gogo reads a length');
+  const { outer, entry } = entryOf('0a 02 0a 03 61 62 63');
+  t.ok(entry.next());
+  t.equal(entry.text(), 'abc');
+  t.notOk(entry.next());
+  t.equal(entry.failure, undefined);
+  t.notOk(outer.next(), 'and the message goes on behind the entry');
+  t.match(outer.failure, { reason: 'protobuf_truncated', at: 5 }, 'where it may make no sense');
+  const long = entryOf('0a 02 0a 04 61 62 63').entry;
+  t.notOk(long.next());
+  t.match(long.failure, { reason: 'protobuf_truncated' }, 'not beyond the message');
+  const unknown = entryOf('0a 03 1a 02 61 62').entry;
+  t.notOk(unknown.next());
+  t.match(unknown.failure, { reason: 'protobuf_truncated' }, 'an unknown field has to keep inside');
+  const numbers = at(hex('0a 04 08 05 10 07')).entry('number', 'number');
+  t.ok(numbers.next() && numbers.int32() === 5 && numbers.next() && numbers.int64() === 7);
+  const none = at(hex('08 01')).entry('bytes', 'bytes');
+  t.notOk(none.next(), 'no entry in a number');
 });
 
 t.test('a reader keeps inside its part of the bytes', async (t) => {

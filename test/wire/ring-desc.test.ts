@@ -96,6 +96,40 @@ t.test('maps as gogo reads them: the last entry of a key counts whole, keys and 
   });
 });
 
+t.test('what nothing shows is read too: dskit drops a ring that it cannot read whole', async (t) => {
+  const fields: ProtoField[] = [
+    [9, 5],
+    [10, 'x'],
+    [12, 7],
+    [12, packed(8)],
+  ];
+  for (const field of fields) {
+    const read = decodeRingDesc(RING_CODEC, ring(entry('a', [field])));
+    t.match(read, { ok: false, reason: /^protobuf_/ }, `${field}`);
+  }
+  for (const field of [
+    [4, 'x'],
+    [5, 'x'],
+    [6, 'x'],
+  ] as ProtoField[]) {
+    const read = decodePartitionRing(PARTITION_RING_CODEC, pack([1, entry(1, [field])]));
+    t.match(read, { ok: false, reason: 'protobuf_invalid' }, `${field}`);
+  }
+  const numbers = pack([
+    1,
+    encodeProto([
+      [1, 1],
+      [1, 2],
+      [2, encodeProto([[3, 5]])],
+    ]),
+  ]);
+  t.match(
+    decodePartitionRing(PARTITION_RING_CODEC, numbers),
+    { ok: true, value: { partitions: [{ id: 3, timestamp: 5 }] } },
+    'a key that is said twice is both, bit by bit',
+  );
+});
+
 t.test('partitions and owners', async (t) => {
   const value = pack(
     [
@@ -147,7 +181,7 @@ t.test('what cannot be read', async (t) => {
     t.strictSame(decode('string', ring()), { ok: false, reason: 'type_unexpected', at: 0 });
     t.match(decode('own', new Uint8Array(0)), { ok: false, reason: 'snappy_corrupt' });
     t.match(decode('own', compress(new Uint8Array(101)), 100), { ok: false, reason: 'expanded_limit' });
-    for (const broken of [[0x0a], [0x08, 0x01], [0x0a, 0x02, 0x0a, 0x05], [0x0a, 0x03, 0x12, 0x01, 0x80]]) {
+    for (const broken of [[0x0a], [0x08, 0x01], [0x0a, 0x02, 0x12, 0x50], [0x0a, 0x03, 0x12, 0x01, 0x80]]) {
       t.match(decode('own', compress(Uint8Array.from(broken))), { ok: false, reason: /^protobuf_/ }, `${broken}`);
     }
   }
