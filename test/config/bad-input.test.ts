@@ -328,15 +328,41 @@ const RULES: readonly Case[] = [
   ),
 ];
 
+const CERT = 'is missing: app.transport dskit-tls opens TLS with it';
+const VERIFIES = 'verifies certificates against it';
+const NO_TLS = 'is for app.transport dskit-tls or alertmanager-tls; auto opens no TLS';
+const TLS: readonly Case[] = [
+  ['tls: { certFile: c }', `5: fences[0].tls.certFile: ${NO_TLS}`],
+  ['tls: { keyFile: c }', `5: fences[0].tls.keyFile: ${NO_TLS}`],
+  [
+    'tls: { caFile: c, serverName: c.test }',
+    `5: fences[0].tls.caFile: ${NO_TLS}`,
+    `5: fences[0].tls.serverName: ${NO_TLS}`,
+  ],
+  [
+    'app: { transport: dskit-tls }',
+    `2: fences[0].tls.certFile: ${CERT}`,
+    `2: fences[0].tls.keyFile: ${CERT}`,
+    `2: fences[0].tls.caFile: is missing: clientAuth ${VERIFIES}`,
+  ],
+  [
+    '{app: {transport: alertmanager-tls}, tls: {certFile: c, keyFile: k, clientAuth: false}}',
+    `6: fences[0].tls.caFile: is missing: verifyServer: name ${VERIFIES}`,
+  ],
+  [
+    '{app: {transport: dskit-tls}, tls: {certFile: c, keyFile: k, caFile: a, serverName: 10.0.0.1/8}}',
+    '6: fences[0].tls.serverName: must be a DNS name, not "10.0.0.1/8"',
+  ],
+].map(([line = '', ...problems]) => ({
+  name: `${line}: certificates go with a TLS transport`,
+  text: fence(...TRANSPARENT, ...(line.startsWith('{') ? line.slice(1, -1).split(/, (?=tls:)/) : [line])),
+  lines: problems.map((problem) => `f.yaml:${problem}`),
+}));
+
 const NOT_YET: readonly Case[] = [
-  ['tls: { certFile: c }', 'tls.certFile', 'terminating TLS'],
-  ['tls: { keyFile: c }', 'tls.keyFile', 'terminating TLS'],
-  ['tls: { caFile: c }', 'tls.caFile', 'terminating TLS'],
   ['admit: { dns: [x] }', 'admit.dns', 'admission by DNS name'],
   ['local: { cidrs: [10.0.0.0/8] }', 'local.cidrs', 'the gateway'],
   ['local: { file: x }', 'local.file', 'the gateway'],
-  ['app: { transport: dskit-tls }', 'app.transport', 'transport dskit-tls'],
-  ['app: { transport: alertmanager-tls }', 'app.transport', 'transport alertmanager-tls'],
   ['stage: auto', 'stage', 'auto'],
 ].map(([line = '', path = '', what = '']) =>
   one(
@@ -358,6 +384,7 @@ for (const { name, text, env, lines } of [
   ...LABELS,
   ...VARIABLES,
   ...RULES,
+  ...TLS,
   ...NOT_YET,
   STATE_FILE,
   SURROGATE,

@@ -126,6 +126,14 @@ t.test('what deserves a warning', async (t) => {
   t.match(said.notes[0], { level: 'info', text: /reseal: is safe once every fence of the ring has the keys/ });
   t.match(said.fences[0]?.encryption, { keyFiles: ['/k'], reseal: true });
   t.match(warnings(`tls: { clientAuth: true }, ${rules}`), [/clientAuth: has no effect/]);
+  t.match(warnings(`tls: { verifyServer: chain }, ${rules}`), [/verifyServer: has no effect/]);
+  const files = 'certFile: /c, keyFile: /k';
+  const spoken = `app: { transport: dskit-tls }, ${rules}`;
+  t.strictSame(warnings(`tls: { ${files}, caFile: /a }, ${spoken}`), []);
+  t.match(warnings(`tls: { ${files}, clientAuth: false, verifyServer: none }, ${spoken}`), [
+    /clientAuth: anyone may open TLS/,
+    /verifyServer: no certificate of a member that the fence dials is verified/,
+  ]);
   t.match(warnings(rules, 'admin: { writeToken: short }'), [/^f:2: admin\.writeToken: is shorter than 16 characters$/]);
   const open = parseConfig('fences: [{ name: a, cluster: b, transparent: { whenDown: open } }]', 'f', {});
   t.match(open.notes.at(-1), { level: 'warn', text: /whenDown: gossip passes UNFENCED/ });
@@ -239,4 +247,23 @@ t.test('units', async (t) => {
   t.equal(show(undefined), 'nothing');
   t.equal(show([]), 'a list');
   t.equal(show(null), 'null');
+});
+
+t.test('the TLS transports, and what connections speak inside', async (t) => {
+  const tls = { certFile: '/c', keyFile: '/k', caFile: '/a' };
+  const read = (transport: string, more: object) =>
+    parseConfig(
+      JSON.stringify({ fences: [{ name: 'a', cluster: 'b', transparent: {}, app: { transport }, ...more }] }),
+      'f',
+      {},
+    ).fences[0];
+  const defaults = { ...tls, clientAuth: true, verifyServer: 'name', serverName: '' };
+  t.strictSame(read('dskit-tls', { tls })?.tls, defaults);
+  t.equal(read('dskit-tls', { tls })?.streams.transport, 'dskit');
+  t.strictSame(read('alertmanager-tls', { tls: { ...tls, serverName: 'am.test' } })?.tls, {
+    ...defaults,
+    serverName: 'am.test',
+  });
+  t.equal(read('alertmanager-tls', { tls })?.streams.transport, 'alertmanager');
+  t.equal(read('dskit', {})?.tls, undefined);
 });

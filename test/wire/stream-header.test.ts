@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { encodeAlertmanagerFrame } from '../../src/wire/alertmanager.ts';
 import {
   decodeStreamHeader,
   STREAM_HEADER_MAX_BYTES,
@@ -228,4 +229,50 @@ t.test('property: the named bound is enough to decide any connection', async (t)
   const longest = bytes(1, 255, Buffer.alloc(255), 244, 255, Buffer.alloc(255, 97), 3, DIGEST);
   t.equal(longest.length, STREAM_HEADER_MAX_BYTES);
   t.strictSame(decodeStreamHeader(longest.subarray(0, -1), false, 'auto'), { done: false }, 'and it is tight');
+});
+
+t.test('Alertmanager: a STREAM frame is a prefix, and what is none is malformed', async (t) => {
+  const frame = encodeAlertmanagerFrame({ kind: 'stream', from: '', msg: bytes() });
+  const at = frame.length;
+  const place = { transport: 'alertmanager', kind: 'stream', labelAt: at } as const;
+  const cases: readonly (readonly [string, Uint8Array, Partial<StreamHeader>])[] = [
+    [
+      'labelled',
+      bytes(frame, labelled('ab'), 6, 1),
+      { ...place, bodyAt: at + 4, messageType: 6, malformed: undefined },
+    ],
+    ['unlabelled', bytes(frame, 6, 1), { ...place, bodyAt: at, messageType: 6, malformed: undefined }],
+    ['nothing after it', frame, { ...place, bodyAt: at, messageType: undefined, malformed: undefined }],
+    ['two labels', bytes(frame, labelled('ab'), 244), { ...place, malformed: 'label_double' }],
+    ['cut in its label', bytes(frame, 244, 9), { ...place, malformed: 'label_truncated' }],
+    [
+      'cut in its frame',
+      frame.subarray(0, 9),
+      { transport: 'alertmanager', labelAt: 0, malformed: 'alertmanager_malformed' },
+    ],
+    [
+      'too long',
+      bytes(255, 255, 255, 255),
+      { transport: 'alertmanager', labelAt: 0, malformed: 'alertmanager_oversize' },
+    ],
+    [
+      'packets',
+      encodeAlertmanagerFrame({ kind: 'packet', from: 'a:1', msg: bytes(8) }),
+      { kind: 'packet', malformed: 'alertmanager_malformed' },
+    ],
+    [
+      'a native stream',
+      bytes(6, 0, 0, 0, 1, 2, 3, 4, 5, 6),
+      { transport: 'alertmanager', malformed: 'alertmanager_malformed' },
+    ],
+  ];
+  for (const [name, all, expected] of cases) {
+    t.match(decided(arriving([all], 'alertmanager').state), expected, name);
+    const single = Array.from(all, (byte) => bytes(byte));
+    t.strictSame(
+      arriving(single, 'alertmanager').state,
+      arriving([all], 'alertmanager').state,
+      `${name}, byte by byte`,
+    );
+  }
 });

@@ -1,0 +1,79 @@
+/** The part of the configuration that holds every bound that can be set. */
+import * as z from 'zod';
+import { count, duration } from './fields.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** The default of limits.inspectBytesPerSecond: several times what a busy member of a large ring gossips (test/bench/forward.ts). */
+const INSPECT_BYTES_PER_SECOND = 8 * 1024 * 1024;
+
+export const limits = z
+  .strictObject({
+    header: duration('5s', 100, HOUR_MS, 'How long a connection may take to finish its header'),
+    connect: duration('5s', 100, HOUR_MS, 'How long connecting to the other side may take'),
+    idle: duration('60s', 100, 24 * HOUR_MS, 'How long a stream may be silent in both directions'),
+    streams: count(1024, 65_535, 'Open streams in total, for each direction.'),
+    streamsPerPeer: count(64, 65_535, 'Open streams of one peer address, for each direction.'),
+    sessions: count(
+      4096,
+      16_384,
+      'UDP sessions (one peer address and port each, one socket each in listen mode); the oldest goes first.',
+    ),
+    sessionIdle: duration('60s', 1_000, 24 * HOUR_MS, 'How long a silent UDP session is kept'),
+    rejectDrain: duration('5s', 0, HOUR_MS, 'How long a rejected stream is read after its explanation'),
+    rejectDrainBytes: z
+      .int()
+      .min(0)
+      .max(2 ** 30)
+      .default(32 * 1024 * 1024)
+      .describe('How many bytes of a rejected stream are read and thrown away after its explanation.'),
+    hold: duration(
+      '10s',
+      100,
+      HOUR_MS,
+      "How long a stream may take to send what a rule needs to read of it before it is passed on; memberlist's own TCPTimeout",
+    ),
+    holdBytes: count(
+      24 * 1024 * 1024,
+      2 ** 30,
+      'Bytes that are held of one stream while a rule needs them: the largest user state and its member table.',
+    ),
+    holdBytesTotal: count(
+      128 * 1024 * 1024,
+      2 ** 32,
+      'Bytes that are held of all streams together, for each direction; when they are used up, reading waits.',
+    ),
+    pushPullNodes: count(
+      65_536,
+      1_048_576,
+      'Members that one push/pull towards the app may announce; memberlist reserves about 112 bytes for each at once.',
+    ),
+    announcedBytes: count(
+      512 * 1024 * 1024,
+      2 ** 34,
+      'Bytes that open streams may together make the app reserve, for each direction; further ones wait, then are rejected.',
+    ),
+    drainGrace: duration('25s', 0, HOUR_MS, 'How long a stopping fence keeps forwarding while the app is still there'),
+    foreignEvidence: duration(
+      '10s',
+      100,
+      HOUR_MS,
+      "How long a foreign label on a peer's TCP exchange speaks against its unlabelled frames",
+    ),
+    mergeWarmUp: duration(
+      '60s',
+      1_000,
+      HOUR_MS,
+      'How long after a start members that gossip lists count as own whatever a foreign ring says, so that a restart accuses nobody',
+    ),
+    inspectBytesPerSecond: z
+      .int()
+      .min(0)
+      .max(2 ** 30)
+      .default(INSPECT_BYTES_PER_SECOND)
+      .describe(
+        'How many bytes of frames are read below their label each second, after they were forwarded; what is beyond is left out and counted. 0: none, and nothing is known of members.',
+      ),
+  })
+  .prefault({})
+  .describe('Every bound that can be set.');
