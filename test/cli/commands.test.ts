@@ -54,14 +54,17 @@ t.test('configuration errors are 78, a line each', async (t) => {
 
 t.test('check-config says what it found', async (t) => {
   const file = join(t.testdir({}), 'f.yaml');
-  writeFileSync(file, `fences: [{ name: a, cluster: "\${CLUSTER}", stage: accept, transparent: {}, shield: true }]\n`);
+  writeFileSync(
+    file,
+    `fences: [{ name: a, cluster: "\${CLUSTER}", stage: accept, transparent: {}, limits: { inspectBytesPerSecond: 0 } }]\n`,
+  );
   const { code, stdout, stderr } = await ringfence(['check-config', file], { CLUSTER: 'blue' });
   t.equal(code, 0);
   t.equal(
     stdout,
     `${file}: ok, 1 fence\n  a: cluster "blue", stage accept, transparent, port 7946, uid 7946, 0 admission rules\n`,
   );
-  t.match(stderr.split('\n'), [/shield is not in this version.*\(warning\)$/, /NO ADMISSION RULES.*\(warning\)$/, '']);
+  t.match(stderr.split('\n'), [/no frame is looked into.*\(warning\)$/, /NO ADMISSION RULES.*\(warning\)$/, '']);
 });
 
 t.test('schema prints config/schema.json', async (t) => {

@@ -15,20 +15,21 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-/** Floods each variant of each path `rounds` times in turn, after one round that warms up and is not counted. */
+/** Floods each of `variants` of each path `rounds` times in turn, after one round that warms up and is not counted. */
 export async function compareForwarding(
   paths: readonly PathKind[],
+  variants: readonly Variant[],
   rounds: number,
   floodMs: number,
   onSample: (path: PathKind, variant: Variant, sample: Sample) => void = () => undefined,
 ): Promise<Comparison[]> {
-  const stand = await buildStand(paths, VARIANT_NAMES);
+  const stand = await buildStand(paths, variants);
   try {
     const results: Comparison[] = [];
     for (const path of paths) {
       const samples: Record<Variant, Sample[]> = { plain: [], inspected: [], shielded: [] };
       for (let round = 0; round <= rounds; round++) {
-        for (const variant of VARIANT_NAMES) {
+        for (const variant of variants) {
           const sample = await stand.measure(path, variant, floodMs);
           if (round === 0) continue;
           samples[variant].push(sample);

@@ -1,0 +1,42 @@
+/** What the packet worker looks with: rules that change by message, and rings for what it saw. */
+import t from 'tap';
+import { createRingLane, RING_BYTES } from '../../../src/datapath/inspection-ring.ts';
+import { createWorkerInside } from '../../../src/datapath/linux/worker-inside.ts';
+import { source } from '../inspection-kit.ts';
+
+const NONE = { keys: [], reseal: false, quarantine: undefined };
+const rules = {
+  foreign: [{ name: 'b-1', address: '10.0.0.9', port: 7946 }],
+  own: [],
+  identity: { cidrs: [], names: [] },
+};
+
+t.test('rules come and go', async (t) => {
+  const inside = createWorkerInside(NONE, undefined);
+  t.equal(inside.keyring(), undefined);
+  t.equal(inside.quarantine(), undefined);
+  t.equal(inside.reseal(), false);
+  inside.change({ keys: [new Uint8Array(32), new Uint8Array(16)], reseal: true, quarantine: structuredClone(rules) });
+  t.equal(inside.keyring()?.size, 2);
+  t.equal(inside.reseal(), true);
+  t.equal(inside.quarantine()?.foreignAlive('b-1', Uint8Array.of(10, 0, 0, 9), 7946), true);
+  inside.change(NONE);
+  t.equal(inside.keyring(), undefined);
+  t.equal(inside.quarantine(), undefined);
+});
+
+t.test('packets go to the ring of their kind; without rings nowhere', async (t) => {
+  const rings = { own: new SharedArrayBuffer(RING_BYTES), rejected: new SharedArrayBuffer(RING_BYTES) };
+  const inside = createWorkerInside(NONE, rings);
+  inside.packet(source(), Buffer.from('passed'));
+  inside.packet(source({ rejected: true }), Buffer.from('rejected'));
+  const taken = [rings.own, rings.rejected].map((ring) => {
+    const lane = createRingLane(ring);
+    const piece = lane.take();
+    t.notOk(lane.waiting());
+    return piece?.type === 'packet' ? Buffer.from(piece.bytes).toString() : undefined;
+  });
+  t.strictSame(taken, ['passed', 'rejected']);
+  t.equal(inside.stream(source({ kind: 'stream' })), undefined, 'streams are the main thread’s');
+  t.doesNotThrow(() => createWorkerInside(NONE, undefined).packet(source(), Buffer.from('x')));
+});
