@@ -89,8 +89,8 @@ export class ForeignTable {
   }
 
   /** The live rows: read only. */
-  values(): IterableIterator<ForeignSighting> {
-    return this.#rows.values();
+  entries(): IterableIterator<[key: string, sighting: ForeignSighting]> {
+    return this.#rows.entries();
   }
 
   /** Takes note of a tuple in a foreign-labelled frame; whether it was unknown. */

@@ -129,9 +129,9 @@ export class MergeWatch {
     if (this.#foreign.note(tuple, label, broughtBy)) this.#changes++;
   }
 
-  /** Whether a tuple that was seen foreign is a stranger's: foreign first, and its address not proven own. */
-  isForeigner(sighting: ForeignSighting, nowMs: number): boolean {
-    const own = this.#own.get(tupleKey(sighting));
+  /** Whether a tuple (`key`: tupleKey) that was seen foreign is a stranger's: foreign first, and its address not proven own. */
+  isForeigner(key: string, sighting: ForeignSighting, nowMs: number): boolean {
+    const own = this.#own.get(key);
     return own?.own !== true && !this.#provenOwn(sighting, nowMs);
   }
 

@@ -84,7 +84,7 @@ export interface Ring {
   /** Without identity rules and foreign sightings an unlabelled merge cannot be told from growth. */
   canTellMerges(): boolean;
   warmingUp(nowMs: number): boolean;
-  /** The same object until something changed; at most a second old. */
+  /** The same object until something changed; about a second old at most. */
   quarantineRules(nowMs: number): QuarantineRules;
   evictions(): RingEvictions;
 }

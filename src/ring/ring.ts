@@ -130,15 +130,16 @@ class RingTables implements Ring {
     this.#prune(nowMs);
     return memberViews(this.#members, this.#heard, (key) => {
       const sighting = this.#foreign.get(key);
-      return sighting !== undefined && this.#merge.isForeigner(sighting, nowMs) ? sighting.label : undefined;
+      return sighting !== undefined && this.#merge.isForeigner(key, sighting, nowMs) ? sighting.label : undefined;
     });
   }
 
   foreignTuples(nowMs: number): ForeignTuple[] {
     this.#prune(nowMs);
-    return Array.from(this.#foreign.values(), ({ name, address, port, label, firstMs, lastMs, broughtBy }) => {
-      const sighting = { name, address, port, label, firstMs, lastMs, broughtBy };
-      return { ...sighting, own: !this.#merge.isForeigner(sighting, nowMs) };
+    return Array.from(this.#foreign.entries(), ([key, sighting]) => {
+      const { name, address, port, label, firstMs, lastMs, broughtBy } = sighting;
+      const own = !this.#merge.isForeigner(key, sighting, nowMs);
+      return { name, address, port, label, firstMs, lastMs, broughtBy, own };
     });
   }
 

@@ -12,6 +12,8 @@ function by(address: string, kind: 'packet' | 'stream' = 'stream', atMs = START_
   return { ...where, kind, atMs, peer: { address, port: 7946 }, message: 'alive', by: 'peer' };
 }
 
+const namesOf = (table: ForeignTable) => Array.from(table.entries(), ([, { name }]) => name);
+
 const tuple = (name: string, address = '10.1.0.1') => ({ name, address, port: 7946 });
 
 t.test('the first sighting stands, the last is noted', async (t) => {
@@ -35,10 +37,7 @@ t.test('they are forgotten when nobody names them', async (t) => {
   table.touch(tupleKey(tuple('b-2')), START_MS + 10);
   table.touch(tupleKey(tuple('nobody')), START_MS + 10);
   table.prune(START_MS + FOREIGN_TUPLE_MS + 1);
-  t.strictSame(
-    [...table.values()].map(({ name }) => name),
-    ['b-2'],
-  );
+  t.strictSame(namesOf(table), ['b-2']);
   t.equal(table.evictions, 0);
 });
 
@@ -46,7 +45,7 @@ t.test('a flood from one sender displaces its own', async (t) => {
   const table = new ForeignTable(LIMITS);
   for (let i = 0; i < 50; i++) table.note(tuple(`b-${i}`), BLUE, by('10.1.0.1'));
   for (let i = 0; i < 5_000; i++) table.note(tuple(`flood-${i}`), BLUE, by('10.9.9.9'));
-  const names = [...table.values()].map(({ name }) => name);
+  const names = namesOf(table);
   t.equal(names.filter((name) => name.startsWith('b-')).length, 50);
   t.equal(names.length, 250);
   t.equal(table.evictions, 4_800);
@@ -63,7 +62,7 @@ t.test('a flood of spoofed senders has the share of datagrams', async (t) => {
   for (let i = 0; i < 2_000; i++) {
     table.note(tuple(`flood-${i}`), BLUE, by(`192.0.2.${i % 256}`, 'packet'));
   }
-  const names = new Set([...table.values()].map(({ name }) => name));
+  const names = new Set(namesOf(table));
   t.equal([...names].filter((name) => name.startsWith('b-')).length, 150);
   t.ok(names.has('named'), 'what our own gossip names is worth keeping');
   t.ok(names.has('dialled'), 'and what came over TCP as well');
@@ -76,7 +75,7 @@ t.test('many senders share, the largest makes room', async (t) => {
   const table = new ForeignTable(LIMITS);
   for (let i = 0; i < 200; i++) table.note(tuple(`big-${i}`), BLUE, by('10.1.0.1'));
   for (let i = 0; i < 150; i++) table.note(tuple(`small-${i}`), BLUE, by(`10.2.0.${i}`));
-  const names = [...table.values()].map(({ name }) => name);
+  const names = namesOf(table);
   t.equal(names.length, 300, 'the share of what came over TCP');
   t.equal(names.filter((name) => name.startsWith('small-')).length, 150);
   t.notOk(names.includes('big-0'), 'its oldest went');
@@ -86,8 +85,5 @@ t.test('the smallest table works', async (t) => {
   const table = new ForeignTable({ foreignTuples: 1, foreignTuplesPerSender: 1 });
   table.note(tuple('a'), BLUE, by('10.1.0.1'));
   table.note(tuple('b'), BLUE, by('10.1.0.2'));
-  t.strictSame(
-    [...table.values()].map(({ name }) => name),
-    ['b'],
-  );
+  t.strictSame(namesOf(table), ['b']);
 });
