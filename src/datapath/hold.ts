@@ -38,7 +38,8 @@ export interface Held {
 
 class Hold implements Held {
   readonly #settings: HoldSettings;
-  readonly #events: HoldEvents;
+  /** Undefined once it is settled: what they reach may be large, and a hold lives as long as its stream. */
+  #events: HoldEvents | undefined;
   /** Made with the first bytes: an answer may be long in coming. */
   #claim: HoldClaim | undefined;
   #announced: AnnouncedClaim | undefined;
@@ -68,7 +69,7 @@ class Hold implements Held {
     else if (Math.max(this.#bytes, look.needsBytes()) > limits.holdBytes) this.#refuse('hold_limit');
     else if (!mayRead) {
       this.#waiting = true;
-      this.#events.pause();
+      this.#events?.pause();
     }
   }
 
@@ -88,37 +89,43 @@ class Hold implements Held {
   }
 
   close(): void {
-    this.#state = 'settled';
-    clearTimeout(this.#timer);
+    this.#settle();
     this.#claim?.release();
     this.#announced?.release();
   }
 
   #onRoom(): void {
     this.#waiting = false;
-    if (this.#state === 'reading') this.#events.resume();
+    if (this.#state === 'reading') this.#events?.resume();
   }
 
   #done(): void {
     const { look, budgets } = this.#settings;
     const bytes = look.harm() === undefined ? look.announcedBytes() : 0;
     this.#state = 'room';
-    this.#events.pause();
+    this.#events?.pause();
     this.#announced = budgets.announced.claim(bytes, () => this.#ready());
     if (this.#announced === undefined) this.#refuse('shield_memory');
   }
 
   #ready(): void {
     if (this.#state !== 'room') return;
-    this.#state = 'settled';
-    clearTimeout(this.#timer);
-    this.#events.onReady();
+    const events = this.#events;
+    this.#settle();
+    events?.onReady();
   }
 
   #refuse(reason: HoldRefusal): void {
     if (this.#state === 'settled') return;
+    const events = this.#events;
     this.close();
-    this.#events.onRefused(reason);
+    events?.onRefused(reason);
+  }
+
+  #settle(): void {
+    this.#state = 'settled';
+    this.#events = undefined;
+    clearTimeout(this.#timer);
   }
 }
 

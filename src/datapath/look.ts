@@ -53,7 +53,7 @@ export interface Look {
   sealed(): SealOutcome | undefined;
   /** Undefined when the message was not encrypted, or no key opens it. */
   opened(): OpenedSeal | undefined;
-  /** Called once, when nothing more is needed. */
+  /** Called once, when nothing more is needed; the look keeps nothing of what it took. */
   release(as: ReleaseAs): Released;
 }
 

@@ -23,7 +23,7 @@ export interface PacketLookOptions {
 
 export class PacketLook implements Look {
   readonly #options: PacketLookOptions;
-  readonly #chunks: Uint8Array[] = [];
+  #chunks: Uint8Array[] = [];
   #bytes = 0;
   #inside: PacketInside | undefined;
   #body: Uint8Array = NO_BYTES;
@@ -79,9 +79,14 @@ export class PacketLook implements Look {
     const body = this.#inside === undefined ? this.#body : this.#inside.rewrite(labelled);
     if (body === undefined) return { ...unchanged([]), bytes: undefined };
     const { receivedLabel } = this.#options;
+    const chunks = this.#chunks;
+    const [received, digestOfIt] = [this.#body, this.#digest];
+    this.#chunks = [];
+    this.#inside = undefined;
+    [this.#body, this.#digest] = [NO_BYTES, NO_BYTES];
     const label = labelled ? this.#options.labelHeader : NO_BYTES;
-    if (body === this.#body && label.length === receivedLabel.length) return unchanged(this.#chunks);
-    const digest = rewriteDigest(this.#digest, md5(receivedLabel, this.#body), md5(label, body));
+    if (body === received && label.length === receivedLabel.length) return unchanged(chunks);
+    const digest = rewriteDigest(digestOfIt, md5(receivedLabel, received), md5(label, body));
     return unchanged([body, digest]);
   }
 }

@@ -23,12 +23,13 @@ export interface StreamRules {
 /** A message that is not encrypted, or that was opened. */
 export class PlainLook implements Look {
   readonly #rules: StreamRules;
-  readonly #chunks: Uint8Array[] = [];
-  readonly #shield: StreamShield | undefined;
+  #chunks: Uint8Array[] = [];
+  #shield: StreamShield | undefined;
+  #announcedBytes = 0;
   #clear: boolean;
   #harm: ShieldReason | undefined;
   /** Reads along to the end of what quarantine looks at whole: anything but a user message. */
-  readonly #reader: StreamReader | undefined;
+  #reader: StreamReader | undefined;
   #isUser = false;
   #wanted: boolean;
   #whole = false;
@@ -58,7 +59,7 @@ export class PlainLook implements Look {
   }
 
   announcedBytes(): number {
-    return this.#shield?.announcedBytes() ?? 0;
+    return this.#announcedBytes;
   }
 
   needsBytes(): number {
@@ -77,9 +78,13 @@ export class PlainLook implements Look {
 
   release(): Released {
     const { quarantine, source } = this.#rules;
-    if (quarantine === undefined || this.#isUser || !this.#whole) return unchanged(this.#chunks);
-    const { message, stripped, dropped } = quarantinePushPull(joined(this.#chunks), quarantine, source);
-    if (stripped + dropped === 0) return unchanged(this.#chunks);
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.#shield = undefined;
+    this.#reader = undefined;
+    if (quarantine === undefined || this.#isUser || !this.#whole) return unchanged(chunks);
+    const { message, stripped, dropped } = quarantinePushPull(joined(chunks), quarantine, source);
+    if (stripped + dropped === 0) return unchanged(chunks);
     return { bytes: message === undefined ? undefined : [message], resealed: false, stripped, dropped };
   }
 
@@ -92,6 +97,7 @@ export class PlainLook implements Look {
   }
 
   #note({ state, reason }: ReturnType<StreamShield['push']>): void {
+    this.#announcedBytes = this.#shield?.announcedBytes() ?? 0;
     if (state === 'clear') this.#clear = true;
     else if (state === 'harm') this.#harm = reason;
   }

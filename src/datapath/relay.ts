@@ -15,9 +15,7 @@ export interface RelayOptions {
   readonly downstream: Socket;
   /** The side that was dialled; it may still be connecting. */
   readonly upstream: Socket;
-  /** What was read of the dialler's bytes before, as it is to be sent: already transformed, and counted by the caller. */
-  readonly first: readonly Uint8Array[];
-  /** All of `first` is with the kernel. */
+  /** All of the first bytes are with the kernel. */
   onFirstWritten(): void;
   /** What the dialler's further bytes go through, and the answer's. */
   readonly request: FlowOf;
@@ -128,8 +126,11 @@ class Pump {
   }
 }
 
-/** Starts passing bytes between the two sockets, until both have closed. The caller listens for that, and for errors. */
-export function startRelay(options: RelayOptions): void {
+/**
+ * Starts passing bytes between the two sockets, until both have closed. The caller listens for that, and for errors. `first` is what was
+ * read of the dialler's bytes before, as it is to be sent: already transformed, and counted by the caller; it is not kept.
+ */
+export function startRelay(first: readonly Uint8Array[], options: RelayOptions): void {
   const { downstream, upstream, idleTimeoutMs } = options;
   const request = new Pump(downstream, upstream);
   const answer = new Pump(upstream, downstream);
@@ -178,8 +179,8 @@ export function startRelay(options: RelayOptions): void {
   downstream.on('end', onRequestEnd);
   // Resumed before the first bytes are written, so that their backpressure can pause it again.
   downstream.resume();
-  const last = options.first.at(-1);
-  for (const bytes of options.first) request.write(bytes, bytes === last ? () => options.onFirstWritten() : undefined);
+  const last = first.at(-1);
+  for (const bytes of first) request.write(bytes, bytes === last ? () => options.onFirstWritten() : undefined);
   if (downstream.readableEnded) onRequestEnd();
 }
 

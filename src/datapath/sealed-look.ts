@@ -18,7 +18,7 @@ const NO_BYTES = new Uint8Array(0);
 export class SealedLook implements Look {
   readonly #rules: StreamRules;
   readonly #keyring: Keyring;
-  readonly #chunks: Uint8Array[] = [];
+  #chunks: Uint8Array[] = [];
   #bytes = 0;
   #frameBytes: number | undefined;
   #inner: PlainLook | undefined;
@@ -74,14 +74,17 @@ export class SealedLook implements Look {
   release({ form }: ReleaseAs): Released {
     const opened = this.#opened;
     const inner = this.#inner?.release();
-    if (opened === undefined || inner === undefined) return unchanged(this.#chunks);
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.#inner = undefined;
+    if (opened === undefined || inner === undefined) return unchanged(chunks);
     const { bytes, stripped, dropped } = inner;
     if (bytes === undefined) return { bytes, resealed: false, stripped, dropped };
     const target = form ?? opened.form;
-    if (stripped + dropped === 0 && target === opened.form) return unchanged(this.#chunks);
+    if (stripped + dropped === 0 && target === opened.form) return unchanged(chunks);
     const label = target === 'label' ? this.#rules.label : NO_BYTES;
     const sealed = sealStream(this.#keyring, joined(bytes), label, opened.version, opened.key);
-    const after = joined(this.#chunks).subarray(this.#frameBytes);
+    const after = joined(chunks).subarray(this.#frameBytes);
     return { bytes: after.length === 0 ? [sealed] : [sealed, after], resealed: true, stripped, dropped };
   }
 
@@ -100,6 +103,6 @@ export class SealedLook implements Look {
       this.#harm = 'shield_empty_plaintext';
     } else if (opened.reason === 'no_key') this.#sealed = 'no_key';
     // One buffer from here on, so that a release need not join them again.
-    this.#chunks.splice(0, this.#chunks.length, frame);
+    this.#chunks = [frame];
   }
 }

@@ -63,10 +63,10 @@ export function watchPacket(onPacket: (body: Uint8Array) => void): Watch {
 
 /** A look beside the stream. */
 class Beside {
-  readonly #late: LateLook;
+  /** Undefined once it is over: it may have kept much. */
+  #late: LateLook | undefined;
   readonly #claim: HoldClaim;
   #bytes = 0;
-  #done = false;
 
   constructor(late: LateLook) {
     this.#late = late;
@@ -74,30 +74,30 @@ class Beside {
   }
 
   push(chunk: Uint8Array): void {
-    if (this.#done) return;
+    if (this.#late === undefined) return;
     const { look, maxBytes } = this.#late;
     this.#bytes += chunk.length;
     const room = this.#claim.take(chunk.length);
-    if (look.push(chunk)) this.#finish();
+    if (look.push(chunk)) this.#finish(this.#late);
     else if (!room || this.#bytes > maxBytes) this.#stop();
   }
 
   end(complete: boolean): void {
-    if (this.#done) return;
+    if (this.#late === undefined) return;
     if (complete) {
       this.#late.look.end();
-      this.#finish();
+      this.#finish(this.#late);
     } else this.#stop();
   }
 
-  #finish(): void {
+  #finish({ look, onHarm }: LateLook): void {
     this.#stop();
-    const harm = this.#late.look.harm();
-    if (harm !== undefined) this.#late.onHarm(harm);
+    const harm = look.harm();
+    if (harm !== undefined) onHarm(harm);
   }
 
   #stop(): void {
-    this.#done = true;
+    this.#late = undefined;
     this.#claim.release();
   }
 }

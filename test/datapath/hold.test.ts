@@ -261,3 +261,34 @@ t.test('reservations: further ones wait, then are rejected; the directions have 
   await fence.close();
   await target.close();
 });
+
+t.test('a stage that changes while a stream is held is the one that decides', async (t) => {
+  for (const stage of ['enforce', 'observe'] as const) {
+    const made = makeContext({ stage: 'accept' });
+    const target = await startRecorder(({ socket }) => socket.on('end', () => socket.end()));
+    const fence = await startFence(made, target.port);
+    const dialler = await dial(fence.port);
+    dialler.socket.write(HARMFUL.subarray(0, 40));
+    await pause(50);
+    made.setStage(stage);
+    dialler.socket.end(HARMFUL.subarray(40));
+    t.equal(await dialler.ended(), 'fin');
+    t.same(rejected(made.reading()), stage === 'observe' ? {} : { 'inbound native stream label_missing': 1 });
+    t.equal(fence.dials(), stage === 'observe' ? 1 : 0);
+    if (stage === 'observe') t.ok(target.connections[0]?.received().equals(HARMFUL));
+    await fence.close();
+    await target.close();
+  }
+});
+
+t.test('a stop cuts what is held', async (t) => {
+  const fence = await startFence(makeContext({ stage: 'accept' }), 1);
+  const dialler = await dial(fence.port);
+  dialler.socket.write(pushPull(['one', 'two']).subarray(0, 40));
+  await until('the stream', () => fence.streams.counts().inbound === 1);
+  await pause(50);
+  t.equal(fence.streams.stop(), 1);
+  t.equal(await dialler.ended(), 'reset');
+  await until('its end', () => fence.streams.counts().inbound === 0);
+  await fence.close();
+});

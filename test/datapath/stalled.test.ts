@@ -36,10 +36,9 @@ async function joined() {
   const [downstream] = (await accepted) as [Socket];
   const upstream = connect({ port: target.port, host: '127.0.0.1', allowHalfOpen: true });
   const cuts: string[] = [];
-  startRelay({
+  startRelay([], {
     downstream,
     upstream,
-    first: [],
     onFirstWritten: () => undefined,
     request: passing,
     answer: passing,

@@ -99,6 +99,19 @@ t.test('a rejected frame counts as rejected, with its reason, and a fall-back be
   ]);
 });
 
+t.test('what is found in a frame after it was counted is no second frame', async (t) => {
+  const buffer = fresh();
+  const where: Where = { direction: 'inbound', transport: 'native', kind: 'stream' };
+  createTally(buffer).wouldReject(where, [
+    { stage: 'accept', reason: 'shield_bad_version' },
+    { stage: 'label', reason: 'shield_bad_version' },
+  ]);
+  t.strictSame(counted(readTallies([buffer])), [
+    'would_reject inbound native stream shield_bad_version accept 1',
+    'would_reject inbound native stream shield_bad_version label 1',
+  ]);
+});
+
 t.test('bounds, cuts, drops, bytes and oversize have their own places', async (t) => {
   const buffer = fresh();
   const tally = createTally(buffer);
