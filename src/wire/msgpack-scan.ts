@@ -85,6 +85,7 @@ function skipEntries(bytes: Uint8Array, at: number, end: number, entries: number
 export function skipKey(bytes: Uint8Array, at: number, end: number): number {
   if (at >= end) return SCAN.truncated;
   const byte = bytes[at] as number;
+  if (byte >= 0xa0 && byte < 0xc0) return within(at + 1 + (byte & 0x1f), end);
   if (byte >= 0xe0) return within(at + 1 + (byte ^ 0xa0), end);
   return isRaw(byte) || isList(byte) || byte === 0xc0 ? skipValue(bytes, at, end) : SCAN.invalid;
 }
@@ -211,8 +212,10 @@ export function fieldOf(plan: ScanPlan, bytes: Uint8Array, at: number, end: numb
 }
 
 function isName(name: Uint8Array, bytes: Uint8Array, at: number, end: number): boolean {
-  if (end - at !== name.length) return false;
-  for (let i = 0; i < name.length; i++) if (bytes[at + i] !== name[i]) return false;
+  // Names of one length differ at their end: SourceAddr, SourcePort.
+  const last = name.length - 1;
+  if (end - at !== name.length || bytes[end - 1] !== name[last]) return false;
+  for (let i = 0; i < last; i++) if (bytes[at + i] !== name[i]) return false;
   return true;
 }
 
