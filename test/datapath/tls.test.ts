@@ -1,6 +1,7 @@
 /** TLS terminated and originated by the stream engine: labels inside, certificates around, and no broken end that looks whole. */
 import { connect } from 'node:net';
 import t from 'tap';
+import { encodeAlertmanagerFrame } from '../../src/wire/alertmanager.ts';
 import { framed, MESSAGE, marked } from './cases.ts';
 import {
   dial,
@@ -332,6 +333,46 @@ t.test('a dialler that cannot verify the fence, and streams cut in the middle', 
   t.equal(fence.streams.stop(), 2);
   t.equal(await app.connections[0]?.ended(), 'reset');
   await pause(20);
+  await fence.close();
+  app.close();
+});
+
+t.test('TLS 1.3: session tickets wait until there is an answer', async (t) => {
+  const made = makeContext({ stage: 'enforce' });
+  const app = await startTlsRecorder(MEMBER, ({ socket }) =>
+    socket.once('data', () => setTimeout(() => socket.end('answer'), 200)),
+  );
+  const fence = await startFence(made, app.port, { transport: 'dskit', tls: FENCE });
+  const dialler = await dialSecure(fence.port, AS_MEMBER);
+  let tickets = 0;
+  dialler.tls.on('session', () => tickets++);
+  const handshakeBytes = dialler.raw.bytesRead;
+  dialler.tls.end(STREAM);
+  await pause(100);
+  t.equal(dialler.raw.bytesRead, handshakeBytes, 'nothing came that a dialler which does not read would leave unread');
+  t.equal(await dialler.ended(), 'fin');
+  t.equal(dialler.received().toString(), 'answer');
+  t.ok(tickets > 0, 'and with the answer they come');
+  await fence.close();
+  app.close();
+});
+
+t.test('what is written apart travels in TLS records apart, also while the other side is still dialled', async (t) => {
+  const made = makeContext({ stage: 'enforce', sends: 'none' });
+  const app = await startTlsRecorder(MEMBER);
+  const fence = await startFence(made, app.port, { transport: 'alertmanager', tls: FENCE });
+  const frame = Buffer.from(encodeAlertmanagerFrame({ kind: 'stream', from: '', msg: Buffer.of() }));
+  const packet = (label: Buffer) =>
+    Buffer.from(encodeAlertmanagerFrame({ kind: 'packet', from: 'a:1', msg: Buffer.concat([label, Buffer.of(8, 1)]) }));
+  const own = marked('own', Buffer.of());
+  const streaming = await dialSecure(fence.port, AS_MEMBER);
+  streaming.tls.end(Buffer.concat([frame, marked('own', MESSAGE)]));
+  await until('the stream', () => app.connections[0]?.ending() === 'fin');
+  t.strictSame(app.connections[0]?.chunks[0], frame, 'the STREAM frame is alone');
+  const packets = await dialSecure(fence.port, AS_MEMBER);
+  packets.tls.end(Buffer.concat([packet(own), packet(own), packet(own)]));
+  await until('the packets', () => app.connections[1]?.ending() === 'fin');
+  t.strictSame(app.connections[1]?.chunks, Array(3).fill(packet(Buffer.of())), 'and so is each packet');
   await fence.close();
   app.close();
 });
