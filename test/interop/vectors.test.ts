@@ -1,6 +1,4 @@
 /** The other direction of the golden vectors: what the wire layer writes, read by Go's own code (`vectors read`). */
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { encodeAlertmanagerFrame } from '../../src/wire/alertmanager.ts';
 import { encodeCompound } from '../../src/wire/compound.ts';
@@ -20,45 +18,14 @@ import {
 import { walkPacket } from '../../src/wire/walk.ts';
 import { requireTools } from '../lab/tools.ts';
 import { DOCUMENTS, type Expected, isPacket, openSeal, unhex, type Vector, value } from '../wire/golden.ts';
-import { buildVectors, type VectorOrigin } from './build.ts';
+import type { VectorOrigin } from './build.ts';
+import { KEYS, readInGo, type Written } from './read-in-go.ts';
 
 const skip = requireTools(['go']);
-const READ_TIMEOUT_MS = 60_000;
 const BUILD_TIMEOUT_MS = 300_000;
 const LABEL = Uint8Array.from(Buffer.from('traces.prod'));
 const NONE = new Uint8Array(0);
-const KEYS = [16, 24, 32].map((size) => new Uint8Array(size).fill(size));
 const ring = createKeyring(KEYS);
-
-/** A frame that we wrote, and what Go has to make of it. */
-interface Written {
-  readonly kind: Vector['kind'];
-  readonly bytes: Uint8Array;
-  /** For an answer: the label that both sides know. */
-  readonly label?: Uint8Array;
-  readonly sealed?: boolean;
-  readonly expected: Readonly<Partial<Vector>>;
-}
-
-/** Asks the built Go program what it reads in each frame, in order. */
-async function readInGo(origin: VectorOrigin, written: readonly Written[]): Promise<Record<string, unknown>[]> {
-  const program = await buildVectors(origin);
-  const child = spawn(program, ['read'], { timeout: READ_TIMEOUT_MS });
-  const errors: Buffer[] = [];
-  child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
-  for (const [i, { kind, bytes, label = NONE, sealed = false }] of written.entries()) {
-    const keysHex = sealed ? KEYS.map((key) => Buffer.from(key).toString('hex')) : [];
-    const labelHex = Buffer.from(label).toString('hex');
-    child.stdin.write(
-      `${JSON.stringify({ name: `${i}`, kind, hex: Buffer.from(bytes).toString('hex'), labelHex, keysHex })}\n`,
-    );
-  }
-  child.stdin.end();
-  const answers: Record<string, unknown>[] = [];
-  for await (const line of createInterface({ input: child.stdout })) answers.push(JSON.parse(line));
-  if (answers.length !== written.length) throw new Error(`${answers.length} answers: ${Buffer.concat(errors)}`);
-  return answers;
-}
 
 async function check(t: Test, origin: VectorOrigin, written: readonly Written[]): Promise<void> {
   t.ok(written.length > 0);
