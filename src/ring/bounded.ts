@@ -1,4 +1,27 @@
 /**
+ * The keys of a map, oldest first, each to be deleted by whoever takes it before the next is taken. It keeps its place: a new iterator
+ * would walk over everything that was deleted at the front since the map was last laid out anew.
+ */
+export class OldestKeys {
+  readonly #map: ReadonlyMap<string, unknown>;
+  #keys: Iterator<string>;
+
+  constructor(map: ReadonlyMap<string, unknown>) {
+    this.#map = map;
+    this.#keys = map.keys();
+  }
+
+  /** Undefined when the map is empty. */
+  take(): string | undefined {
+    const next = this.#keys.next();
+    if (next.done !== true) return next.value;
+    this.#keys = this.#map.keys();
+    const first = this.#keys.next();
+    return first.done === true ? undefined : first.value;
+  }
+}
+
+/**
  * A table of bounded size that forgets what was touched longest ago, in two tiers: what is `kept` only ever makes room for other
  * kept entries, so that a flood of entries nobody vouches for displaces none of them. Every operation takes constant time.
  */
@@ -6,6 +29,8 @@ export class BoundedTable<V> {
   readonly #limit: number;
   readonly #loose = new Map<string, V>();
   readonly #kept = new Map<string, V>();
+  readonly #oldestLoose = new OldestKeys(this.#loose);
+  readonly #oldestKept = new OldestKeys(this.#kept);
   #evictions = 0;
 
   constructor(limit: number) {
@@ -57,10 +82,9 @@ export class BoundedTable<V> {
   #makeRoom(kept: boolean): boolean {
     if (this.size < this.#limit) return true;
     this.#evictions++;
-    const tier = this.#loose.size > 0 ? this.#loose : this.#kept;
-    if (tier === this.#kept && !kept) return false;
-    const oldest = tier.keys().next();
-    if (oldest.done !== true) tier.delete(oldest.value);
+    if (this.#loose.size === 0 && !kept) return false;
+    const oldest = this.#loose.size > 0 ? this.#oldestLoose.take() : this.#oldestKept.take();
+    if (oldest !== undefined) this.delete(oldest);
     return true;
   }
 }

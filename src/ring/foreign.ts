@@ -6,6 +6,7 @@
  * be spoofed and a connection cannot; in each share a sender has a cap, and when the share is full, the sender with most tuples there
  * makes room. So a flood displaces its own, not what others sent.
  */
+import { OldestKeys } from './bounded.ts';
 import type { Tuple } from './quarantine.ts';
 import type { FrameSource } from './source.ts';
 import { NAME_MAX_CHARS, tupleKey } from './tuple.ts';
@@ -50,6 +51,7 @@ interface Sender {
   readonly share: Share;
   /** The one named longest ago first. */
   readonly rows: Map<string, Row>;
+  readonly oldest: OldestKeys;
 }
 
 interface Share {
@@ -145,7 +147,10 @@ export class ForeignTable {
   }
 
   #sender(share: Share, address: string): Sender {
-    return share.senders.get(address) ?? { address, share, rows: new Map() };
+    const known = share.senders.get(address);
+    if (known !== undefined) return known;
+    const rows = new Map<string, Row>();
+    return { address, share, rows, oldest: new OldestKeys(rows) };
   }
 
   #place(row: Row): void {
@@ -159,9 +164,9 @@ export class ForeignTable {
     this.#rows.set(row.key, row);
   }
 
-  #evictOldest({ rows }: Sender): void {
-    const [oldest] = rows.values();
-    if (oldest !== undefined) this.#remove(oldest);
+  #evictOldest({ rows, oldest }: Sender): void {
+    const row = rows.get(oldest.take() ?? '');
+    if (row !== undefined) this.#remove(row);
     this.#evictions++;
   }
 
