@@ -24,9 +24,7 @@ export function fateOfMessage(message: Message, set: QuarantineSet): EntryFate {
       return set.foreignName(message.From) && !set.foreignName(message.Node) ? 'drop' : 'pass';
     case 'ping':
     case 'indirectPing':
-      return set.foreignName(message.Node) || (message.SourceNode !== '' && set.foreignName(message.SourceNode))
-        ? 'drop'
-        : 'pass';
+      return set.foreignName(message.Node) || set.foreignName(message.SourceNode) ? 'drop' : 'pass';
     default:
       return 'pass';
   }

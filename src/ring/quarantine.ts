@@ -29,7 +29,7 @@ export const NO_QUARANTINE_RULES: QuarantineRules = { foreign: [], own: [], iden
 export interface QuarantineSet {
   /** Whether an alive entry (name, address bytes as gossip has them, port) is a foreigner's. */
   foreignAlive(name: string, address: Uint8Array, port: number): boolean;
-  /** Whether the name belongs to a foreigner and to no own member. */
+  /** Whether the name belongs to a foreigner and to no own member. No name, as in the pings of old members, is nobody's. */
   foreignName(name: string): boolean;
   /** Whether the address (text) is a foreigner's and no own member's. */
   foreignAddress(address: string): boolean;
@@ -55,7 +55,7 @@ export function createQuarantine({ foreign, own, identity }: QuarantineRules): Q
       const key = tupleKey({ name, address, port });
       return !ownTuples.has(key) && (tuples.has(key) || outside(name, address) !== undefined);
     },
-    foreignName: (name) => !ownNames.has(name) && (names.has(name) || outsideName(name)),
+    foreignName: (name) => name !== '' && !ownNames.has(name) && (names.has(name) || outsideName(name)),
     foreignAddress: (address) => !ownAddresses.has(address) && (addresses.has(address) || outsideAddress(address)),
     foreignEndpoint(address, port) {
       const key = endpointKey(address, port);

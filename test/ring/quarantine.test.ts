@@ -53,6 +53,7 @@ t.test('identity rules', async (t) => {
   t.notOk(set.foreignAlive('me', addressBytes('192.0.2.1'), 7946), 'proven own, whatever the rules say');
   t.ok(set.foreignName('b-1'));
   t.notOk(set.foreignName('guest'));
+  t.notOk(set.foreignName(''), 'old members name nobody');
   t.ok(set.foreignAddress('192.0.2.7'));
   t.notOk(set.foreignAddress('192.0.2.1'));
 });
