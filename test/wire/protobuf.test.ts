@@ -42,6 +42,7 @@ t.test('numbers: 64 bits, signs, and what does not fit', async (t) => {
   t.equal(at(hex('08 8080808010')).bool(), true, 'and a bool looks at both');
   t.equal(at(hex('08 00')).bool(), false);
   t.equal(at(hex('08 ffffffffffffffffff7e')).int64(), 2 ** 63 - 1, 'bits beyond 64 are dropped');
+  t.equal(at(hex('08 80808080808080808002')).bool(), false, 'so that nothing is left of this one');
   t.match(at(hex('08 ffffffffffffffffffff01')).failure, { reason: 'protobuf_invalid', at: 1 }, 'eleven bytes');
   t.equal(at(hex('8a8080808001 01 61')).field, 1, 'a field number keeps its low 32 bits');
 });
