@@ -4,6 +4,7 @@ import t from 'tap';
 import { encodeAlertmanagerFrame } from '../../src/wire/alertmanager.ts';
 import { framed, MESSAGE, marked } from './cases.ts';
 import {
+  cutAt,
   dial,
   dropped,
   echo,
@@ -13,6 +14,8 @@ import {
   OWN,
   pause,
   rejected,
+  seeded,
+  sendAll,
   startFence,
   until,
 } from './harness.ts';
@@ -375,4 +378,23 @@ t.test('what is written apart travels in TLS records apart, also while the other
   t.strictSame(app.connections[1]?.chunks, Array(3).fill(packet(Buffer.of())), 'and so is each packet');
   await fence.close();
   app.close();
+});
+
+t.test('garbage that starts like TLS: every connection is refused, counted and forgotten', async (t) => {
+  const made = makeContext({ stage: 'enforce' });
+  const fence = await startFence(made, 1, { transport: 'dskit', tls: FENCE, limits: { headerTimeoutMs: 500 } });
+  const random = seeded(11);
+  const count = 60;
+  for (let i = 0; i < count; i++) {
+    const bytes = Buffer.from(Array.from({ length: 1 + Math.floor(random() * 600) }, () => Math.floor(random() * 256)));
+    const head = [[22], [22, 3, 1], [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]][i % 3] ?? [];
+    const dialler = await dial(fence.port);
+    await sendAll(dialler, cutAt(Buffer.concat([Buffer.from(head), bytes]), i % 4, random), i % 2 === 0);
+  }
+  await until('all to be forgotten', () => fence.streams.counts().inbound === 0);
+  t.strictSame(rejected(made.reading()), { 'inbound tls stream tls_handshake_failed': count });
+  t.equal(fence.dials(), 0);
+  const dialler = await dialSecure(fence.port, AS_MEMBER);
+  t.equal(dialler.ending(), 'open', 'and a member is served');
+  await fence.close();
 });
