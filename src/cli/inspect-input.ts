@@ -1,5 +1,6 @@
 /** Where a capture comes from: a file, a FIFO or standard input, as chunks, until it ends or the caller has had enough. */
-import { type FileHandle, open } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -38,10 +39,14 @@ export async function* readInput(options: InputOptions): AsyncGenerator<Uint8Arr
 }
 
 async function* readPath({ file, follow, signal }: InputOptions): AsyncGenerator<Uint8Array> {
-  // Opening a FIFO waits for its writer.
-  const handle = await orAborted(open(file), signal);
-  if (handle === undefined) return;
-  if ((await handle.stat()).isFIFO()) {
+  const isFifo = (await stat(file)).isFIFO();
+  // Opening a FIFO waits for its writer, and the process could not end before: so the signal makes it one.
+  const partner = () => void open(file, constants.O_WRONLY | constants.O_NONBLOCK).then(closeQuietly, () => {});
+  if (signal.aborted) return;
+  if (isFifo) signal.addEventListener('abort', partner);
+  const handle = await open(file);
+  signal.removeEventListener('abort', partner);
+  if (isFifo) {
     yield* untilAborted(new Socket({ fd: handle.fd, readable: true, writable: false }), signal);
     return;
   }
@@ -59,6 +64,10 @@ async function* readFile(handle: FileHandle, follow: boolean, signal: AbortSigna
     else if (follow) await orAborted(sleep(GROWTH_POLL_MS, undefined, { signal }), signal);
     else return;
   }
+}
+
+function closeQuietly(handle: FileHandle): void {
+  handle.close().catch(() => {});
 }
 
 /** A stream's chunks; it is destroyed when the signal comes. */

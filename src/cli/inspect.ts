@@ -134,6 +134,6 @@ async function finish(run: Run): Promise<number> {
   }
   await output.flush();
   if (failure === undefined) return EXIT.ok;
-  const where = failure.at > 0 ? ` at byte ${failure.at}` : '';
+  const where = failure.reason === 'empty' ? '' : ` at byte ${failure.at}`;
   throw new CliError(EXIT.failure, [oneLine(`ringfence: ${file}${where}: ${CAPTURE_SENTENCES[failure.reason]}`)]);
 }
