@@ -3,7 +3,10 @@ import t from 'tap';
 import type { Inside } from '../../src/datapath/inside.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
+import { createQuarantine, NO_QUARANTINE_RULES } from '../../src/ring/quarantine.ts';
+import { encodeCompress } from '../../src/wire/compress.ts';
 import { createKeyring, openStream, type SealForm, sealStream } from '../../src/wire/encryption.ts';
+import { USER_STATE_MAX_BYTES } from '../../src/wire/limits.ts';
 import { framed, marked } from './cases.ts';
 import {
   dial,
@@ -227,4 +230,26 @@ t.test('at observe harm inside an encrypted stream is counted, and passes', asyn
   t.same(rejected(got.made.reading()), {});
   t.match(got.made.rejections, [{ reason: 'shield_bad_version', wouldRejectAt: 'accept' }]);
   t.equal(got.made.rejections.length, 1);
+});
+
+t.test('the largest user state passes at the default bounds: plain, packed, encrypted, and stripped', async (t) => {
+  const state = Buffer.alloc(USER_STATE_MAX_BYTES, 'state');
+  const plain = pushPull(['one', 'two'], state);
+  // What is encrypted has the bound as a whole.
+  const small = pushPull(['one', 'two'], state.subarray(1_000));
+  const nobody = createQuarantine(NO_QUARANTINE_RULES);
+  const cases: [string, Buffer, Buffer, Partial<Inside>][] = [
+    ['plain', plain, plain, {}],
+    ['packed', Buffer.from(encodeCompress(plain, 0)), Buffer.from(encodeCompress(plain, 0)), {}],
+    ['under quarantine', plain, plain, { quarantine: () => nobody }],
+    ['encrypted', sealed(small, 'empty'), sealed(small, 'empty'), { keyring: () => KEYS }],
+  ];
+  for (const [name, request, answer, inside] of cases) {
+    const got = await exchange(marked('own', request), answer, { inside });
+    t.same(rejected(got.made.reading()), {}, name);
+    t.equal(got.request.length, request.length, `${name}: request`);
+    t.equal(got.answer.length, answer.length, `${name}: answer`);
+    if (name !== 'encrypted') t.ok(got.request.equals(request) && got.answer.equals(answer), name);
+    else t.ok(openStream(KEYS, got.request, OWN).ok && openStream(KEYS, got.answer, OWN).ok, name);
+  }
 });
