@@ -1,7 +1,6 @@
 /** What the status says of the ring and of quarantine. Whatever others chose is escaped. */
 import type { MemberState } from '../ring/members.ts';
 import { alarmText, warningText } from '../ring/merge-text.ts';
-import { NODE_STATE } from '../wire/push-pull.ts';
 import type { FenceView } from './view.ts';
 
 /** Findings that the status spells out; all are at /api/v1/members. */
@@ -49,13 +48,11 @@ const time = (ms: number): string => new Date(ms).toISOString();
 export function ringStatus({ ring, now }: FenceView): RingStatus | undefined {
   if (ring === undefined) return undefined;
   const nowMs = now();
-  const members = Object.fromEntries(Object.keys(NODE_STATE).map((state) => [state, 0])) as Record<MemberState, number>;
-  for (const { state } of ring.members(nowMs)) members[state]++;
   const { keys, instances } = ring.instances(nowMs);
   const alarms = ring.alarms(nowMs);
   const warnings = ring.warnings(nowMs);
   return {
-    members,
+    members: ring.memberCounts(nowMs),
     foreignSightings: ring.foreignTuples(nowMs).length,
     kvKeys: keys.length,
     instances: instances.length,

@@ -71,6 +71,7 @@ export interface FenceView {
 
 type RingParts =
   | 'members'
+  | 'memberCounts'
   | 'foreignTuples'
   | 'instances'
   | 'alarms'

@@ -18,7 +18,7 @@ import { composeTls, type FenceTls } from './tls.ts';
 export interface FenceSink {
   rejection(fence: string, rejection: Rejection): void;
   fault(fence: string, fault: Fault): void;
-  /** About every second: what the ring of a fence says now; only of fences with inspection. */
+  /** Every few seconds: what the ring of a fence says now; only of fences with inspection. */
   findings(fence: string, ring: Ring, nowMs: number): void;
 }
 

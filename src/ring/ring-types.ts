@@ -7,6 +7,7 @@ import type { PushPullNode } from '../wire/push-pull.ts';
 import type { ForeignSighting } from './foreign.ts';
 import type { KvInstance, KvKey } from './instances.ts';
 import type { MemberView } from './member-view.ts';
+import type { MemberState } from './members.ts';
 import type { MergeAlarm } from './merge.ts';
 import type { QuarantineRules } from './quarantine.ts';
 import type { FrameSource } from './source.ts';
@@ -74,6 +75,8 @@ export interface Ring {
   node(source: FrameSource, node: PushPullNode): void;
   kv(source: FrameSource, pair: KvPair): void;
   members(nowMs: number): MemberView[];
+  /** How many members there are in each state, without copies of them. */
+  memberCounts(nowMs: number): Readonly<Record<MemberState, number>>;
   foreignTuples(nowMs: number): ForeignTuple[];
   instances(nowMs: number): { readonly keys: KvKey[]; readonly instances: KvInstance[] };
   /** Standing alarms, the newest first. */

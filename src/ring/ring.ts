@@ -11,7 +11,7 @@ import { type Bringer, ForeignTable, type NamedIn } from './foreign.ts';
 import { HeardTable } from './heard.ts';
 import { Instances, type KvInstance, type KvKey } from './instances.ts';
 import { type MemberView, memberViews } from './member-view.ts';
-import { Members, SILENT_MS } from './members.ts';
+import { type MemberState, Members, SILENT_MS } from './members.ts';
 import { type MergeAlarm, MergeWatch, WARM_UP_MS } from './merge.ts';
 import {
   createQuarantine,
@@ -132,6 +132,13 @@ class RingTables implements Ring {
       const sighting = this.#foreign.get(key);
       return sighting !== undefined && this.#merge.isForeigner(key, sighting, nowMs) ? sighting.label : undefined;
     });
+  }
+
+  memberCounts(nowMs: number): Readonly<Record<MemberState, number>> {
+    this.#prune(nowMs);
+    const counts = { alive: 0, suspect: 0, dead: 0, left: 0 };
+    for (const { state } of this.#members.all()) counts[state]++;
+    return counts;
   }
 
   foreignTuples(nowMs: number): ForeignTuple[] {

@@ -27,7 +27,7 @@ export interface MetricsFence {
   steadyForeignLabels(nowMs: number, limit: number): readonly string[];
   sightingEvictions(): Evictions;
   /** What gossip says of the ring; undefined while inspection is off. */
-  readonly ring: Pick<Ring, 'members' | 'alarms' | 'warnings' | 'evictions'> | undefined;
+  readonly ring: Pick<Ring, 'memberCounts' | 'alarms' | 'warnings' | 'evictions'> | undefined;
   inspectionSkipped(): InspectionSkipped | undefined;
   /** How many gossip keys are in use. */
   gossipKeys(): number;

@@ -1,5 +1,4 @@
 /** The metrics of what inspection reads; part of the one table (metric-table.ts). */
-import { NODE_STATE } from '../wire/push-pull.ts';
 import { type MetricSpec, one } from './metric-types.ts';
 
 export const RING_METRICS: readonly MetricSpec[] = [
@@ -8,11 +7,8 @@ export const RING_METRICS: readonly MetricSpec[] = [
     type: 'gauge',
     help: 'Members that the gossip passing the fence names, by state; the dead and the left until they are forgotten.',
     read: ({ fence, nowMs }) => {
-      const members = fence.ring?.members(nowMs);
-      if (members === undefined) return [];
-      return Object.keys(NODE_STATE).map((state) =>
-        one(members.filter((member) => member.state === state).length, { state }),
-      );
+      const counts: Readonly<Record<string, number>> = fence.ring?.memberCounts(nowMs) ?? {};
+      return Object.entries(counts).map(([state, count]) => one(count, { state }));
     },
   },
   {

@@ -84,7 +84,7 @@ async function assertTold(t: Test, fence: Fence, bringer: string): Promise<void>
     ),
   );
   t.ok((await fence.metric('merge_alarms')) >= 1, 'the metric');
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
   const lines = fence.lines().filter((line) => line.includes('RINGS MERGE: b2 at'));
   t.equal(lines.length, 1, 'one line in the log');
   t.match(lines[0], /"level":"error"/);
