@@ -212,12 +212,10 @@ func broken(h *hub, label string) {
 	check(conn.Close())
 	<-written
 	// What the stranger wrote is no frame of memberlist's.
-	h.mu.Lock()
-	last := h.streams[len(h.streams)-1]
-	h.mu.Unlock()
-	last.mu.Lock()
-	last.dialled.Reset()
-	last.mu.Unlock()
+	record := conn.(*recorded).exchange
+	record.mu.Lock()
+	record.dialled.Reset()
+	record.mu.Unlock()
 }
 
 func pick(h *hub, s setting) []vector {
