@@ -134,7 +134,7 @@ function faults(file: string, text: string): string[] {
   if (CORE.includes(roomOf(file))) out.push(...bannedGlobals(source).map((name) => `the pure core uses ${name}`));
   const lines = text.split('\n').length - 1;
   if (lines > LINES_MAX) out.push(`${lines} lines, of at most ${LINES_MAX}`);
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*\.ts$/.test(path.basename(file))) out.push('its name is not kebab-case');
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.d)?\.ts$/.test(path.basename(file))) out.push('its name is not kebab-case');
   return out.map((fault) => `${path.relative(ROOT, file)}: ${fault}`);
 }
 
