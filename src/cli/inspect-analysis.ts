@@ -3,19 +3,17 @@ import { REASON_SENTENCES } from '../policy/reason.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import { createDissector, type Datagram, type Dissector } from '../wire/capture/dissect.ts';
 import type { CapturedFrame } from '../wire/capture/frame.ts';
-import type { CodecFailure } from '../wire/codec-reason.ts';
 import type { Keyring } from '../wire/encryption.ts';
-import { decodeKvPair } from '../wire/kv.ts';
-import type { Message } from '../wire/messages.ts';
 import { type CollectBudget, createCollectBudget } from './inspect-collect.ts';
-import { describeAll, describeMessage } from './inspect-describe.ts';
+import { describeAll } from './inspect-describe.ts';
 import { createFindings, type Findings } from './inspect-findings.ts';
-import { createSpeaker, NOBODY, type Speaker } from './inspect-gossip.ts';
+import { createSpeaker, NOBODY } from './inspect-gossip.ts';
 import { createLearner, type Learner } from './inspect-learn.ts';
-import { isSurelyGossip, type ReadPacket, readPacket } from './inspect-packet.ts';
+import { isSurelyGossip, readPacket } from './inspect-packet.ts';
 import type { PortFilter } from './inspect-ports.ts';
 import { type Finding, type FrameLine, timeText } from './inspect-report.ts';
 import { followConnection, type ReadExchange } from './inspect-stream.ts';
+import { type Content, failureSentence, type Parts, packetText, problem, takeRead } from './inspect-take.ts';
 import { createTraffic, type Kinds, type Traffic } from './inspect-traffic.ts';
 
 export interface AnalysisOptions {
@@ -41,13 +39,6 @@ export interface Analysis {
   lastMs(): number | undefined;
 }
 
-/** What a packet or one side of an exchange came to, for the tables. */
-interface Content {
-  readonly speaker: Speaker;
-  readonly source: string;
-  readonly destination: string;
-}
-
 export function createAnalysis(options: AnalysisOptions): Analysis {
   const findings = createFindings(options.onFinding);
   const learner = createLearner(findings);
@@ -55,7 +46,7 @@ export function createAnalysis(options: AnalysisOptions): Analysis {
   const budget = createCollectBudget();
   const streams = { gaps: 0, midway: 0 };
   const keyring = () => options.keyring;
-  const parts: Parts = { options, findings, learner, traffic, streams };
+  const parts: AllParts = { options, findings, learner, traffic, streams };
   let firstMs: number | undefined;
   let lastMs: number | undefined;
 
@@ -87,15 +78,11 @@ export function createAnalysis(options: AnalysisOptions): Analysis {
   };
 }
 
-interface Parts {
+interface AllParts extends Parts {
   readonly options: AnalysisOptions;
-  readonly findings: Findings;
-  readonly learner: Learner;
-  readonly traffic: Traffic;
-  readonly streams: { gaps: number; midway: number };
 }
 
-function takeDatagram(parts: Parts, datagram: Datagram): void {
+function takeDatagram(parts: AllParts, datagram: Datagram): void {
   const { options, findings, learner, traffic } = parts;
   const { source, destination, payload, number, atMs } = datagram;
   const read = readPacket(payload, options.keyring, true);
@@ -109,12 +96,11 @@ function takeDatagram(parts: Parts, datagram: Datagram): void {
   });
   const to = destination === undefined ? undefined : formatEndpoint(destination);
   const content: Content = { speaker, source: speaker.name, destination: to ?? NOBODY };
+  const protocol: FrameLine['protocol'] = source === undefined ? 'text' : 'udp';
+  const where = { protocol, source: content.source, destination: content.destination, transport: 'native' };
   const kinds = traffic.frame(
     {
-      protocol: source === undefined ? 'text' : 'udp',
-      source: content.source,
-      destination: content.destination,
-      transport: 'native',
+      ...where,
       label: read.malformed === undefined ? speaker.label : undefined,
       bytes: payload.length + datagram.missing,
       sealing: read.sealing,
@@ -123,12 +109,7 @@ function takeDatagram(parts: Parts, datagram: Datagram): void {
     speaker.name,
   );
   if (datagram.missing > 0) {
-    problem(
-      parts,
-      content,
-      'cut',
-      'The capture cut the packet short: take it with a larger snapshot length (tcpdump -s 0).',
-    );
+    problem(parts, content, 'cut', 'The capture cut the packet short: take it with tcpdump -s 0.');
   }
   // What is cut cannot be judged; its label can, where it is whole.
   const whole = datagram.missing === 0;
@@ -140,57 +121,13 @@ function takeDatagram(parts: Parts, datagram: Datagram): void {
   options.onFrame?.({
     frame: number,
     at: timeText(atMs),
-    protocol: source === undefined ? 'text' : 'udp',
-    source: content.source,
-    destination: content.destination,
-    transport: 'native',
+    ...where,
     label: speaker.label,
     text: packetText(read),
   });
 }
 
-/** Learns from a packet's messages and notes what is wrong with it. */
-function takeRead(parts: Parts, content: Content, read: ReadPacket, kinds: Kinds, pairs: boolean): void {
-  const { speaker } = content;
-  const { malformed, harm, messages, failures } = read;
-  if (malformed !== undefined) problem(parts, content, malformed, REASON_SENTENCES[malformed]);
-  if (harm !== undefined) problem(parts, content, harm, REASON_SENTENCES[harm]);
-  for (const message of messages) takeMessage(parts, speaker, message, kinds, pairs);
-  if (failures.length > 0) kinds['unreadable'] = (kinds['unreadable'] ?? 0) + failures.length;
-  for (const failure of failures) problem(parts, content, failure.reason, failureSentence(failure));
-}
-
-function takeMessage({ learner }: Parts, speaker: Speaker, message: Message, kinds: Kinds, pairs: boolean): void {
-  kinds[message.type] = (kinds[message.type] ?? 0) + 1;
-  learner.message(speaker, message);
-  if (!pairs || message.type !== 'user') return;
-  const pair = decodeKvPair(message.data);
-  if (pair.ok) learner.pair(speaker, pair.value);
-}
-
-function packetText(read: ReadPacket): string {
-  const texts = read.messages.map(describeMessage);
-  if (read.malformed !== undefined) texts.push(`malformed: ${read.malformed}`);
-  if (read.harm !== undefined) texts.push(`HARMFUL: ${read.harm}`);
-  if (read.sealing === 'sealed') texts.push('encrypted, no key fits');
-  for (const { reason } of read.failures) texts.push(`unreadable: ${reason}`);
-  return describeAll(texts);
-}
-
-function problem(
-  { traffic }: Parts,
-  { source, destination, speaker }: Content,
-  reason: string,
-  sentence: string,
-): void {
-  traffic.problem(reason, sentence, source, destination, speaker.see(reason));
-}
-
-function failureSentence({ reason, at }: CodecFailure): string {
-  return `A message cannot be read (${reason} at byte ${at}); members log and drop it too.`;
-}
-
-function takeExchange(parts: Parts, exchange: ReadExchange): void {
+function takeExchange(parts: AllParts, exchange: ReadExchange): void {
   const { options, streams, traffic } = parts;
   const { connection, header, speaker, bytes, missing, request, answer, packet, moment } = exchange;
   const { midway, dialler, answerer } = connection;
@@ -205,17 +142,9 @@ function takeExchange(parts: Parts, exchange: ReadExchange): void {
   const content: Content = { speaker, source: dialler.address, destination: formatEndpoint(answerer) };
   const transport = header === undefined ? (midway ? 'midway' : 'unknown') : header.transport;
   const sealing = read?.sealing ?? (request?.sealing === 'no' ? (answer?.sealing ?? 'no') : (request?.sealing ?? 'no'));
-  const kinds = traffic.frame(
-    {
-      protocol: 'tcp',
-      source: content.source,
-      destination: content.destination,
-      transport,
-      label: gossip && header.malformed === undefined ? speaker.label : undefined,
-      ...{ bytes, sealing, atMs: moment.atMs },
-    },
-    speaker.name,
-  );
+  const label = gossip && header.malformed === undefined ? speaker.label : undefined;
+  const where = { protocol: 'tcp', source: content.source, destination: content.destination, transport } as const;
+  const kinds = traffic.frame({ ...where, label, bytes, sealing, atMs: moment.atMs }, speaker.name);
   if (header?.malformed !== undefined) problem(parts, content, header.malformed, REASON_SENTENCES[header.malformed]);
   if (read !== undefined) takeRead(parts, content, read, kinds, true);
   if (packet?.digestFits === false) {
@@ -228,10 +157,8 @@ function takeExchange(parts: Parts, exchange: ReadExchange): void {
   options.onFrame({
     frame: moment.number,
     at: timeText(moment.atMs),
-    protocol: 'tcp',
+    ...where,
     source: formatEndpoint(dialler),
-    destination: content.destination,
-    transport,
     label: speaker.label,
     text:
       describeAll([...(read === undefined ? [] : [packetText(read)]), ...texts]) || `${bytes} bytes, ${exchange.how}`,
