@@ -16,8 +16,8 @@ const IDLE_FROM = 0.5;
 
 /** The longest turn, ms: what a frame may wait for inspection, a single piece's time aside. */
 export const TURN_MS = 4;
-/** What the allowance grows to at most, ms. */
-const ALLOWANCE_MAX_MS = 50;
+/** What the allowance grows to at most, ms: time that was idle is no credit for a flood. */
+const ALLOWANCE_MAX_MS = TURN_MS;
 /** Between turns while something waits. */
 const BUSY_INTERVAL_MS = 10;
 /** Between looks while nothing does: what comes from another thread says nothing. */
