@@ -33,8 +33,9 @@ export async function openGossipKeys(files: readonly string[], onFault: (fault: 
     read: (file) => readSmallFile(file, KEY_FILE_MAX_BYTES),
     onKeys(keys) {
       keyring = createKeyring(keys);
-      onFault({ code: 'gossip_keys_changed', message: `the gossip keys changed: ${keys.length} are in use` });
+      // The worker is told before the log: whoever reads the line may go on with the rotation.
       changed();
+      onFault({ code: 'gossip_keys_changed', message: `the gossip keys changed: ${keys.length} are in use` });
     },
     onProblem(why) {
       const message = why === undefined ? 'the key files can be read again' : `the last good keys stay in use: ${why}`;

@@ -10,6 +10,7 @@ import { GOSSIP_PORT, type Peer } from './peers.ts';
 
 /** Two looks at the key files, and time to spare. */
 const KEYS_TIMEOUT_MS = 15_000;
+const SETTLE_MS = 1_000;
 
 const keyOf = (text: string, bytes: number) => createHash('sha256').update(text).digest().subarray(0, bytes);
 const [KEY, NEXT] = [keyOf('one', 32), keyOf('next', 16)] as const;
@@ -84,6 +85,8 @@ async function opened(fence: Fence, outcome: string): Promise<number> {
 
 async function keysInUse(fence: Fence, count: number, from: number): Promise<void> {
   await fence.process().waitFor(new RegExp(`gossip_keys_changed.*\\b${count} `), KEYS_TIMEOUT_MS, from);
+  // A packet worker on a starved machine takes the message up after the packets that wait for it.
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 }
 
 /** With keys and reseal they are one ring, watched for `quietMs`, then through a change of keys. `name` is the lab's. */
