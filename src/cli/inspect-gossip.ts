@@ -36,6 +36,8 @@ export interface Gossip {
 
 export const NOBODY = '(hex text)';
 
+const NO_BYTES = new Uint8Array(0);
+
 /** The text of the label before: packets of one ring follow each other. */
 let before: { readonly label: Uint8Array; readonly text: string } = { label: new Uint8Array(0), text: '' };
 
@@ -62,6 +64,8 @@ export interface SpeakerOptions {
 export function createSpeaker({ from, label, transport, kind, moment }: SpeakerOptions): Speaker {
   const name = from === undefined ? NOBODY : formatEndpoint(from);
   const text = labelText(label);
+  // A copy, shared by the frames of one label: a view would keep the whole chunk of the capture alive wherever the ring keeps it.
+  const own = label.length === 0 ? NO_BYTES : before.label;
   const source: FrameSource = {
     atMs: moment.atMs ?? 0,
     direction: 'inbound',
@@ -69,7 +73,7 @@ export function createSpeaker({ from, label, transport, kind, moment }: SpeakerO
     kind,
     peer: from ?? { address: '', port: 0 },
     labelState: label.length === 0 ? 'none' : 'own',
-    label,
+    label: own,
     rejected: false,
     answer: false,
   };
