@@ -135,6 +135,9 @@ export function followConnection(connection: Connection, options: StreamOptions)
         answer,
         packet: packetOf(),
       });
+      // The table of connections remembers ended ones for a while: nothing of what they said.
+      sides.dialler = undefined;
+      sides.answerer = undefined;
       collector.drop();
     },
   };
