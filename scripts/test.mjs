@@ -39,9 +39,9 @@ const units = files.filter((file) => ![...pure, ...real].includes(file));
 
 // Not every branch: strict indexing asks for defaults (`bytes[i] ?? 0`) that no input reaches.
 const covered = ['--branches=97', '--no-disable-coverage', '--coverage-map=scripts/coverage-map.mjs'];
-await suite('pure core', pure, { timeoutMs: 4 * MINUTE_MS, fileTimeoutSeconds: 120, flags: covered });
-await suite('rooms', units, { timeoutMs: 4 * MINUTE_MS, fileTimeoutSeconds: 120 });
-await suite('real peers', real, { timeoutMs: 14 * MINUTE_MS, fileTimeoutSeconds: 480 });
+await suite('pure core', pure, { timeoutMs: 8 * MINUTE_MS, fileTimeoutSeconds: 180, flags: covered });
+await suite('rooms', units, { timeoutMs: 8 * MINUTE_MS, fileTimeoutSeconds: 180 });
+await suite('real peers', real, { timeoutMs: 30 * MINUTE_MS, fileTimeoutSeconds: 480 });
 report();
 
 /** Runs `paths` with tap and adds to the totals. Bounded in time; whatever it still runs then is killed. */
