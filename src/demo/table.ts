@@ -108,8 +108,8 @@ export class MemberTable {
     const changedMs = known?.state === 'alive' ? known.changedMs : performance.now();
     const { Node: name, Incarnation: incarnation } = message;
     // Copies: the message's bytes are a view of the packet.
-    const meta = message.Meta.slice();
-    const versions = message.Vsn.slice();
+    const meta = Uint8Array.from(message.Meta);
+    const versions = Uint8Array.from(message.Vsn);
     this.#members.set(name, { name, endpoint, meta, versions, incarnation, state: 'alive', changedMs });
     this.#options.broadcast(name, encodeMessage(message));
     if (wasGone) this.#event('joined', name, endpoint);
