@@ -1,25 +1,4 @@
-/**
- * The keys of a map, oldest first, each to be deleted by whoever takes it before the next is taken. It keeps its place: a new iterator
- * would walk over everything that was deleted at the front since the map was last laid out anew.
- */
-export class OldestKeys {
-  readonly #map: ReadonlyMap<string, unknown>;
-  #keys: Iterator<string>;
-
-  constructor(map: ReadonlyMap<string, unknown>) {
-    this.#map = map;
-    this.#keys = map.keys();
-  }
-
-  /** Undefined when the map is empty. */
-  take(): string | undefined {
-    const next = this.#keys.next();
-    if (next.done !== true) return next.value;
-    this.#keys = this.#map.keys();
-    const first = this.#keys.next();
-    return first.done === true ? undefined : first.value;
-  }
-}
+import { AgeList } from './age-list.ts';
 
 /**
  * A table of bounded size that forgets what was touched longest ago, in two tiers: what is `kept` only ever makes room for other
@@ -27,10 +6,8 @@ export class OldestKeys {
  */
 export class BoundedTable<V> {
   readonly #limit: number;
-  readonly #loose = new Map<string, V>();
-  readonly #kept = new Map<string, V>();
-  readonly #oldestLoose = new OldestKeys(this.#loose);
-  readonly #oldestKept = new OldestKeys(this.#kept);
+  readonly #loose = new AgeList<V>();
+  readonly #kept = new AgeList<V>();
   #evictions = 0;
 
   constructor(limit: number) {
@@ -56,9 +33,9 @@ export class BoundedTable<V> {
 
   /** Stores `value` as the newest of its tier; once kept, always kept. False when there was no room, which is counted. */
   put(key: string, value: V, kept: boolean): boolean {
-    const known = this.#kept.delete(key);
-    const tier = known || kept ? this.#kept : this.#loose;
-    if (!this.#loose.delete(key) && !known && !this.#makeRoom(kept)) return false;
+    const tier = kept || this.#kept.has(key) ? this.#kept : this.#loose;
+    const known = tier.has(key) || this.#loose.delete(key);
+    if (!known && !this.#makeRoom(kept)) return false;
     tier.set(key, value);
     return true;
   }
@@ -70,21 +47,21 @@ export class BoundedTable<V> {
   /** Forgets every entry that `isOver`, uncounted. */
   prune(isOver: (value: V) => boolean): void {
     for (const tier of [this.#loose, this.#kept]) {
-      for (const [key, value] of tier) if (isOver(value)) tier.delete(key);
+      for (const [key, value] of tier.entries()) if (isOver(value)) tier.delete(key);
     }
   }
 
   *values(): Generator<V> {
-    yield* this.#kept.values();
-    yield* this.#loose.values();
+    for (const [, value] of this.#kept.entries()) yield value;
+    for (const [, value] of this.#loose.entries()) yield value;
   }
 
   #makeRoom(kept: boolean): boolean {
     if (this.size < this.#limit) return true;
     this.#evictions++;
     if (this.#loose.size === 0 && !kept) return false;
-    const oldest = this.#loose.size > 0 ? this.#oldestLoose.take() : this.#oldestKept.take();
-    if (oldest !== undefined) this.delete(oldest);
+    const tier = this.#loose.size > 0 ? this.#loose : this.#kept;
+    tier.delete(tier.oldestKey() ?? '');
     return true;
   }
 }

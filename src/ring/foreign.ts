@@ -6,7 +6,7 @@
  * be spoofed and a connection cannot; in each share a sender has a cap, and when the share is full, the sender with most tuples there
  * makes room. So a flood displaces its own, not what others sent.
  */
-import { OldestKeys } from './bounded.ts';
+import { AgeList } from './age-list.ts';
 import type { Tuple } from './quarantine.ts';
 import type { FrameSource } from './source.ts';
 import { NAME_MAX_CHARS, tupleKey } from './tuple.ts';
@@ -50,8 +50,7 @@ interface Sender {
   readonly address: string;
   readonly share: Share;
   /** The one named longest ago first. */
-  readonly rows: Map<string, Row>;
-  readonly oldest: OldestKeys;
+  readonly rows: AgeList<Row>;
 }
 
 interface Share {
@@ -142,15 +141,13 @@ export class ForeignTable {
   }
 
   #refresh(row: Row): void {
-    row.sender.rows.delete(row.key);
     row.sender.rows.set(row.key, row);
   }
 
   #sender(share: Share, address: string): Sender {
     const known = share.senders.get(address);
     if (known !== undefined) return known;
-    const rows = new Map<string, Row>();
-    return { address, share, rows, oldest: new OldestKeys(rows) };
+    return { address, share, rows: new AgeList() };
   }
 
   #place(row: Row): void {
@@ -164,8 +161,8 @@ export class ForeignTable {
     this.#rows.set(row.key, row);
   }
 
-  #evictOldest({ rows, oldest }: Sender): void {
-    const row = rows.get(oldest.take() ?? '');
+  #evictOldest({ rows }: Sender): void {
+    const row = rows.oldest();
     if (row !== undefined) this.#remove(row);
     this.#evictions++;
   }

@@ -1,20 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { BoundedTable, OldestKeys } from '../../src/ring/bounded.ts';
+import { BoundedTable } from '../../src/ring/bounded.ts';
 import { PROPERTY } from '../property.ts';
-
-t.test('oldest keys, also of a map that was empty when asked', async (t) => {
-  const map = new Map<string, number>();
-  const oldest = new OldestKeys(map);
-  t.equal(oldest.take(), undefined);
-  map.set('a', 1).set('b', 2);
-  t.equal(oldest.take(), 'a');
-  map.delete('a');
-  map.set('a', 3);
-  t.equal(oldest.take(), 'b');
-  map.delete('b');
-  t.equal(oldest.take(), 'a');
-});
 
 t.test('what was touched longest ago goes first, counted', async (t) => {
   const table = new BoundedTable<number>(2);
