@@ -28,6 +28,8 @@ export const SCAN = {
 export interface ScanField {
   readonly name: Uint8Array;
   readonly kind: FieldKind;
+  /** Not in the struct of the oldest releases, which pass over its value whatever that is, believe its length, and read on. */
+  readonly isLate: boolean;
 }
 
 /** Fields in Go's declaration order, at most 31. */
@@ -44,9 +46,13 @@ const NAME_MAX_BYTES = 12;
 
 const head: Head = { value: 0, next: 0, reason: 'truncated', at: 0 };
 
-/** A plan from a schema. */
-export function scanPlan({ fields }: Schema): ScanPlan {
-  return Object.entries(fields).map(([name, kind]) => ({ name: Buffer.from(name), kind }));
+/** A plan from a schema. memberlist writes the fields that it added later (v0.2.0: Source*) only where they are set. */
+export function scanPlan({ fields, omitEmpty }: Schema): ScanPlan {
+  return Object.entries(fields).map(([name, kind]) => ({
+    name: Buffer.from(name),
+    kind,
+    isLate: omitEmpty?.has(name) === true,
+  }));
 }
 
 /** Offset after the value at `at`, whatever it is, or why there is none before `end`. Total. */
@@ -187,10 +193,16 @@ export function scanStruct<C>(
 }
 
 /** Offset after a known field's value, of a kind that go-msgpack takes for it: only then does it believe a length. */
-export function skipField({ kind }: ScanField, bytes: Uint8Array, at: number, end: number): number {
-  if (kind === 'text') return skipKey(bytes, at, end);
+export function skipField({ kind, isLate }: ScanField, bytes: Uint8Array, at: number, end: number): number {
   if (at >= end) return SCAN.truncated;
-  return takes(kind, bytes[at] as number) ? skipValue(bytes, at, end) : SCAN.invalid;
+  const byte = bytes[at] as number;
+  if (kind === 'text') {
+    // A number to who passes over it, a text of 64 bytes and more to who reads it: what follows would be read in two ways.
+    if (isLate && byte >= 0xe0) return SCAN.disguised;
+    const next = skipKey(bytes, at, end);
+    return next === SCAN.invalid && isLate ? skipValue(bytes, at, end) : next;
+  }
+  return isLate || takes(kind, byte) ? skipValue(bytes, at, end) : SCAN.invalid;
 }
 
 function takes(kind: FieldKind, byte: number): boolean {

@@ -145,6 +145,25 @@ t.test('whom a ping and a probe may reach', async (t) => {
   t.equal(harmOfPacket(unhex('00 81 aa 536f7572636541646472 92 0102'), NOBODY, true), undefined);
 });
 
+t.test('what releases before v0.2.0 pass over in the fields that were added then', async (t) => {
+  for (const type of ['00', '01']) {
+    const harm = (...entries: readonly (readonly [string, string])[]) =>
+      harmOf(join(unhex(type), map(...entries.map(([name, value]) => [name, unhex(value)] as const))));
+    const claim = ['Junk', 'ddffffffff'] as const;
+    for (const name of ['SourceAddr', 'SourcePort', 'SourceNode']) {
+      t.equal(harm([name, 'c9 43018700 00']), 'shield_bad_length', `${name}: an extension of 1 GiB`);
+      t.equal(harm([name, 'df ffffffff']), 'shield_bad_length', `${name}: a map of 4 billion entries`);
+      t.equal(
+        harm([name, 'ca 3f800000'], claim),
+        'shield_bad_length',
+        `${name}: a float, and a list of 64 GiB behind it`,
+      );
+      t.equal(harm([name, 'c9 00000001 00 00']), undefined, `${name}: of no harm`);
+    }
+    t.equal(harm(['SourceNode', 'e0'], claim), 'shield_disguised', 'a number, or a text that hides what is behind it');
+  }
+});
+
 t.test('total', async (t) => {
   const seeds = ATTACKS.filter(({ kind, row }) => kind === 'packet' && row !== 6 && row !== 14).map(({ bytes }) =>
     bytes(),
