@@ -34,9 +34,9 @@ export const limits = z
       "How long a stream may take to send what a rule needs to read of it before it is passed on; memberlist's own TCPTimeout",
     ),
     holdBytes: count(
-      24 * 1024 * 1024,
+      32 * 1024 * 1024,
       2 ** 30,
-      'Bytes that are held of one stream while a rule needs them: the largest user state and its member table.',
+      'Bytes that are held of one stream while a rule needs them: the largest user state (20 MiB, half as much again where packing makes it larger) and its member table.',
     ),
     holdBytesTotal: count(
       128 * 1024 * 1024,

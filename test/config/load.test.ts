@@ -70,7 +70,7 @@ t.test('defaults are those of the design', async (t) => {
     rejectDrainMs: 5_000,
     rejectDrainBytes: 33_554_432,
     holdTimeoutMs: 10_000,
-    holdBytes: 25_165_824,
+    holdBytes: 33_554_432,
     holdBytesTotal: 134_217_728,
     pushPullNodes: 65_536,
     announcedBytes: 536_870_912,

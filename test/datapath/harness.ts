@@ -30,7 +30,7 @@ export const LIMITS: PathLimits = {
   rejectDrainMs: 2_000,
   rejectDrainBytes: 64 * 1024 * 1024,
   holdTimeoutMs: 4_000,
-  holdBytes: 24 * 1024 * 1024,
+  holdBytes: 32 * 1024 * 1024,
   holdBytesTotal: 128 * 1024 * 1024,
   pushPullNodes: 65_536,
   announcedBytes: 512 * 1024 * 1024,

@@ -1,4 +1,5 @@
 /** Encrypted streams: opened with the keys, looked into, and sealed for their reader, requests and answers. */
+import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import type { Inside } from '../../src/datapath/inside.ts';
 import type { Direction } from '../../src/policy/facts.ts';
@@ -238,9 +239,12 @@ t.test('the largest user state passes at the default bounds: plain, packed, encr
   // What is encrypted has the bound as a whole.
   const small = pushPull(['one', 'two'], state.subarray(1_000));
   const nobody = createQuarantine(NO_QUARANTINE_RULES);
+  // Members pack streams even where nothing is won, and dskit's values are packed already.
+  const swollen = Buffer.from(encodeCompress(pushPull(['one', 'two'], randomBytes(USER_STATE_MAX_BYTES)), 0));
   const cases: [string, Buffer, Buffer, Partial<Inside>][] = [
     ['plain', plain, plain, {}],
     ['packed', Buffer.from(encodeCompress(plain, 0)), Buffer.from(encodeCompress(plain, 0)), {}],
+    ['packed although that made it larger', swollen, plain, {}],
     ['under quarantine', plain, plain, { quarantine: () => nobody }],
     ['encrypted', sealed(small, 'empty'), sealed(small, 'empty'), { keyring: () => KEYS }],
   ];
