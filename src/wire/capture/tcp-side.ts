@@ -39,6 +39,9 @@ export interface TcpSide {
 /** Signed distance from `b` to `a` on the circle of sequence numbers. */
 const ahead = (a: number, b: number): number => (a - b) | 0;
 
+/** Bytes that a segment stands for. */
+const reach = ({ bytes, missing }: Held): number => bytes.length + missing;
+
 export function createTcpSide(sink: SideSink): TcpSide {
   let next = 0;
   let initial = 0;
@@ -75,7 +78,8 @@ export function createTcpSide(sink: SideSink): TcpSide {
     while (at > 0 && ahead(held[at - 1]?.seq ?? 0, segment.seq) > 0) at--;
     const before = held[at - 1];
     // The same segment once more, as a capture on several interfaces has it.
-    if (before?.seq === segment.seq && before.bytes.length >= segment.bytes.length) return;
+    if (before?.seq === segment.seq && reach(before) >= reach(segment) && before.bytes.length >= segment.bytes.length)
+      return;
     held.splice(at, 0, segment);
     heldBytes += segment.bytes.length;
     while (heldBytes > TCP_HELD_MAX_BYTES || held.length > TCP_HELD_SEGMENTS_MAX) skipHole();

@@ -183,6 +183,16 @@ t.test('property: segments in any order, repeated and overlapping, give the byte
   );
 });
 
+t.test('the same place once more, cut off further on', async (t) => {
+  const missed: number[] = [];
+  const tcp = createTcpSide({ data: () => undefined, gap: (missing) => missed.push(missing) });
+  tcp.start(5);
+  tcp.segment(15, new Uint8Array(1), 0);
+  tcp.segment(15, new Uint8Array(0), 2);
+  tcp.flush();
+  t.strictSame(missed, [10, 1], 'the hole, and what the second says beyond the first');
+});
+
 t.test('property: whatever comes, data and gaps together are what the numbers span', async (t) => {
   const piece = fc.record({ at: fc.nat(300), size: fc.nat(40), missing: fc.nat(9) });
   t.doesNotThrow(() =>
