@@ -3,6 +3,12 @@
  * time-out ends the waiting.
  */
 
+/** The part of a budget that one peer may have with more than one stream: four peers at least must agree to keep others waiting. */
+const PEER_PART = 4;
+
+/** What a held chunk weighs beside its bytes, roughly: its objects. A stream may come in pieces of a byte. */
+const CHUNK_OVERHEAD_BYTES = 512;
+
 /** The share of one stream in what is held. */
 export interface HoldClaim {
   /** Counts bytes that were read and are held. False: nothing more should be read before `onRoom` is called. */
@@ -13,13 +19,15 @@ export interface HoldClaim {
 
 /**
  * Bytes held of streams that wait for the rest of themselves. The room of one stream is kept free, and only one stream at a time
- * may use it: so streams that together fill the budget cannot wait for each other. Overshoots by one read of each stream.
+ * may use it: so streams that together fill the budget cannot wait for each other. Overshoots by one read of each stream. Several streams
+ * of one peer share a part of it; beyond that they go one at a time.
  */
 export class HoldBudget {
   readonly #sharedBytes: number;
   /** In the order of arrival. */
   readonly #claims = new Set<Claim>();
-  /** Whose reading goes on while the shared room is used up. */
+  readonly #ofPeer = new PeerSums();
+  /** Whose reading goes on without room. */
   #privileged: Claim | undefined;
   #used = 0;
 
@@ -28,21 +36,21 @@ export class HoldBudget {
     this.#sharedBytes = totalBytes - streamBytes;
   }
 
-  /** `onRoom` is called once after each time that `take` gave false, when there is room. */
-  claim(onRoom: () => void): HoldClaim {
-    const claim: Claim = { bytes: 0, onRoom, waiting: false };
+  /** `onRoom` is called once after each time that `take` gave false, when there is room. `peer`: who may be greedy, its address. */
+  claim(peer: string, onRoom: () => void): HoldClaim {
+    const claim: Claim = { peer, bytes: 0, onRoom, waiting: false };
     this.#claims.add(claim);
     return {
       take: (bytes) => {
         if (!this.#claims.has(claim)) return true;
-        claim.bytes += bytes;
-        this.#used += bytes;
-        claim.waiting = !this.#mayRead(claim);
+        this.#count(claim, bytes);
+        if (!this.#hasRoom(claim)) this.#privileged ??= claim;
+        claim.waiting = !this.#hasRoom(claim) && this.#privileged !== claim;
         return !claim.waiting;
       },
       release: () => {
         if (!this.#claims.delete(claim)) return;
-        this.#used -= claim.bytes;
+        this.#count(claim, -claim.bytes);
         if (this.#privileged === claim) this.#privileged = undefined;
         this.#wake();
       },
@@ -53,25 +61,65 @@ export class HoldBudget {
     return this.#used;
   }
 
-  #mayRead(claim: Claim): boolean {
-    if (this.#used < this.#sharedBytes) return true;
-    this.#privileged ??= claim;
-    return this.#privileged === claim;
+  #count(claim: Claim, bytes: number): void {
+    claim.bytes += bytes;
+    this.#used += bytes;
+    this.#ofPeer.add(claim.peer, bytes);
+  }
+
+  #hasRoom(claim: Claim): boolean {
+    return this.#used < this.#sharedBytes && this.#isModest(claim);
+  }
+
+  /** Whether it is its peer's only one, or all of that peer's keep to their share. */
+  #isModest({ peer, bytes }: Claim): boolean {
+    const ofPeer = this.#ofPeer.get(peer);
+    return ofPeer === bytes || ofPeer < this.#sharedBytes / PEER_PART;
   }
 
   #wake(): void {
+    let next: Claim | undefined;
     for (const claim of this.#claims) {
-      if (!claim.waiting || !this.#mayRead(claim)) continue;
-      claim.waiting = false;
-      claim.onRoom();
+      if (!claim.waiting) continue;
+      if (this.#hasRoom(claim)) resume(claim);
+      else if (next === undefined || (!this.#isModest(next) && this.#isModest(claim))) next = claim;
     }
+    if (next === undefined || this.#privileged !== undefined) return;
+    this.#privileged = next;
+    resume(next);
   }
 }
 
 interface Claim {
+  readonly peer: string;
   bytes: number;
   readonly onRoom: () => void;
   waiting: boolean;
+}
+
+function resume(claim: Claim): void {
+  claim.waiting = false;
+  claim.onRoom();
+}
+
+/** What a chunk counts for in a HoldBudget. */
+export function weightOf(chunk: Uint8Array): number {
+  return chunk.length + CHUNK_OVERHEAD_BYTES;
+}
+
+/** Sums by peer; whose sum is zero is forgotten. */
+class PeerSums {
+  readonly #sums = new Map<string, number>();
+
+  get(peer: string): number {
+    return this.#sums.get(peer) ?? 0;
+  }
+
+  add(peer: string, bytes: number): void {
+    const sum = this.get(peer) + bytes;
+    if (sum === 0) this.#sums.delete(peer);
+    else this.#sums.set(peer, sum);
+  }
 }
 
 /** What one stream makes its receiver reserve. */
@@ -80,10 +128,14 @@ export interface AnnouncedClaim {
   release(): void;
 }
 
-/** Bytes that open streams make their receiver reserve (wire-protocol §6 row 8). Whoever fits goes first; of those, the oldest. */
+/**
+ * Bytes that open streams make their receiver reserve (wire-protocol §6 row 8). Whoever fits goes first; of those, the oldest. Several
+ * streams of one peer share a part of it.
+ */
 export class AnnouncedBudget {
   readonly #totalBytes: number;
-  readonly #waiting = new Set<{ readonly bytes: number; readonly onRoom: () => void }>();
+  readonly #waiting = new Set<{ readonly peer: string; readonly bytes: number; readonly onRoom: () => void }>();
+  readonly #ofPeer = new PeerSums();
   #used = 0;
 
   constructor(totalBytes: number) {
@@ -91,19 +143,19 @@ export class AnnouncedBudget {
   }
 
   /** Calls `onRoom` as soon as `bytes` have room, at once where they have; undefined when they never can. */
-  claim(bytes: number, onRoom: () => void): AnnouncedClaim | undefined {
+  claim(peer: string, bytes: number, onRoom: () => void): AnnouncedClaim | undefined {
     if (bytes > this.#totalBytes) return undefined;
-    const request = { bytes, onRoom };
+    const request = { peer, bytes, onRoom };
     let released = false;
     const release = (): void => {
       if (released) return;
       released = true;
       if (this.#waiting.delete(request)) return;
-      this.#used -= bytes;
+      this.#count(peer, -bytes);
       this.#wake();
     };
-    if (this.#used + bytes <= this.#totalBytes) {
-      this.#used += bytes;
+    if (this.#fits(peer, bytes)) {
+      this.#count(peer, bytes);
       onRoom();
     } else this.#waiting.add(request);
     return { release };
@@ -113,11 +165,21 @@ export class AnnouncedBudget {
     return this.#used;
   }
 
+  #count(peer: string, bytes: number): void {
+    this.#used += bytes;
+    this.#ofPeer.add(peer, bytes);
+  }
+
+  #fits(peer: string, bytes: number): boolean {
+    const ofPeer = this.#ofPeer.get(peer);
+    return this.#used + bytes <= this.#totalBytes && (ofPeer === 0 || ofPeer + bytes <= this.#totalBytes / PEER_PART);
+  }
+
   #wake(): void {
     for (const request of this.#waiting) {
-      if (this.#used + request.bytes > this.#totalBytes) continue;
+      if (!this.#fits(request.peer, request.bytes)) continue;
       this.#waiting.delete(request);
-      this.#used += request.bytes;
+      this.#count(request.peer, request.bytes);
       request.onRoom();
     }
   }
@@ -127,4 +189,7 @@ export class AnnouncedBudget {
 export interface StreamBudgets {
   readonly held: HoldBudget;
   readonly announced: AnnouncedBudget;
+  /** dskit packets that are collected for inspection alone, those of rejected streams apart. */
+  readonly watched: HoldBudget;
+  readonly watchedRejected: HoldBudget;
 }

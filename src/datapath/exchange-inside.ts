@@ -85,7 +85,7 @@ export class ExchangeInside {
 
   holdSettings(look: Look): HoldSettings {
     const { budgets, settings } = this.#parts;
-    return { look, budgets, limits: settings.limits };
+    return { look, budgets, limits: settings.limits, peer: this.#stream.peer.address };
   }
 
   /** What is sent in place of a held request; undefined when quarantine leaves nothing of it. */
@@ -219,7 +219,8 @@ export class ExchangeInside {
     const { inside } = this.#parts.context;
     const counts = !rejected && this.observes();
     if (header.kind === 'packet') {
-      return answer ? undefined : watchPacket((body) => this.#onPacket(source, body, counts));
+      const onPacket = (body: Uint8Array): void => this.#onPacket(source, body, counts);
+      return answer ? undefined : watchPacket(this.#parts.budgets, source, onPacket);
     }
     const tap = inside.stream(source);
     const late = counts ? this.#lateLook(header, answer) : undefined;
@@ -238,9 +239,7 @@ export class ExchangeInside {
   #lateLook(header: StreamHeader, answer: boolean): LateLook | undefined {
     const rules = this.#rules(header, answer, false);
     if (rules.shield === undefined) return undefined;
-    const { budgets, settings } = this.#parts;
-    const onHarm = this.#record.judgeLate.bind(this.#record);
-    return { look: createStreamLook(rules), budgets, maxBytes: settings.limits.holdBytes, onHarm };
+    return { ...this.holdSettings(createStreamLook(rules)), onHarm: this.#record.judgeLate.bind(this.#record) };
   }
 }
 

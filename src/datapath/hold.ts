@@ -3,7 +3,7 @@
  * on their way through the relay (holding). Bounded in time, in bytes of the stream and in bytes of all streams.
  */
 import type { Socket } from 'node:net';
-import type { AnnouncedClaim, HoldClaim, StreamBudgets } from './budget.ts';
+import { type AnnouncedClaim, type HoldClaim, type StreamBudgets, weightOf } from './budget.ts';
 import type { PathLimits } from './engine.ts';
 import type { FlowOf } from './flow.ts';
 import type { Look } from './look.ts';
@@ -16,6 +16,8 @@ export interface HoldSettings {
   readonly look: Look;
   readonly limits: Pick<PathLimits, 'holdTimeoutMs' | 'holdBytes'>;
   readonly budgets: StreamBudgets;
+  /** The remote member's address, whose share of the budgets it uses. */
+  readonly peer: string;
 }
 
 /** What a hold asks of whoever reads. Exactly one of `onReady` and `onRefused` is called, once. */
@@ -57,14 +59,14 @@ class Hold implements Held {
   /** Ignored once it is settled. */
   push(chunk: Uint8Array): void {
     if (this.#state !== 'reading' || chunk.length === 0) return;
-    const { look, limits } = this.#settings;
+    const { look, limits, budgets, peer } = this.#settings;
     this.#timer ??= setTimeout(
       () => this.#refuse(this.#state === 'room' ? 'shield_memory' : 'hold_timeout'),
       limits.holdTimeoutMs,
     );
     this.#bytes += chunk.length;
-    this.#claim ??= this.#settings.budgets.held.claim(() => this.#onRoom());
-    const mayRead = this.#claim.take(chunk.length);
+    this.#claim ??= budgets.held.claim(peer, () => this.#onRoom());
+    const mayRead = this.#claim.take(weightOf(chunk));
     if (look.push(chunk)) this.#done();
     else if (Math.max(this.#bytes, look.needsBytes()) > limits.holdBytes) this.#refuse('hold_limit');
     else if (!mayRead) {
@@ -100,11 +102,11 @@ class Hold implements Held {
   }
 
   #done(): void {
-    const { look, budgets } = this.#settings;
+    const { look, budgets, peer } = this.#settings;
     const bytes = look.harm() === undefined ? look.announcedBytes() : 0;
     this.#state = 'room';
     this.#events?.pause();
-    this.#announced = budgets.announced.claim(bytes, () => this.#ready());
+    this.#announced = budgets.announced.claim(peer, bytes, () => this.#ready());
     if (this.#announced === undefined) this.#refuse('shield_memory');
   }
 

@@ -9,6 +9,7 @@ import type { AcceptedStream, FenceContext, PathLimits, StreamSettings } from '.
 import { Exchange } from './exchange.ts';
 import { reset } from './relay.ts';
 import { type Connection, TlsConnection } from './tls.ts';
+import { INSPECTED_PACKET_MAX_BYTES } from './watch.ts';
 
 export interface Streams {
   /**
@@ -25,6 +26,9 @@ export interface Streams {
 }
 
 const NO_LABEL = new Uint8Array(0);
+
+/** Bytes of dskit packets that are collected at once for inspection alone; what has no room is not inspected. */
+const WATCHED_PACKETS_BYTES = 16 * 1024 * 1024;
 
 /** Makes the stream engine of one fence. `health` is shared with whoever else dials the app. */
 export function createStreams(
@@ -101,5 +105,11 @@ export function createStreams(
 }
 
 function createBudgets({ holdBytes, holdBytesTotal, announcedBytes }: PathLimits): StreamBudgets {
-  return { held: new HoldBudget(holdBytesTotal, holdBytes), announced: new AnnouncedBudget(announcedBytes) };
+  const watched = () => new HoldBudget(WATCHED_PACKETS_BYTES, INSPECTED_PACKET_MAX_BYTES);
+  return {
+    held: new HoldBudget(holdBytesTotal, holdBytes),
+    announced: new AnnouncedBudget(announcedBytes),
+    watched: watched(),
+    watchedRejected: watched(),
+  };
 }

@@ -1,9 +1,11 @@
 /** Reading along with one direction of a stream after its bytes have gone on: inspection, and in `observe` the shield, which only counts. */
 import type { ShieldReason } from '../policy/reason.ts';
+import type { FrameSource } from '../ring/source.ts';
 import { DSKIT_DIGEST_BYTES } from '../wire/limits.ts';
-import type { HoldClaim, StreamBudgets } from './budget.ts';
+import { type HoldClaim, type StreamBudgets, weightOf } from './budget.ts';
+import type { HoldSettings } from './hold.ts';
 import type { StreamTap } from './inside.ts';
-import { joined, type Look } from './look.ts';
+import { joined } from './look.ts';
 
 /** A dskit packet that only inspection wants is collected up to this; members' packets are far below it, values of the KV store too. */
 export const INSPECTED_PACKET_MAX_BYTES = 1024 * 1024;
@@ -16,11 +18,7 @@ export interface Watch {
 }
 
 /** What looks for harm beside a stream that is not held: within the budget of held bytes, or not at all. */
-export interface LateLook {
-  readonly look: Look;
-  readonly budgets: StreamBudgets;
-  /** Bytes that it may keep. */
-  readonly maxBytes: number;
+export interface LateLook extends HoldSettings {
   onHarm(harm: ShieldReason): void;
 }
 
@@ -42,21 +40,33 @@ export function watchStream(tap: StreamTap | undefined, late: LateLook | undefin
   };
 }
 
-/** Watches a dskit packet connection; `onPacket` is given the packet after its label once it is whole. */
-export function watchPacket(onPacket: (body: Uint8Array) => void): Watch {
-  let chunks: Uint8Array[] = [];
+/** Watches a dskit packet connection; `onPacket` is given the packet after its label once it is whole, if there was room for it. */
+export function watchPacket(
+  budgets: StreamBudgets,
+  { rejected, peer }: FrameSource,
+  onPacket: (body: Uint8Array) => void,
+): Watch {
+  const budget = rejected ? budgets.watchedRejected : budgets.watched;
+  const claim = budget.claim(peer.address, () => undefined);
+  let chunks: Uint8Array[] | undefined = [];
   let bytes = 0;
+  const stop = (): void => {
+    chunks = undefined;
+    claim.release();
+  };
   return {
     push(chunk) {
+      if (chunks === undefined) return;
       bytes += chunk.length;
-      if (bytes <= INSPECTED_PACKET_MAX_BYTES) chunks.push(chunk);
-      else chunks = [];
+      chunks.push(chunk);
+      if (!claim.take(weightOf(chunk)) || bytes > INSPECTED_PACKET_MAX_BYTES) stop();
     },
     end(complete) {
-      const whole = complete && bytes >= DSKIT_DIGEST_BYTES && bytes <= INSPECTED_PACKET_MAX_BYTES;
-      if (whole) onPacket(joined(chunks).subarray(0, -DSKIT_DIGEST_BYTES));
-      bytes = 0;
-      chunks = [];
+      const all = chunks;
+      stop();
+      if (all !== undefined && complete && bytes >= DSKIT_DIGEST_BYTES) {
+        onPacket(joined(all).subarray(0, -DSKIT_DIGEST_BYTES));
+      }
     },
   };
 }
@@ -70,16 +80,16 @@ class Beside {
 
   constructor(late: LateLook) {
     this.#late = late;
-    this.#claim = late.budgets.held.claim(() => undefined);
+    this.#claim = late.budgets.held.claim(late.peer, () => undefined);
   }
 
   push(chunk: Uint8Array): void {
     if (this.#late === undefined) return;
-    const { look, maxBytes } = this.#late;
+    const { look, limits } = this.#late;
     this.#bytes += chunk.length;
-    const room = this.#claim.take(chunk.length);
+    const room = this.#claim.take(weightOf(chunk));
     if (look.push(chunk)) this.#finish(this.#late);
-    else if (!room || this.#bytes > maxBytes) this.#stop();
+    else if (!room || this.#bytes > limits.holdBytes) this.#stop();
   }
 
   end(complete: boolean): void {

@@ -4,7 +4,7 @@ import { AnnouncedBudget, HoldBudget } from '../../src/datapath/budget.ts';
 t.test('held bytes: who finds no room waits, one goes on, and the others follow as room comes', async (t) => {
   const budget = new HoldBudget(100, 40);
   const woken: string[] = [];
-  const [a, b, c] = ['a', 'b', 'c'].map((name) => budget.claim(() => woken.push(name)));
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => budget.claim(name, () => woken.push(name)));
   t.equal(a?.take(50), true);
   t.equal(b?.take(20), true, 'the first that finds the shared room used up may still read');
   t.equal(c?.take(10), false);
@@ -29,7 +29,7 @@ t.test('held bytes: streams that fill the budget together all come to their end'
   const done: number[] = [];
   const streams = Array.from({ length: 8 }, (_, i) => ({ i, left: 4, waits: false }));
   const claims = streams.map((stream) =>
-    budget.claim(() => {
+    budget.claim(`${stream.i}`, () => {
       stream.waits = false;
     }),
   );
@@ -52,15 +52,15 @@ t.test('held bytes: streams that fill the budget together all come to their end'
 t.test('announced bytes: what fits goes at once, what does not waits, what never can is refused', async (t) => {
   const budget = new AnnouncedBudget(100);
   const order: string[] = [];
-  const first = budget.claim(70, () => order.push('first'));
-  const large = budget.claim(60, () => order.push('large'));
-  const small = budget.claim(30, () => order.push('small'));
+  const first = budget.claim('first', 70, () => order.push('first'));
+  const large = budget.claim('large', 60, () => order.push('large'));
+  const small = budget.claim('small', 30, () => order.push('small'));
   t.same(order, ['first', 'small'], 'whoever fits goes');
   t.equal(
-    budget.claim(101, () => order.push('never')),
+    budget.claim('never', 101, () => order.push('never')),
     undefined,
   );
-  const gone = budget.claim(50, () => order.push('gone'));
+  const gone = budget.claim('gone', 50, () => order.push('gone'));
   gone?.release();
   first?.release();
   first?.release();
@@ -68,4 +68,59 @@ t.test('announced bytes: what fits goes at once, what does not waits, what never
   small?.release();
   large?.release();
   t.equal(budget.used(), 0);
+});
+
+t.test(
+  'held bytes: the streams of one peer go one at a time beyond a quarter, and keep nobody else waiting',
+  async (t) => {
+    const budget = new HoldBudget(440, 40);
+    const woken: string[] = [];
+    const claim = (peer: string, name: string) => budget.claim(peer, () => woken.push(name));
+    const greedy = ['first', 'second', 'third'].map((name) => claim('greedy', name));
+    const [first, second, third] = greedy;
+    t.equal(first?.take(150), true, 'one stream alone has all the room there is');
+    t.equal(second?.take(60), true, 'the first beyond the share may go on');
+    t.equal(third?.take(1), false);
+    t.equal(first?.take(1), false);
+    const other = claim('other', 'other');
+    t.equal(other.take(150), true);
+    const another = claim('another', 'another');
+    t.equal(another.take(50), false, 'all is used up');
+    second?.release();
+    t.same(woken, ['another', 'first'], 'there is room again, and beyond the share one of the greedy goes on');
+    first?.release();
+    t.same(woken, ['another', 'first', 'third']);
+    for (const { release } of [...greedy, other, another]) release();
+    t.equal(budget.used(), 0);
+  },
+);
+
+t.test('held bytes: when all is used up, who keeps to its share has the next turn', async (t) => {
+  const budget = new HoldBudget(100, 20);
+  const woken: string[] = [];
+  const claim = (peer: string, name: string) => budget.claim(peer, () => woken.push(name));
+  const greedy = Array.from({ length: 4 }, (_, i) => claim('greedy', `greedy ${i}`));
+  for (const { take } of greedy) take(30);
+  const modest = claim('modest', 'modest');
+  t.equal(modest.take(5), false);
+  // It was the one that could go on; what it gives back makes no room yet.
+  greedy[1]?.release();
+  t.same(woken, ['modest']);
+});
+
+t.test('announced bytes: one peer reserves a quarter at most, or one stream of any size', async (t) => {
+  const budget = new AnnouncedBudget(100);
+  const order: string[] = [];
+  const claim = (peer: string, bytes: number, name: string) => budget.claim(peer, bytes, () => order.push(name));
+  const large = claim('greedy', 40, 'large');
+  const more = claim('greedy', 10, 'more');
+  t.same(order, ['large']);
+  claim('other', 20, 'a');
+  claim('other', 5, 'b');
+  claim('other', 1, 'c');
+  t.same(order, ['large', 'a', 'b'], 'others go');
+  large?.release();
+  t.same(order, ['large', 'a', 'b', 'more']);
+  more?.release();
+  t.equal(budget.used(), 25);
 });

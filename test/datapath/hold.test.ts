@@ -262,6 +262,33 @@ t.test('reservations: further ones wait, then are rejected; the directions have 
   await target.close();
 });
 
+t.test('a peer that reserves or holds all it can keeps no other waiting', async (t) => {
+  const message = pushPull(['one'], STATE);
+  const rows = pushPull(Array.from({ length: 500 }, (_, i) => `member-${i}`));
+  const cases = [
+    { limits: { announcedBytes: 1_300_000 }, greedy: message.subarray(0, 2_000) },
+    { limits: { holdBytes: 100_000, holdBytesTotal: 200_000 }, greedy: rows.subarray(0, 20_000) },
+  ];
+  for (const { limits, greedy } of cases) {
+    const made = makeContext({ stage: 'accept' });
+    const target = await startRecorder(({ socket }) => socket.on('end', () => socket.end()));
+    const fence = await startFence(made, target.port, { limits: { ...limits, holdTimeoutMs: 3_000 } });
+    const busy = await Promise.all(Array.from({ length: 12 }, () => dial(fence.port, '127.0.0.2')));
+    for (const { socket } of busy) socket.write(greedy);
+    await pause(200);
+    const other = await dial(fence.port);
+    const began = performance.now();
+    await sendAll(other, [message]);
+    t.equal(await other.ended(), 'fin');
+    t.ok(performance.now() - began < 2_000, 'at once');
+    t.same(rejected(made.reading()), {});
+    t.ok(target.connections.some((connection) => connection.received().equals(message)));
+    for (const { socket } of busy) socket.destroy();
+    await fence.close();
+    await target.close();
+  }
+});
+
 t.test('a stage that changes while a stream is held is the one that decides', async (t) => {
   for (const stage of ['enforce', 'observe'] as const) {
     const made = makeContext({ stage: 'accept' });

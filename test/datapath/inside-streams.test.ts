@@ -173,6 +173,37 @@ t.test('inspection reads rejected streams, what is drained of them too', async (
   }
 });
 
+t.test(
+  'dskit packets that only inspection collects are bounded over all streams, and a peer has a share',
+  async (t) => {
+    let inspected: string[] = [];
+    const packet = (source: FrameSource): void => void inspected.push(source.peer.address);
+    for (const [mark, stage] of [
+      ['foreign', 'accept'],
+      ['own', 'observe'],
+    ] as const) {
+      inspected = [];
+      const made = withInside(makeContext({ stage }), { packet });
+      const target = await startRecorder(({ socket }) => socket.on('end', () => socket.end()));
+      const fence = await startFence(made, target.port);
+      const large = framed('dskit-packet', marked(mark, Buffer.concat([Uint8Array.of(8), Buffer.alloc(900_000)])));
+      const busy = await Promise.all(Array.from({ length: 12 }, () => dial(fence.port, '127.0.0.2')));
+      await Promise.all(busy.map((dialler) => sendAll(dialler, [large.subarray(0, -1)], false)));
+      await until('all of it', () => made.reading().frames.reduce((sum, { value }) => sum + value, 0) === busy.length);
+      await sendAll(await dial(fence.port), [large]);
+      await until('the other', () => inspected.includes('127.0.0.1'));
+      for (const { socket } of busy) socket.end(large.subarray(-1));
+      await Promise.all(busy.map((dialler) => dialler.ended()));
+      await until('every stream to end', () => fence.streams.counts().inbound === 0);
+      const ofBusy = inspected.filter((address) => address === '127.0.0.2').length;
+      t.ok(ofBusy > 0 && ofBusy <= 6, `${mark}: ${ofBusy} of ${busy.length} fitted`);
+      t.same(Object.keys(rejected(made.reading())), stage === 'observe' ? [] : ['inbound dskit packet label_foreign']);
+      await fence.close();
+      await target.close();
+    }
+  },
+);
+
 t.test('a stream that breaks off ends its inspection as cut; TLS and broken headers have none', async (t) => {
   const tapped: Tapped[] = [];
   const made = withInside(makeContext({ stage: 'observe' }), recording(tapped));
