@@ -3,19 +3,20 @@
  * of its own; a rejected one is left out and the connection lives on. One connection to the other side carries what passes; it is
  * dialled when the first packet does.
  *
- * Alertmanager keeps these connections for good and never reads from them (connection_pool.go), so there is no idle bound: cutting one
+ * Alertmanager keeps these connections for good and never reads from them (connection_pool.go), so rest has no bound: cutting one
  * costs the next packet. TCP keep-alive finds peers that are gone. What cannot be read on ends both sides, or a sender would write
- * into a connection that nobody reads any more.
+ * into a connection that nobody reads any more. Bounded are a frame that does not end, and a side that takes nothing although there is something.
  *
  * Held are at most one frame and one TLS record, and what the other side's socket holds: it is read on when that drains.
  */
 import type { Socket } from 'node:net';
 import type { FrameState } from '../policy/facts.ts';
 import type { RejectReason } from '../policy/reason.ts';
+import { formatEndpoint } from '../wire/address.ts';
 import { type AlertmanagerFrame, decodeAlertmanagerFrame, encodeAlertmanagerFrame } from '../wire/alertmanager.ts';
 import { ALERTMANAGER_FRAME_MAX_BYTES } from '../wire/limits.ts';
-import type { AppHealth } from './app-health.ts';
-import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
+import { dialForPackets, type PacketDial } from './alertmanager-dial.ts';
+import type { AcceptedStream } from './engine.ts';
 import { judge } from './judge.ts';
 import { passPacket } from './packets.ts';
 import { reset } from './relay.ts';
@@ -27,10 +28,10 @@ const WHERE = { transport: 'alertmanager', kind: 'packet' } as const;
 /** What the length fields inside a frame may grow by when a label or a seal makes its packet longer. */
 const LENGTH_FIELDS_MAX_BYTES = 8;
 
-export interface PacketParts {
-  readonly context: FenceContext;
-  readonly settings: StreamSettings;
-  readonly health: AppHealth;
+/** Chunks of an unfinished frame that are held apart: each costs far more memory than the single byte that it may hold. */
+export const HELD_CHUNKS_MAX = 1024;
+
+export interface PacketParts extends PacketDial {
   /** From encodeLabelHeader, of our own label. */
   readonly labelHeader: Uint8Array;
 }
@@ -44,8 +45,10 @@ export class AlertmanagerPackets implements Connection {
   #chunks: Buffer[] = [];
   #heldBytes = 0;
   #needBytes = 0;
-  /** Bounds an unfinished frame; a connection may rest between frames. */
+  /** Runs from the first bytes of an unfinished frame on; a connection may rest between frames. */
   #unfinished: NodeJS.Timeout | undefined;
+  /** Runs while the other side is full, or still has to take what came before the end. */
+  #stalled: NodeJS.Timeout | undefined;
   #ended = false;
   /** Bytes that are no frames, passed on untouched (`observe` alone). */
   #blind = false;
@@ -62,6 +65,7 @@ export class AlertmanagerPackets implements Connection {
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#heldBytes += chunk.length;
+      if (this.#chunks.length > HELD_CHUNKS_MAX) this.#join();
       this.#read();
     });
     socket.on('end', () => {
@@ -87,11 +91,12 @@ export class AlertmanagerPackets implements Connection {
   /** Takes what has arrived, until more is needed or the other side is full. */
   #read(): void {
     while (!this.#socket.destroyed && !this.#isFull()) {
+      if (this.#heldBytes === 0 || this.#heldBytes < this.#needBytes) break;
       if (this.#blind) {
-        this.#write(this.#take(this.#heldBytes));
+        if (this.#parts.context.snapshot().settings.stage === 'observe') this.#write(this.#take(this.#heldBytes));
+        else this.#malformed('alertmanager_malformed');
         break;
       }
-      if (this.#heldBytes === 0 || this.#heldBytes < this.#needBytes) break;
       const held = this.#join();
       const frame = decodeAlertmanagerFrame(held);
       if (frame.ok && !frame.done) {
@@ -106,18 +111,20 @@ export class AlertmanagerPackets implements Connection {
     if (!this.#socket.destroyed) this.#wait();
   }
 
-  /** Sees to it that reading goes on, or ends. */
+  /** Sees to it that reading goes on, or ends, within bounds. */
   #wait(): void {
-    clearTimeout(this.#unfinished);
     if (this.#isFull()) {
       this.#socket.pause();
+      this.#stalls();
       return;
     }
     if (!this.#ended) {
+      clearTimeout(this.#stalled);
+      this.#stalled = undefined;
       this.#socket.resume();
       if (this.#heldBytes > 0) {
         const { headerTimeoutMs } = this.#parts.settings.limits;
-        this.#unfinished = setTimeout(() => this.#cutFor('header_timeout'), headerTimeoutMs);
+        this.#unfinished ??= setTimeout(() => this.#cutFor('header_timeout'), headerTimeoutMs);
       }
       return;
     }
@@ -125,10 +132,27 @@ export class AlertmanagerPackets implements Connection {
     if (this.#upstream === undefined) this.#socket.destroy();
     else {
       const upstream = this.#upstream;
+      this.#stalls();
       // Alertmanager does not close a connection that has ended (tls_transport.go `handle`).
       upstream.end(() => upstream.destroy());
       this.#socket.end();
     }
+  }
+
+  /** From now on the other side has the idle time to take what it was given. */
+  #stalls(): void {
+    const { settings, context } = this.#parts;
+    const { direction, peer } = this.#stream;
+    const { idleTimeoutMs } = settings.limits;
+    this.#stalled ??= setTimeout(() => {
+      const side = direction === 'inbound' ? 'the app' : `the peer ${formatEndpoint(peer)}`;
+      context.tally.cut({ ...WHERE, direction }, 'idle_timeout');
+      context.onFault({
+        code: `packets_stalled_${direction}`,
+        message: `${side} took no packet for ${idleTimeoutMs} ms; the connection was cut`,
+      });
+      this.cut();
+    }, idleTimeoutMs);
   }
 
   #packet(frame: AlertmanagerFrame, whole: Buffer): void {
@@ -189,6 +213,8 @@ export class AlertmanagerPackets implements Connection {
     const held = this.#join();
     this.#heldBytes -= bytes;
     this.#needBytes = 0;
+    clearTimeout(this.#unfinished);
+    this.#unfinished = undefined;
     this.#chunks = this.#heldBytes === 0 ? [] : [held.subarray(bytes)];
     return held.subarray(0, bytes);
   }
@@ -200,46 +226,14 @@ export class AlertmanagerPackets implements Connection {
   /** One frame, in one write of its own (tls-socket.ts). */
   #write(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#upstream ??= this.#dial();
+    this.#upstream ??= dialForPackets(this.#parts, this.#stream, {
+      onDrain: () => this.#read(),
+      onGone: () => {
+        // One that has ended may still hang with what it was given.
+        if (this.#upstream?.closed !== false) clearTimeout(this.#stalled);
+        reset(this.#socket);
+      },
+    });
     this.#upstream?.write(bytes);
-  }
-
-  /** Opens the other side, bounded in time; resets the sender where that fails, now or later. */
-  #dial(): Socket | undefined {
-    const { context, health, settings } = this.#parts;
-    const inbound = this.#stream.direction === 'inbound';
-    let connected = false;
-    const unreachable = (why: string): void => {
-      context.tally.dropped(inbound ? 'app_unreachable' : 'peer_unreachable');
-      if (inbound) health.failed(why);
-    };
-    let upstream: Socket;
-    try {
-      upstream = this.#stream.dial();
-    } catch (cause) {
-      unreachable(cause instanceof Error ? cause.message : 'no socket could be opened');
-      reset(this.#socket);
-      return undefined;
-    }
-    const { connectTimeoutMs } = settings.limits;
-    const late = new Error(`no connection within ${connectTimeoutMs} ms`);
-    const timer = setTimeout(() => upstream.destroy(late), connectTimeoutMs);
-    upstream.on('connect', () => {
-      clearTimeout(timer);
-      connected = true;
-      if (inbound) health.connected();
-    });
-    upstream.on('error', (error) => {
-      if (!connected) unreachable(error.message);
-    });
-    upstream.on('drain', () => this.#read());
-    upstream.on('close', () => {
-      clearTimeout(timer);
-      reset(this.#socket);
-    });
-    // Nothing is ever answered; reading is how an end is noticed.
-    upstream.on('end', () => reset(this.#socket));
-    upstream.resume();
-    return upstream;
   }
 }

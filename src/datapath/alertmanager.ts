@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { decodeAlertmanagerFrame } from '../wire/alertmanager.ts';
-import { AlertmanagerPackets, type PacketParts } from './alertmanager-packets.ts';
+import { AlertmanagerPackets, HELD_CHUNKS_MAX, type PacketParts } from './alertmanager-packets.ts';
 import type { AcceptedStream } from './engine.ts';
 import { judge } from './judge.ts';
 import { reset } from './relay.ts';
@@ -29,7 +29,7 @@ export class AlertmanagerConnection implements Connection {
 
   start(onDone: () => void): void {
     const socket = this.#socket;
-    const chunks: Buffer[] = [];
+    let chunks: Buffer[] = [];
     let bytes = 0;
     let needBytes = 0;
     const proceed = (make: () => Connection): void => {
@@ -43,7 +43,8 @@ export class AlertmanagerConnection implements Connection {
     const onData = (chunk: Buffer): void => {
       chunks.push(chunk);
       bytes += chunk.length;
-      // Joined only when that can tell something new, so that single bytes cost no more than long chunks.
+      if (chunks.length > HELD_CHUNKS_MAX) chunks = [Buffer.concat(chunks)];
+      // Read only when that can tell something new, so that single bytes cost no more than long chunks.
       if (bytes < needBytes) return;
       const frame = decodeAlertmanagerFrame(Buffer.concat(chunks));
       if (frame.ok && !frame.done) needBytes = frame.needBytes;

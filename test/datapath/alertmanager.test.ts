@@ -1,5 +1,10 @@
 /** Alertmanager's connections through the stream engine, without the TLS around them: packets one by one, streams as exchanges. */
+import { connect, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t from 'tap';
+import { createStreams } from '../../src/datapath/streams.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { encodeAlertmanagerFrame } from '../../src/wire/alertmanager.ts';
@@ -10,6 +15,7 @@ import {
   dial,
   dropped,
   frames,
+  LIMITS,
   makeContext,
   pause,
   rejected,
@@ -244,5 +250,93 @@ t.test('a packet that is too long once it is labelled is dropped, counted, and t
   t.strictSame(target.connections[0]?.received(), packet('own'));
   t.strictSame(dropped(made.reading()), { send_failed: 1 });
   await fence.close();
+  await target.close();
+});
+
+t.test('what observe passes on unread is not passed on at a later stage', async (t) => {
+  const made = makeContext({ stage: 'observe' });
+  const target = await startRecorder();
+  const fence = await startFence(made, target.port, alertmanager);
+  const dialler = await dial(fence.port);
+  await sendAll(dialler, [Buffer.concat([packet('own'), VERSION])], false);
+  await until('both', () => target.connections[0]?.received().length === packet('own').length + VERSION.length);
+  made.setStage('enforce');
+  await sendAll(dialler, [packet('foreign')], false);
+  t.equal(await dialler.ended(), 'reset');
+  t.equal(await target.connections[0]?.ended(), 'reset');
+  t.notOk(target.connections[0]?.received().includes(packet('foreign')), 'not a byte of it arrived');
+  t.strictSame(rejected(made.reading()), { 'inbound alertmanager packet alertmanager_malformed': 1 });
+  await fence.close();
+  await target.close();
+});
+
+t.test('a frame has one time to arrive, however its bytes trickle', async (t) => {
+  const made = makeContext({ stage: 'accept' });
+  const target = await startRecorder();
+  const fence = await startFence(made, target.port, { ...alertmanager, limits: { headerTimeoutMs: 300 } });
+  const dialler = await dial(fence.port);
+  dialler.socket.write(packet('own'));
+  // A byte each 50 ms: the whole would take some three seconds.
+  let at = 0;
+  const trickle = setInterval(() => dialler.socket.write(packet('own').subarray(at, ++at)), 50);
+  const started = performance.now();
+  t.equal(await dialler.ended(), 'reset');
+  clearInterval(trickle);
+  t.ok(performance.now() - started < 1_500, 'within its time');
+  t.strictSame(rejected(made.reading()), { 'inbound alertmanager packet header_timeout': 1 });
+  await fence.close();
+  await target.close();
+});
+
+t.test('a side that takes nothing for the idle time ends both', async (t) => {
+  for (const ends of [true, false]) {
+    const made = makeContext({ stage: 'accept' });
+    const target = await startRecorder(({ socket }) => socket.pause());
+    const limits = { idleTimeoutMs: 300 };
+    const fence = await startFence(made, target.port, { ...alertmanager, limits });
+    const dialler = await dial(fence.port);
+    const body = Buffer.concat([Buffer.of(8), Buffer.alloc(60_000, 5)]);
+    for (let i = 0; i < 400; i++) dialler.socket.write(packet('own', body));
+    if (ends) dialler.socket.end();
+    await until('both to be closed', () => fence.streams.counts().inbound === 0);
+    t.strictSame(rejected(made.reading()), { 'inbound alertmanager packet idle_timeout': 1 });
+    t.match(made.faults, [{ code: 'packets_stalled_inbound', message: /^the app took no packet for 300 ms/ }]);
+    await fence.close();
+    await target.close();
+  }
+});
+
+t.test('a frame that comes in single bytes costs about its length', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const usedBytes = () => {
+    collect();
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  const made = makeContext({ stage: 'accept' });
+  const target = await startRecorder();
+  const whole = packet('own', Buffer.concat([Buffer.of(8), Buffer.alloc(120_000, 5)]));
+  for (const start of [Buffer.of(), packet('own')]) {
+    const socket = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
+    const dial = () => connect({ port: target.port, host: '127.0.0.1', allowHalfOpen: true });
+    const peer = { address: '10.0.0.1', port: 9094 };
+    const parts = { ...alertmanager, rejectStreams: 'explain', limits: LIMITS } as const;
+    const streams = createStreams(made.context, parts);
+    streams.accept(socket as Socket, { direction: 'inbound', peer, dial });
+    socket.push(start);
+    await pause(50);
+    usedBytes();
+    const before = usedBytes();
+    for (const byte of whole.subarray(0, -1)) {
+      socket.push(Buffer.alloc(1, byte));
+      if (socket.readableLength > 1_000) await pause(0);
+    }
+    await pause(10);
+    const heldBytes = usedBytes() - before;
+    t.ok(heldBytes < 4_000_000, `${heldBytes} bytes are held`);
+    socket.destroy();
+    await until('it to be forgotten', () => streams.counts().inbound === 0);
+  }
   await target.close();
 });
