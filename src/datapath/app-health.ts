@@ -5,7 +5,7 @@ export interface AppHealth {
   /** Undefined before the first try. */
   up(): boolean | undefined;
   connected(): void;
-  /** `why` is our own or the kernel's text, never a peer's. */
+  /** `why` is our own, the kernel's or OpenSSL's text, never a peer's; it may have lines. */
   failed(why: string): void;
 }
 
@@ -21,7 +21,12 @@ export function createAppHealth(context: Pick<FenceContext, 'onFault'>): AppHeal
     failed(why) {
       const was = up;
       up = false;
-      if (was !== false) context.onFault({ code: 'app_unreachable', message: `the app is not reachable: ${why}` });
+      if (was !== false)
+        context.onFault({ code: 'app_unreachable', message: `the app is not reachable: ${oneLine(why)}` });
     },
   };
+}
+
+function oneLine(text: string): string {
+  return text.replace(/[^\x20-\x7e]+/g, ' ').trim();
 }

@@ -5,7 +5,8 @@
  * What is verified follows Go's members (dskit crypto/tls, Alertmanager's exporter-toolkit): a server shows its certificate for the name
  * that was asked for, a client its own where it is demanded. Towards a peer the fence asks for the name that the app asked
  * for, as SNI and to be verified. The app itself it finds by its address, so only the chain is verified, and the name where one
- * is configured: what a stranger asks for must not decide whether the app counts as reachable.
+ * is configured; a stranger's SNI goes no further: Go refuses what it cannot read (a trailing dot), and what a stranger asks for must not
+ * decide whether the app counts as reachable.
  */
 import type { Socket } from 'node:net';
 import type { Direction } from '../policy/facts.ts';
@@ -179,11 +180,13 @@ export class TlsConnection implements Connection {
 
 /** Codes of OpenSSL, of node's TLS and of certificate verification; not those of connections, such as ECONNREFUSED. */
 function isTlsCause(cause: TlsCause): boolean {
+  // OpenSSL's errors have this code, and not their own, where bytes wait to be written.
+  if (cause === 'EPROTO') return true;
   return !/^E[A-Z]+$/.test(cause) && /^[A-Z0-9_]+$/.test(cause);
 }
 
 function serverCheck(terms: TlsTerms, direction: Direction, sni: string, peerAddress: string): ServerCheck {
-  const asked = terms.serverName || sni;
-  const name = direction === 'outbound' ? asked || peerAddress : terms.serverName || undefined;
+  const asked = terms.serverName || (direction === 'outbound' ? sni : '');
+  const name = asked || (direction === 'outbound' ? peerAddress : undefined);
   return { sni: asked, name: terms.verifyServer === 'name' ? name : undefined };
 }

@@ -17,6 +17,7 @@ import {
   seeded,
   sendAll,
   startFence,
+  startRecorder,
   until,
 } from './harness.ts';
 import { dialSecure, makeCertificates, startTlsRecorder, type TlsDialler, termsOf } from './tls-kit.ts';
@@ -46,7 +47,6 @@ for (const maxVersion of ['TLSv1.3', 'TLSv1.2'] as const) {
     t.strictSame(dialler.received(), Buffer.concat([Buffer.of(2), MESSAGE]), 'the app got it without its label');
     t.equal(await app.connections[0]?.ended(), 'fin');
     t.equal(app.connections[0]?.name, 'fence', 'and saw the certificate of the fence');
-    t.equal(app.connections[0]?.servername, 'member.test', 'which asked for the name that the dialler asked for');
     t.strictSame(frames(made.reading()), { 'inbound dskit stream own pass': 1 });
     t.strictSame(made.faults, []);
     await until('both sides to be closed', () => fence.streams.counts().inbound === 0);
@@ -397,4 +397,39 @@ t.test('garbage that starts like TLS: every connection is refused, counted and f
   const dialler = await dialSecure(fence.port, AS_MEMBER);
   t.equal(dialler.ending(), 'open', 'and a member is served');
   await fence.close();
+});
+
+t.test(
+  "a stranger's server name never reaches the app: what it cannot read would look like an app that is not there",
+  async (t) => {
+    for (const servername of ['\u00ff'.repeat(120), 'x'.repeat(255), 'member.test.']) {
+      const made = makeContext({ stage: 'enforce' });
+      const app = await startTlsRecorder(MEMBER, echo);
+      const fence = await startFence(made, app.port, { transport: 'dskit', tls: FENCE });
+      const dialler = await dialSecure(fence.port, { ...AS_MEMBER, servername, rejectUnauthorized: false });
+      dialler.tls.end(STREAM);
+      t.equal(await dialler.ended(), 'fin', servername);
+      t.equal(app.connections[0]?.servername, '');
+      t.equal(fence.streams.appUp(), true);
+      t.strictSame(made.faults, []);
+      await fence.close();
+      app.close();
+    }
+  },
+);
+
+t.test('an app that speaks no TLS is said to be one', async (t) => {
+  const made = makeContext({ stage: 'enforce' });
+  const app = await startRecorder(({ socket }) => socket.end('HTTP/1.1 400 Bad Request'));
+  const fence = await startFence(made, app.port, { transport: 'dskit', tls: FENCE });
+  const dialler = await dialSecure(fence.port, AS_MEMBER);
+  dialler.tls.end(STREAM);
+  t.equal(await dialler.ended(), 'reset');
+  t.match(made.faults, [
+    { code: 'tls_failed_inbound', message: /^TLS with the app failed: \S+$/ },
+    { code: 'app_unreachable' },
+  ]);
+  for (const { message } of made.faults) t.notMatch(message, /\n/, 'one line');
+  await fence.close();
+  await app.close();
 });
