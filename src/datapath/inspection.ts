@@ -24,6 +24,8 @@ const STREAM_LANE_BYTES = 8 * 1024 * 1024;
 export const INSPECTED_STREAMS_MAX = 128;
 /** The same of rejected ones, counted for themselves. */
 export const INSPECTED_REJECTED_MAX = 64;
+/** The part of these that one peer may have: one that keeps its streams open must not hide what others say. */
+const PEER_PART = 4;
 
 /** Reads one direction of a stream to its end. */
 export interface StreamInspector {
@@ -72,7 +74,7 @@ export function createInspection(options: InspectionOptions): Inspection {
     rejected: createMemoryLane(STREAM_LANE_BYTES, wake),
   };
   const lanes = [packets.own, packets.rejected, streams.own, streams.rejected, ...options.lanes];
-  const open = { own: 0, rejected: 0 };
+  const open = { own: createPlaces(INSPECTED_STREAMS_MAX), rejected: createPlaces(INSPECTED_REJECTED_MAX) };
   const left = { streams_limit: 0, stream_cut_short: 0 };
 
   const inspect = (piece: Piece): void => {
@@ -84,7 +86,7 @@ export function createInspection(options: InspectionOptions): Inspection {
     if (piece.type === 'stream_end') {
       stream.inspector?.end(piece.complete);
       stream.inspector = undefined;
-      open[shareOf(stream.source)]--;
+      open[shareOf(stream.source)].leave(stream.source.peer.address);
     } else if (!stream.satisfied) {
       stream.inspector ??= inspector.stream(stream.source);
       stream.satisfied = !stream.inspector.push(piece.bytes);
@@ -96,11 +98,10 @@ export function createInspection(options: InspectionOptions): Inspection {
     packet: (source, bytes) => void packets[shareOf(source)].packet(source, bytes),
     stream(source) {
       const share = shareOf(source);
-      if (open[share] >= (share === 'own' ? INSPECTED_STREAMS_MAX : INSPECTED_REJECTED_MAX)) {
+      if (!open[share].take(source.peer.address)) {
         left.streams_limit++;
         return undefined;
       }
-      open[share]++;
       const copy = { ...source, label: Uint8Array.from(source.label) };
       const stream: OpenStream = { source: copy, inspector: undefined, satisfied: false };
       return createTap(stream, streams[share], () => left.stream_cut_short++);
@@ -119,6 +120,32 @@ export function createInspection(options: InspectionOptions): Inspection {
 
 function shareOf({ rejected }: FrameSource): 'own' | 'rejected' {
   return rejected ? 'rejected' : 'own';
+}
+
+interface Places {
+  /** False when there is none left, or the peer has its part. */
+  take(peer: string): boolean;
+  leave(peer: string): void;
+}
+
+function createPlaces(max: number): Places {
+  const ofPeer = new Map<string, number>();
+  let taken = 0;
+  return {
+    take(peer) {
+      const count = ofPeer.get(peer) ?? 0;
+      if (taken >= max || count >= max / PEER_PART) return false;
+      taken++;
+      ofPeer.set(peer, count + 1);
+      return true;
+    },
+    leave(peer) {
+      const count = (ofPeer.get(peer) ?? 1) - 1;
+      taken--;
+      if (count > 0) ofPeer.set(peer, count);
+      else ofPeer.delete(peer);
+    },
+  };
 }
 
 /** A stream whose bytes find no room is inspected as far as it got: what comes later would be out of context. */

@@ -121,7 +121,9 @@ t.test('a stream that finds no room is cut short, once counted, and gives its pl
 t.test('so many streams at once, own and rejected apart; ended ones make room', async (t) => {
   const { host, inspection } = setup();
   const open = (rejected: boolean, count: number) =>
-    Array.from({ length: count }, () => inspection.stream(source({ kind: 'stream', rejected })));
+    Array.from({ length: count }, (_, i) =>
+      inspection.stream(source({ kind: 'stream', rejected, peer: { address: `10.0.0.${i % 8}`, port: 7946 } })),
+    );
   const rejected = open(true, INSPECTED_REJECTED_MAX + 5);
   t.equal(rejected.filter((tap) => tap !== undefined).length, INSPECTED_REJECTED_MAX);
   const own = open(false, INSPECTED_STREAMS_MAX + 1);
@@ -135,6 +137,21 @@ t.test('so many streams at once, own and rejected apart; ended ones make room', 
   host.pass(100);
   t.ok(inspection.stream(source({ rejected: true })));
   t.ok(inspection.stream(source()));
+});
+
+t.test('a peer that keeps its streams open hides nobody else', async (t) => {
+  const { host, inspection } = setup();
+  const greedy = { kind: 'stream', peer: { address: '10.6.6.6', port: 1 } } as const;
+  for (const rejected of [false, true]) {
+    const taps = Array.from({ length: 200 }, () => inspection.stream(source({ ...greedy, rejected })));
+    const most = (rejected ? INSPECTED_REJECTED_MAX : INSPECTED_STREAMS_MAX) / 4;
+    t.equal(taps.filter((tap) => tap !== undefined).length, most);
+    const other = inspection.stream(source({ kind: 'stream', rejected }));
+    t.ok(other);
+    for (const tap of [...taps, other]) tap?.end(false);
+    host.pass(100);
+    t.ok(inspection.stream(source({ ...greedy, rejected })), 'ended ones make room');
+  }
 });
 
 t.test('a flood of rejected packets leaves our own in', async (t) => {
