@@ -141,7 +141,11 @@ function visitCompress(
   if (algorithm !== COMPRESS_ALGORITHM.lzw && algorithm !== COMPRESS_ALGORITHM.snappy) return undefined;
   const buf = bytes.subarray(scan.bufAt, scan.bufEnd);
   const inner = algorithm === COMPRESS_ALGORITHM.lzw ? decodeLzw(buf, expandedLeft) : decodeSnappy(buf, expandedLeft);
-  if (!inner.ok) return inner.reason === 'expanded_limit' ? 'shield_bomb' : undefined;
+  if (!inner.ok) {
+    // What does not unpack has cost as much, and is logged by members: a packet may hold thousands of such layers.
+    scan.expandedLeft = expandedLeft >>> 1;
+    return inner.reason === 'expanded_limit' ? 'shield_bomb' : undefined;
+  }
   scan.expandedLeft -= inner.value.length;
   return visit(inner.value, 0, inner.value.length, depth + 1, scan);
 }
