@@ -5,10 +5,12 @@ import { type SealForm, sealStream } from '../wire/encryption.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import type { AppHealth } from './app-health.ts';
+import { noteDialOfApp, noteStreamOfApp } from './app-seals.ts';
 import type { StreamBudgets } from './budget.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { type FlowOf, passing } from './flow.ts';
+import { hasMessage } from './header-reader.ts';
 import { type Held, type HoldSettings, holding } from './hold.ts';
 import type { Look, OpenedSeal } from './look.ts';
 import { PacketInside } from './packet-inside.ts';
@@ -127,6 +129,7 @@ export class ExchangeInside {
   /** Who reads along with a stream that goes on; `seen` was read after its label so far. */
   watchPassing(header: StreamHeader, seen: readonly Uint8Array[]): void {
     if (!hasMessage(header)) return;
+    if (this.#stream.direction === 'outbound') noteDialOfApp(this.#parts.context, header.kind, seen[0]);
     this.#requestWatch = this.#watch(header, false, false);
     // Made when the answer comes: many never do.
     this.#answerWatch = () => this.#watch(header, false, true);
@@ -143,6 +146,8 @@ export class ExchangeInside {
   }
 
   sawAnswer(chunk: Uint8Array): void {
+    const isFirst = this.#answerWatch !== undefined;
+    if (isFirst && this.#stream.direction === 'inbound') noteStreamOfApp(this.#parts.context, chunk);
     if (this.#answerWatch !== undefined) this.#answers = this.#answerWatch();
     this.#answerWatch = undefined;
     this.#answers?.push(chunk);
@@ -241,9 +246,4 @@ export class ExchangeInside {
     if (rules.shield === undefined) return undefined;
     return { ...this.holdSettings(createStreamLook(rules)), onHarm: this.#record.judgeLate.bind(this.#record) };
   }
-}
-
-/** Whether there is a message that can be read: not in TLS, and not behind a header that is none. */
-function hasMessage({ transport, malformed }: StreamHeader): boolean {
-  return malformed === undefined && transport !== 'tls' && transport !== 'unknown';
 }

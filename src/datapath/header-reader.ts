@@ -75,3 +75,8 @@ export function createHeaderTap(
     onHeader(state.header, all);
   };
 }
+
+/** Whether there is a message that can be read: not in TLS, and not behind a header that is none. */
+export function hasMessage({ transport, malformed }: StreamHeader): boolean {
+  return malformed === undefined && transport !== 'tls' && transport !== 'unknown';
+}

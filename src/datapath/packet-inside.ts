@@ -10,18 +10,10 @@ import type { FrameSource } from '../ring/source.ts';
 import { formatAddress, parseAddress } from '../wire/address.ts';
 import { type Keyring, looksEncrypted, type Opened, openPacket, sealPacket } from '../wire/encryption.ts';
 import { sameBytes } from '../wire/label.ts';
+import { mayBeSealed, notePacketOfApp } from './app-seals.ts';
 import type { FenceContext } from './engine.ts';
 
 const NO_BYTES = new Uint8Array(0);
-
-/** How long a sealed packet of the app says that its ring is encrypted, ms; a member that has peers probes one every second. */
-const APP_SEALS_MS = 60_000;
-
-/** The shortest sealed packet: version, nonce and tag (memberlist security.go `encryptOverhead`). */
-const SEALED_MIN_BYTES = 29;
-
-/** When the app of a fence last sent a sealed packet. */
-const appSealedMs = new WeakMap<FenceContext, number>();
 
 export class PacketInside {
   readonly #context: FenceContext;
@@ -42,7 +34,7 @@ export class PacketInside {
   /** What in it would crash or exhaust the app; undefined for what the app itself sends. */
   look(): ShieldReason | undefined {
     if (this.#source.direction === 'outbound') {
-      this.#noteSealed();
+      notePacketOfApp(this.#context, this.#body);
       return undefined;
     }
     if (this.#open() === 'harm') return 'shield_empty_plaintext';
@@ -50,7 +42,9 @@ export class PacketInside {
     if (this.#opened !== undefined) return harmOfPacket(this.#opened.plain, this.#mayReach, datagram);
     const harm = harmOfPacket(this.#body, this.#mayReach, datagram);
     // Ciphertext reads like a broken ping now and then, and the app drops what it cannot open. No chance names a field like Target.
-    return harm !== undefined && harm !== 'shield_reflection' && this.#isCiphertext() ? undefined : harm;
+    return harm !== undefined && harm !== 'shield_reflection' && mayBeSealed(this.#context, this.#body)
+      ? undefined
+      : harm;
   }
 
   /**
@@ -98,20 +92,6 @@ export class PacketInside {
     } else if (opened.reason === 'padding' || opened.reason === 'plaintext_empty') return 'harm';
     else if (looksEncrypted(this.#body)) tally.sealed(this.#source.direction, 'packet', 'no_key');
     return undefined;
-  }
-
-  /** Only sealed packets begin so: what the app writes as plaintext has a map of fields after a ping's type byte. */
-  #noteSealed(): void {
-    const body = this.#body;
-    const second = body[1] ?? 0;
-    if ((body[0] ?? 2) > 1 || body.length < SEALED_MIN_BYTES || (second & 0xf0) === 0x80) return;
-    appSealedMs.set(this.#context, this.#context.now());
-  }
-
-  /** Whether it is sealed under a key that is not at hand. A plaintext ring has no such packets, whatever they look like. */
-  #isCiphertext(): boolean {
-    const sealedMs = appSealedMs.get(this.#context);
-    return sealedMs !== undefined && this.#context.now() - sealedMs <= APP_SEALS_MS && looksEncrypted(this.#body);
   }
 
   /** An answer or a probe may go where the packet came from, and to whom the app's own frames may go. */

@@ -1,6 +1,7 @@
 /** Quarantine of streams, and inspection that reads along: requests and answers, passed, rejected, observed. */
 import t from 'tap';
 import type { Inside } from '../../src/datapath/inside.ts';
+import { passPacket } from '../../src/datapath/packets.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { createQuarantine, NO_QUARANTINE_RULES } from '../../src/ring/quarantine.ts';
@@ -224,4 +225,39 @@ t.test('a stream that breaks off ends its inspection as cut; TLS and broken head
   t.equal(tapped.length, 1);
   await fence.close();
   await target.close();
+});
+
+t.test('what the app writes on streams tells whether packets may be ciphertext', async (t) => {
+  const keys = createKeyring([Buffer.alloc(16, 3)]);
+  const sealedState = Buffer.from(sealStream(keys, MERGED, new Uint8Array(0), 1, 0));
+  // Ciphertext that reads like an indirect ping of 2^32 fields.
+  const unlucky = Buffer.concat([Buffer.of(1, 0xdf, 0xff, 0xff, 0xff, 0xff), Buffer.alloc(60, 0x91)]);
+  const peer = { address: '127.0.0.1', port: 7946 };
+  for (const direction of ['inbound', 'outbound'] as const) {
+    for (const stage of ['observe', 'accept'] as const) {
+      const made = makeContext({ stage });
+      const passes = () => {
+        made.setStage('accept');
+        const passing = passPacket(made.context, new Uint8Array(0), unlucky, 'inbound', 'native', peer);
+        made.setStage(stage);
+        return passing !== undefined;
+      };
+      const app = async (bytes: Uint8Array, peers: Uint8Array) =>
+        direction === 'inbound' ? exchange(made, [peers], bytes) : exchange(made, [bytes], peers, 'outbound');
+      const where = `${direction}, ${stage}`;
+      await app(MERGED, sealedState);
+      t.notOk(passes(), `${where}: plaintext`);
+      await app(sealedState, MERGED);
+      t.ok(passes(), `${where}: sealed`);
+      await app(MERGED, sealedState);
+      t.notOk(passes(), `${where}: plaintext again`);
+    }
+  }
+  const made = makeContext({ stage: 'accept' });
+  const passes = () => passPacket(made.context, new Uint8Array(0), unlucky, 'inbound', 'native', peer) !== undefined;
+  const body = (packet: Uint8Array) => framed('dskit-packet', Buffer.from(packet));
+  await exchange(made, [body(encodeMessage({ type: 'nackResp', SeqNo: 1 }))], new Uint8Array(0), 'outbound');
+  t.notOk(passes(), 'a dskit packet in plaintext');
+  await exchange(made, [body(Buffer.alloc(60, 1))], new Uint8Array(0), 'outbound');
+  t.ok(passes(), 'a sealed one');
 });

@@ -1,0 +1,43 @@
+/**
+ * Whether the app of a fence writes sealed frames or plain ones, by the last bytes that it was seen to write: packets, dials, answers. It
+ * is the only evidence of a fence without keys that its ring is encrypted.
+ */
+import { looksEncrypted } from '../wire/encryption.ts';
+import { MESSAGE_TYPE } from '../wire/message-type.ts';
+import type { FenceContext } from './engine.ts';
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Absent while it has written nothing that tells. */
+const seals = new WeakMap<FenceContext, boolean>();
+
+/** The shortest sealed packet: version, nonce and tag (memberlist security.go `encryptOverhead`). */
+const SEALED_MIN_BYTES = 29;
+
+/** `body`: a packet of the app after its label, or its first bytes. */
+export function notePacketOfApp(context: FenceContext, body: Uint8Array): void {
+  const [type, second = 0x80] = body;
+  if (type === undefined) return;
+  // A sealed packet begins with its version, 0 or 1; so does a ping, whose map of fields follows, as in one of sixteen sealed ones.
+  if (type > 1) seals.set(context, false);
+  else if (body.length >= SEALED_MIN_BYTES && (second & 0xf0) !== 0x80) seals.set(context, true);
+}
+
+/** `first`: the first bytes of a stream's message of the app after its label, a dial's or an answer's. */
+export function noteStreamOfApp(context: FenceContext, first: Uint8Array): void {
+  if (first.length > 0) seals.set(context, first[0] === MESSAGE_TYPE.encrypt);
+}
+
+/** `first`: the same of a connection that the app dialled, which may be dskit's for one packet; undefined when nothing came yet. */
+export function noteDialOfApp(context: FenceContext, kind: 'packet' | 'stream', first: Uint8Array = NO_BYTES): void {
+  if (kind === 'packet') notePacketOfApp(context, first);
+  else noteStreamOfApp(context, first);
+}
+
+/**
+ * Whether a packet towards the app may be sealed under a key that is not at hand: unless the app writes plain frames, anything that
+ * looks so. A plaintext ring has no such packets, whatever they look like.
+ */
+export function mayBeSealed(context: FenceContext, packet: Uint8Array): boolean {
+  return seals.get(context) !== false && looksEncrypted(packet);
+}
