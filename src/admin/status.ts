@@ -57,6 +57,8 @@ export interface FenceStatus {
   readonly inspectionSkipped: Readonly<Record<string, number>>;
   readonly quarantine: QuarantineStatus;
   readonly encryption: EncryptionStatus;
+  /** The fence's own certificate; null where it opens no TLS. */
+  readonly tls: { readonly notAfter: string; readonly problem: string | null } | null;
   readonly notes: readonly string[];
 }
 
@@ -122,8 +124,14 @@ function fenceStatus(fence: FenceView): FenceStatus {
     ),
     quarantine: quarantineStatus(fence),
     encryption: encryptionStatus(fence),
+    tls: tlsStatus(fence),
     notes: notesOf(fence),
   };
+}
+
+function tlsStatus({ tls }: FenceView): FenceStatus['tls'] {
+  const notAfterMs = tls.notAfterMs();
+  return notAfterMs === undefined ? null : { notAfter: time(notAfterMs), problem: tls.problem() ?? null };
 }
 
 function notesOf(fence: FenceView): string[] {
@@ -135,6 +143,8 @@ function notesOf(fence: FenceView): string[] {
   } else if (stage !== 'observe') notes.push(ANSWERS_NOTE);
   if (fence.ceiling !== undefined) notes.push(fence.ceiling.why);
   notes.push(...ringNotes(fence), ...encryptionNotes(fence));
+  const tlsProblem = fence.tls.problem();
+  if (tlsProblem !== undefined) notes.push(`TLS: ${tlsProblem}.`);
   return notes;
 }
 

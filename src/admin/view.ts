@@ -34,6 +34,14 @@ export interface EncryptionView {
   problem(): string | undefined;
 }
 
+/** What is known of the fence's own certificate. */
+export interface TlsView {
+  /** When the one in use ends, ms since the epoch; undefined: this fence opens no TLS. */
+  notAfterMs(): number | undefined;
+  /** What is wrong with the files or the certificate in use. */
+  problem(): string | undefined;
+}
+
 export interface FenceView {
   readonly name: string;
   readonly cluster: string;
@@ -67,6 +75,7 @@ export interface FenceView {
   /** Whether foreign members are stripped, from accept on. */
   readonly quarantine: boolean;
   readonly encryption: EncryptionView;
+  readonly tls: TlsView;
 }
 
 type RingParts =

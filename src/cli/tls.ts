@@ -9,6 +9,8 @@ export interface FenceTls {
   readonly streams: StreamSettings;
   /** What is wrong with the certificate files, or the certificate in use; undefined: nothing, or there are none. */
   problem(): string | undefined;
+  /** When the certificate in use ends, ms since the epoch; undefined without TLS. */
+  notAfterMs(): number | undefined;
   /** Keeps the certificates current from now on. */
   start(): void;
   stop(): void;
@@ -21,7 +23,8 @@ export async function composeTls(
   onFault: (fault: Fault) => void,
 ): Promise<FenceTls> {
   const { streams, tls } = config;
-  if (tls === undefined) return { streams, problem: () => undefined, start: () => {}, stop: () => {} };
+  if (tls === undefined)
+    return { streams, problem: () => undefined, notAfterMs: () => undefined, start: () => {}, stop: () => {} };
   const files: CertFiles = await openCertFiles({
     ...tls,
     read: (file) => readSmallFile(file, CERT_FILE_MAX_BYTES),
@@ -39,6 +42,7 @@ export async function composeTls(
   return {
     streams: { ...streams, tls: { context: files.context, clientAuth, verifyServer, serverName } },
     problem: files.problem,
+    notAfterMs: files.notAfterMs,
     start: files.start,
     stop: files.stop,
   };

@@ -40,6 +40,8 @@ export function metricsFence(fence: Fence): MetricsFence {
     sightingEvictions: () => sightings.evictions(),
     ring: inside.ring,
     inspectionSkipped: inside.skipped,
+    tlsNotAfterMs: fence.tls.notAfterMs,
+    tlsProblem: () => fence.tls.problem() !== undefined,
     gossipKeys: () => inside.keys.keyring()?.size ?? 0,
     sealedPeers: (nowMs) => inside.seals?.peers(nowMs) ?? [],
     sealEvictions: () => inside.seals?.evictions() ?? 0,
@@ -88,6 +90,7 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
       reseal: config.encryption.reseal,
       problem: inside.keys.problem,
     },
+    tls: { notAfterMs: fence.tls.notAfterMs, problem: fence.tls.problem },
   };
 }
 

@@ -6,6 +6,7 @@ import { foreignAddresses, lastShown } from './peer-states.ts';
 import { canEnter, placeOccurs, reasonOccurs, stateOccurs, wouldRejectOccurs } from './possible.ts';
 import { RING_METRICS } from './ring-metrics.ts';
 import { SEAL_METRICS } from './seal-metrics.ts';
+import { TLS_METRICS } from './tls-metrics.ts';
 
 /** Foreign labels on the metrics page: an attacker chooses them, so they are few. */
 export const FOREIGN_LABEL_SERIES_MAX = 20;
@@ -179,6 +180,7 @@ export const METRICS: readonly MetricSpec[] = [
   },
   ...RING_METRICS,
   ...SEAL_METRICS,
+  ...TLS_METRICS,
 ];
 
 function histogramValues({ direction, kind, buckets, sumSeconds }: TallyReading['forward'][number]): MetricValue[] {

@@ -29,6 +29,10 @@ export interface MetricsFence {
   /** What gossip says of the ring; undefined while inspection is off. */
   readonly ring: Pick<Ring, 'memberCounts' | 'alarms' | 'warnings' | 'evictions'> | undefined;
   inspectionSkipped(): InspectionSkipped | undefined;
+  /** When the fence's certificate ends, ms since the epoch; undefined without TLS. */
+  tlsNotAfterMs(): number | undefined;
+  /** Whether something is wrong with the certificate files, or the certificate in use. */
+  tlsProblem(): boolean;
   /** How many gossip keys are in use. */
   gossipKeys(): number;
   /** Who opens whose encrypted gossip; none while inspection is off. */

@@ -76,6 +76,7 @@ export function fenceView(change: Partial<FenceView> = {}): FenceView {
     inspectionSkipped: () => undefined,
     quarantine: false,
     encryption: { keys: () => 0, reseal: false, problem: () => undefined },
+    tls: { notAfterMs: () => undefined, problem: () => undefined },
     sealedPeers: () => [],
     ...change,
   };

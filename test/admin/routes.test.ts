@@ -60,6 +60,13 @@ t.test('the status says what a fence does not protect', async (t) => {
     /^A listen fence guards inbound gossip only/,
     'because',
   ]);
+  const why = 'a.crt: the certificate has expired';
+  const tls = { notAfterMs: () => 1_000, problem: () => why };
+  t.match(await notes({ tls }), [/^Answers/, /^Inspection is off/, `TLS: ${why}.`]);
+  const status = async (change: Parameters<typeof fenceView>[0]) =>
+    (JSON.parse((await get('/api/v1/status', adminView(fenceView(change)))).body) as Status).fences[0]?.tls;
+  t.strictSame(await status({ tls }), { notAfter: '1970-01-01T00:00:01.000Z', problem: why });
+  t.equal(await status({}), null);
   t.strictSame(await notes({ stage: () => 'observe', ring: mergedRing(), now: () => START_MS + 60_000 }), []);
 });
 

@@ -49,6 +49,8 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
     sightingEvictions: () => ({ rejections: 1, foreignLabels: 2, foreignPeers: 3 }),
     ring: undefined,
     inspectionSkipped: () => undefined,
+    tlsNotAfterMs: () => undefined,
+    tlsProblem: () => false,
     gossipKeys: () => 0,
     sealedPeers: () => [],
     sealEvictions: () => 0,

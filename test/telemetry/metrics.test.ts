@@ -28,6 +28,8 @@ const DESIGN: Readonly<Record<string, readonly string[]>> = {
   sealed_frames_total: ['fence', 'direction', 'kind', 'outcome'],
   resealed_frames_total: ['fence', 'direction', 'kind'],
   gossip_keys: ['fence'],
+  tls_certificate_not_after_seconds: ['fence'],
+  tls_problem: ['fence'],
   sealed_peers: ['fence', 'state'],
   inspection_skipped_total: ['fence', 'reason'],
   stage: ['fence', 'stage'],
