@@ -41,7 +41,7 @@ export const limits = z
     holdBytesTotal: count(
       128 * 1024 * 1024,
       2 ** 32,
-      'Bytes that are held of all streams together, for each direction; when they are used up, reading waits.',
+      'Bytes that are held of all streams together, for each direction; when they are used up, reading waits. Several streams of one peer have a quarter, then go one at a time.',
     ),
     pushPullNodes: count(
       65_536,
@@ -51,7 +51,7 @@ export const limits = z
     announcedBytes: count(
       512 * 1024 * 1024,
       2 ** 34,
-      'Bytes that open streams may together make the app reserve, for each direction; further ones wait, then are rejected.',
+      'Bytes that open streams may together make the app reserve, for each direction; further ones wait, then are rejected. Several streams of one peer have a quarter.',
     ),
     drainGrace: duration('25s', 0, HOUR_MS, 'How long a stopping fence keeps forwarding while the app is still there'),
     foreignEvidence: duration(
