@@ -1,16 +1,13 @@
 /**
- * The fence's certificate, its key and the CA, from files that are read again while it runs: a rotation needs no restart. Whole contents
- * are compared and no times or inodes, because a mounted Secret changes by a symlink and an editor by a new file. Connections
- * that are open keep what they were opened with. Nothing of a key is in anything that this room says or throws.
+ * The fence's certificate, its key and the CA, from files that are read again while it runs: a rotation needs no restart. Connections that are
+ * open keep what they were opened with. Nothing of a key is in anything that this room says or throws.
  *
  * An expired certificate is in use like any other, and said: whoever starts the fence may be about to rotate it, and peers refuse it
  * by themselves.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
-
-/** Between two looks at the files, ms. A change is taken up once two looks agree, so within twice that. */
-export const CERT_FILES_INTERVAL_MS = 2_000;
+import { openWatchedFiles, type WatchedFiles } from './watched-files.ts';
 
 /** Chains with a few intermediate certificates have some KiB, bundles of all public roots about 250. */
 export const CERT_FILE_MAX_BYTES = 1024 * 1024;
@@ -39,18 +36,11 @@ export interface CertFilesOptions {
   onProblem(why: string | undefined): void;
 }
 
-export interface CertFiles {
+export interface CertFiles extends Omit<WatchedFiles<Loaded>, 'value'> {
   /** Of the files as they were last good. */
   context(): SecureContext;
   /** When the certificate in use ends, ms since the epoch. */
   notAfterMs(): number;
-  /** What was last given to `onProblem`. */
-  problem(): string | undefined;
-  /** Looks once. Calls that overlap share one look. Never rejects. */
-  check(): Promise<void>;
-  /** Looks every CERT_FILES_INTERVAL_MS from now on. */
-  start(): void;
-  stop(): void;
 }
 
 /** A file cannot be used; the message names it and says why, in one line without any of its content. */
@@ -67,55 +57,17 @@ interface Loaded {
 
 /** Reads the files once. Rejects with a CertFileError when one cannot be used. */
 export async function openCertFiles(options: CertFilesOptions): Promise<CertFiles> {
-  const first = await load(options);
-  if (typeof first === 'string') throw new CertFileError(first);
-  let used = first;
-  let problem: string | undefined;
-  /** What the last look saw and is not in use yet. */
-  let seen: Loaded | string | undefined;
-  let looking: Promise<void> | undefined;
-  let timer: NodeJS.Timeout | undefined;
-
-  const settle = (why: string | undefined) => {
-    if (why === problem) return;
-    problem = why;
-    options.onProblem(why);
-  };
-  const take = (found: Loaded | string) => {
-    // One look may fall into the middle of somebody's writing, or between the files of one rotation.
-    const twice = seen !== undefined && same(found, seen);
-    seen = found;
-    if (typeof found === 'string') {
-      if (twice) settle(`the last good certificate stays in use: ${found}`);
-      return;
-    }
-    if (!same(found, used)) {
-      if (!twice) return;
-      used = found;
-      options.onChange(notAfter(used.certificate));
-    }
-    settle(ageOf(options.certFile, used.certificate, options.now()));
-  };
-  const check = (): Promise<void> => {
-    looking ??= load(options)
-      .then(take)
-      .finally(() => {
-        looking = undefined;
-      });
-    return looking;
-  };
-  settle(ageOf(options.certFile, used.certificate, options.now()));
-  return {
-    context: () => used.context,
-    notAfterMs: () => notAfter(used.certificate),
-    problem: () => problem,
-    check,
-    start() {
-      timer ??= setInterval(() => void check(), CERT_FILES_INTERVAL_MS);
-      timer.unref();
-    },
-    stop: () => clearInterval(timer),
-  };
+  const watched = await openWatchedFiles<Loaded>({
+    load: () => load(options),
+    same: (a, b) => a.contents.every((bytes, i) => Buffer.compare(bytes, b.contents[i] ?? new Uint8Array(0)) === 0),
+    onChange: ({ certificate }) => options.onChange(notAfter(certificate)),
+    fault: ({ certificate }) => ageOf(options.certFile, certificate, options.now()),
+    broken: (why) => `the last good certificate stays in use: ${why}`,
+    onProblem: options.onProblem,
+  });
+  if (typeof watched === 'string') throw new CertFileError(watched);
+  const { value, ...rest } = watched;
+  return { context: () => value().context, notAfterMs: () => notAfter(value().certificate), ...rest };
 }
 
 /** The files as they are, or what is wrong with the first that cannot be used. */
@@ -172,9 +124,4 @@ function ageOf(file: string, certificate: X509Certificate, nowMs: number): strin
   return endsMs - nowMs < EXPIRY_WARNING_MS
     ? `${file}: the certificate expires soon (${certificate.validTo})`
     : undefined;
-}
-
-function same(a: Loaded | string, b: Loaded | string): boolean {
-  if (typeof a === 'string' || typeof b === 'string') return a === b;
-  return a.contents.every((bytes, i) => Buffer.compare(bytes, b.contents[i] ?? new Uint8Array(0)) === 0);
 }
