@@ -60,8 +60,9 @@ export async function openWatchedFiles<T extends object>(
       if (twice) settle(options.broken(found));
       return;
     }
-    if (!same(found, used)) {
-      if (!twice) return;
+    const changed = !same(found, used);
+    if (changed && !twice) return;
+    if (changed) {
       used = found;
       options.onChange(used);
     }

@@ -6,7 +6,12 @@
  */
 import { COMPRESS_ALGORITHM } from '../wire/compress.ts';
 import { openCrc } from '../wire/crc.ts';
-import { WALK_DEPTH_MAX, WALK_EXPANDED_MAX_BYTES, WALK_MESSAGES_MAX } from '../wire/limits.ts';
+import {
+  DATAGRAM_EXPANDED_MAX_BYTES,
+  WALK_DEPTH_MAX,
+  WALK_EXPANDED_MAX_BYTES,
+  WALK_MESSAGES_MAX,
+} from '../wire/limits.ts';
 import { decodeLzw } from '../wire/lzw.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import { MESSAGE_SCHEMAS } from '../wire/messages.ts';
@@ -54,7 +59,7 @@ export function harmOfPacket(packet: Uint8Array, mayReach: MayReach, datagram: b
   const scan: Scan = {
     mayReach,
     datagram,
-    expandedLeft: WALK_EXPANDED_MAX_BYTES,
+    expandedLeft: datagram ? DATAGRAM_EXPANDED_MAX_BYTES : WALK_EXPANDED_MAX_BYTES,
     visitsLeft: WALK_MESSAGES_MAX,
     harm: undefined,
     versions: false,

@@ -46,6 +46,12 @@ export const WALK_MESSAGES_MAX = 16_384;
 /** Bytes that all compress layers of one packet may unpack to, together: what dskit's largest packet could hold. */
 export const WALK_EXPANDED_MAX_BYTES = 10 * 1024 * 1024;
 
+/**
+ * The same of a datagram. What members pack would have fitted one unpacked, 64 KiB (only an application's own message can be longer, and
+ * is meant not to be); an attacker's costs some milliseconds at most.
+ */
+export const DATAGRAM_EXPANDED_MAX_BYTES = 1024 * 1024;
+
 /** memberlist net.go `decryptRemoteState` (`maxPushStateBytes`): the most that an encrypted stream may announce. */
 export const SEALED_STREAM_MAX_BYTES = 20 * 1024 * 1024;
 
@@ -70,8 +76,11 @@ export const RING_ENTRIES_MAX = 65_536;
 /** dskit node_zone_aware_routing.go `MaxZoneNameLength`. */
 export const NODE_META_ZONE_MAX_BYTES = 16;
 
-/** One struct of a stream while it is incomplete: a row is some 600 bytes at most, of a name of any length and MetaMaxSize. */
-export const STREAM_STRUCT_MAX_BYTES = 256 * 1024;
+/**
+ * One struct of a stream while it is incomplete: a row is some 600 bytes at most, of a name and MetaMaxSize. It is scanned anew with every
+ * piece, so the square of this is what a sender of single bytes can make us read.
+ */
+export const STREAM_STRUCT_MAX_BYTES = 16 * 1024;
 
 /** Buf of a stream's compress message: LZW of bytes without any pattern takes 12 bits for each, and DECOMPRESSED_MAX_BYTES is all. */
 export const COMPRESSED_MAX_BYTES = DECOMPRESSED_MAX_BYTES * 1.5 + 4096;

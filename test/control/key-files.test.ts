@@ -98,8 +98,8 @@ t.test('the last good keys stay in use while a file is broken, and that is said 
     'a: no such file',
     'well again',
     'a: it holds no key',
-    'well again',
     'keys 4,2',
+    'well again',
   ];
   t.strictSame(told, expected);
 });
