@@ -146,7 +146,8 @@ t.test('row 8: user messages of 20 MiB at once', { skip }, async (t) => {
   });
   t.ok(peakMb(bare) > 200, `bare, twelve of them take ${peakMb(bare)} MB`);
   t.ok(peakMb(fenced) < 110, `behind a fence that lets 64 MB be announced, ${peakMb(fenced)} MB`);
-  t.strictSame(grown, { 'inbound native stream shield_memory': 9 }, 'three find room, the others are turned away');
+  // One peer has a quarter of the room, and a single stream may always go on.
+  t.strictSame(grown, { 'inbound native stream shield_memory': 11 }, 'one finds room, the others are turned away');
 });
 
 t.test('row 12: an answer to whom the sender names', { skip }, async (t) => {
