@@ -112,8 +112,6 @@ export interface Opened {
   readonly form: SealForm;
 }
 
-export type OpenPacket = (keyring: Keyring, sealed: Uint8Array, label: Uint8Array) => Parsed<Opened>;
-
 /** A keyring of 0 to 32 keys of 16, 24 or 32 bytes, which it copies; a RangeError otherwise, which never holds a key. */
 export function createKeyring(keys: readonly Uint8Array[]): Keyring {
   return new PrivateKeyring(keys);

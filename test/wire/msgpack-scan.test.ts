@@ -55,7 +55,7 @@ t.test('a struct by position, and nil', async (t) => {
 });
 
 t.test('what only one go-msgpack takes is taken', async (t) => {
-  const old = 'e5' + '41'.repeat(69);
+  const old = `e5${'41'.repeat(69)}`;
   t.strictSame(scan(`82 ${old} 05 ${nameOf('Port')} 07`).fields, ['Port=07'], 'a key of 69 bytes by a negative number');
   t.strictSame(scan(`82 c0 05 ${nameOf('Port')} 07`).fields, ['Port=07'], 'nil for a key');
   t.strictSame(scan(`81 ${nameOf('Node')} ${old}`).fields, [`Node=${old}`], 'and a text by it');
