@@ -1,7 +1,15 @@
 /** The way of a frame through the core, the same on every path: look up, decide, record. */
 import { type Decision, decide } from '../policy/decide.ts';
-import { type Direction, type FrameState, isMalformed, type Kind, labelStateOf } from '../policy/facts.ts';
-import type { ShieldReason } from '../policy/reason.ts';
+import {
+  type Direction,
+  type FrameState,
+  isMalformed,
+  type Kind,
+  type LabelState,
+  labelStateOf,
+} from '../policy/facts.ts';
+import type { LimitedReason, ShieldReason } from '../policy/reason.ts';
+import type { Where } from '../policy/tally.ts';
 import { parseAddress } from '../wire/address.ts';
 import { sameBytes } from '../wire/label.ts';
 import type { Transport } from '../wire/transport.ts';
@@ -26,6 +34,7 @@ export interface SeenFrame {
 }
 
 const UNKNOWN_ADDRESS = new Uint8Array(16);
+const NO_LABEL = new Uint8Array(0);
 
 /** The state of a frame whose label bytes are `label` (empty: none). */
 export function stateOfLabel(label: Uint8Array, own: Uint8Array): 'own' | 'none' | 'foreign' {
@@ -114,4 +123,17 @@ function learn(context: FenceContext, frame: SeenFrame, address: Uint8Array, now
   else if (state === 'own' && context.peers.answers(address, frame.peer.port, nowMs)) {
     context.peers.learn(address, 'own', nowMs);
   }
+}
+
+/** What is known of a frame that a bound refuses before its label was read. */
+export interface UnreadFrame extends Where {
+  readonly labelState: LabelState;
+  readonly peer: Endpoint;
+  readonly bytes: number;
+}
+
+/** Counts and reports a frame that is refused without having been read. */
+export function refuseUnread(context: FenceContext, frame: UnreadFrame, reason: LimitedReason): void {
+  context.tally.limited(frame, frame.labelState, reason);
+  context.onRejection({ ...frame, atMs: context.now(), reason, label: NO_LABEL });
 }

@@ -7,6 +7,7 @@ import { type AppHealth, createAppHealth } from './app-health.ts';
 import { AnnouncedBudget, HoldBudget, type StreamBudgets } from './budget.ts';
 import type { AcceptedStream, FenceContext, PathLimits, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
+import { refuseUnread } from './judge.ts';
 import { reset } from './relay.ts';
 import { type Connection, TlsConnection } from './tls.ts';
 import { INSPECTED_PACKET_MAX_BYTES } from './watch.ts';
@@ -24,8 +25,6 @@ export interface Streams {
   /** Resets every open stream and returns how many there were. */
   stop(): number;
 }
-
-const NO_LABEL = new Uint8Array(0);
 
 /** Bytes of dskit packets that are collected at once for inspection alone; what has no room is not inspected. */
 const WATCHED_PACKETS_BYTES = 16 * 1024 * 1024;
@@ -45,17 +44,11 @@ export function createStreams(
 
   const refuse = (socket: Socket, { direction, peer }: AcceptedStream, reason: LimitedReason): void => {
     // Not a byte of it was read: as little is known of its label as of TLS.
-    const where = { direction, transport: 'unknown', kind: 'stream' } as const;
-    context.tally.limited(where, 'opaque', reason);
-    context.onRejection({
-      ...where,
-      atMs: context.now(),
-      peer,
-      labelState: 'opaque',
+    refuseUnread(
+      context,
+      { direction, transport: 'unknown', kind: 'stream', labelState: 'opaque', peer, bytes: 0 },
       reason,
-      label: NO_LABEL,
-      bytes: 0,
-    });
+    );
     reset(socket);
   };
 

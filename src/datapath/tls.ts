@@ -15,7 +15,7 @@ import type { Where } from '../policy/tally.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import type { MalformedReason } from '../wire/reason.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
-import { judge } from './judge.ts';
+import { judge, refuseUnread } from './judge.ts';
 import { reset } from './relay.ts';
 import { causeOf, dialTls, type ServerCheck, serveTls, type TlsCause, type TlsTerms } from './tls-socket.ts';
 
@@ -149,20 +149,10 @@ export class TlsConnection implements Connection {
 
   /** TLS that was never opened: as little is known of it as of TLS that is not terminated. */
   #reject(reason: LimitedReason): void {
-    const { context } = this.#parts;
     const { direction, peer } = this.#stream;
-    const where: Where = { direction, transport: 'tls', kind: 'stream' };
-    context.tally.limited(where, 'opaque', reason);
     const bytes = this.#raw.bytesRead;
-    context.onRejection({
-      ...where,
-      atMs: context.now(),
-      peer,
-      labelState: 'opaque',
-      reason,
-      label: NO_BYTES,
-      bytes,
-    });
+    const frame = { direction, transport: 'tls', kind: 'stream', labelState: 'opaque', peer, bytes } as const;
+    refuseUnread(this.#parts.context, frame, reason);
   }
 
   /** In `observe` too: whoever expects TLS can do nothing with it. */

@@ -6,14 +6,12 @@ import { parseMetrics, sumMetric } from '../lab/metrics.ts';
 import { rejectedDuring, rejections } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { buildKv } from './build.ts';
-import { eventually, GOSSIP_PORT, type Peer, startPeer } from './peers.ts';
+import { GOSSIP_TIMEOUT_MS, instances, RING_KEY, shares } from './kv-peers.ts';
+import { GOSSIP_PORT, type Peer, startPeer } from './peers.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go']);
 const LABEL = 'tempo.prod';
 const FOREIGN_LABEL = 'tempo.dev';
-const RING_KEY = 'collectors/ring';
-/** dskit probes every five seconds, and packets take their turn: a value may need a few gossip rounds. */
-const GOSSIP_TIMEOUT_MS = 20_000;
 /** Long enough for a probe, a push/pull (5 s) and retries of whoever was refused. */
 const SETTLE_MS = 7_000;
 /** About 200 kB of ring that does not compress: packets of a size that UDP never has. */
@@ -38,22 +36,6 @@ async function startKv(lab: Lab, host: Host, { label, anything = false, compress
   if (anything) args.push('-cluster-label-verification-disabled');
   args.push(...(compression === 'none' ? ['-no-compress'] : ['-compression', compression]));
   return startPeer(lab, host, await buildKv(), args);
-}
-
-const instances = async (peer: Peer, key = RING_KEY) => {
-  const { ok, error, instances: ids } = await peer.command(`get ${key}`);
-  if (!ok) throw new Error(`${peer.name}: ${error}`);
-  return ids as readonly string[];
-};
-
-/** Writes on one and waits until the other reads it. */
-async function shares(t: Test, from: Peer, to: Peer, id: string, key = RING_KEY, count = 1): Promise<void> {
-  const { ok, error } = await from.command(`cas ${key} ${id} ${count === 1 ? '' : count}`);
-  t.ok(ok, `${from.name} writes ${id} ${error}`);
-  const last = count === 1 ? id : `${id}-${count - 1}`;
-  const reads = async () =>
-    (await instances(to, key)).includes(last) ? undefined : `sees ${await instances(to, key)}`;
-  await t.resolves(eventually(`${to.name} reads ${id}`, GOSSIP_TIMEOUT_MS, reads), `${to.name} reads ${last}`);
 }
 
 /** No receiver saw a digest that is not the packet's, in metrics or log, and packets did arrive. */

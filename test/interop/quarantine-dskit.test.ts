@@ -9,10 +9,10 @@ import { createLab } from '../lab/lab.ts';
 import { transparentConfig } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { buildKv } from './build.ts';
+import { instances, RING_KEY } from './kv-peers.ts';
 import { eventually, GOSSIP_PORT, type Peer, startPeer } from './peers.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go']);
-const KEY = 'collectors/ring';
 /** dskit probes one member every five seconds, and gossip takes its turn. */
 const GOSSIP_MS = 30_000;
 /** A probe round, the suspicion (four rounds of five seconds once two others confirm it) and its news. */
@@ -21,15 +21,9 @@ const HOLD_MS = 12_000;
 
 t.setTimeout(300_000);
 
-const ids = async (peer: Peer) => {
-  const { ok, error, instances } = await peer.command(`get ${KEY}`);
-  if (!ok) throw new Error(`${peer.name}: ${error}`);
-  return instances as readonly string[];
-};
-
 const knows = (peer: Peer, id: string) =>
   eventually(`${peer.name} reads ${id}`, GOSSIP_MS, async () => {
-    const seen = await ids(peer);
+    const seen = await instances(peer);
     return seen.includes(id) ? undefined : `${seen}`;
   });
 
@@ -75,8 +69,8 @@ t.test('the members part again, and what stays in the key is named', { skip }, a
     t.ok((await one.command(`join ${other.endpoint}`)).ok, `${one.name} joins ${other.name}`);
   }
   await Promise.all(peers.map((peer) => peer.waitForMembers([...ourNames, 'theirs1', 'theirs2'], GOSSIP_MS)));
-  t.ok((await ours1.command(`cas ${KEY} ours-ingester`)).ok);
-  t.ok((await theirs1.command(`cas ${KEY} theirs-ingester`)).ok);
+  t.ok((await ours1.command(`cas ${RING_KEY} ours-ingester`)).ok);
+  t.ok((await theirs1.command(`cas ${RING_KEY} theirs-ingester`)).ok);
   await Promise.all([knows(ours2, 'theirs-ingester'), knows(theirs2, 'ours-ingester')]);
   t.pass('the rings are one: members and key');
 
@@ -88,10 +82,10 @@ t.test('the members part again, and what stays in the key is named', { skip }, a
     for (const peer of ours) t.strictSame(await peer.members(), ourNames, `${peer.name} stays healed`);
     await new Promise((resolve) => setTimeout(resolve, 2_000));
   }
-  t.ok((await theirs1.command(`cas ${KEY} theirs-later`)).ok);
-  t.ok((await ours1.command(`cas ${KEY} ours-later`)).ok);
+  t.ok((await theirs1.command(`cas ${RING_KEY} theirs-later`)).ok);
+  t.ok((await ours1.command(`cas ${RING_KEY} ours-later`)).ok);
   await knows(ours2, 'ours-later');
-  t.notOk((await ids(ours2)).includes('theirs-later'), 'nothing new of theirs comes in');
+  t.notOk((await instances(ours2)).includes('theirs-later'), 'nothing new of theirs comes in');
 
   for (const fence of fences) {
     const outside = async () => {

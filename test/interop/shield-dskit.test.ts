@@ -4,14 +4,14 @@ import { createLab, type Host, type Lab } from '../lab/lab.ts';
 import { rejectedDuring } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { ATTACKS, type Attack } from '../policy/attacks.ts';
+import { endsBare, livesBehind } from './attack-runs.ts';
 import { buildKv } from './build.ts';
 import { LABEL } from './members.ts';
-import { eventually, GOSSIP_PORT } from './peers.ts';
-import { APP_PORT, framed, peakMb, send, startVictim } from './victims.ts';
+import { GOSSIP_PORT } from './peers.ts';
+import { APP_PORT, peakMb, send, startVictim } from './victims.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go']);
 const END_TIMEOUT_MS = 20_000;
-const COUNT_TIMEOUT_MS = 10_000;
 const QUIET_MB = 60;
 
 t.setTimeout(180_000);
@@ -46,14 +46,8 @@ t.test('bare, a dskit member ends', { skip }, async (t) => {
   const lab = createLab({ name: 'shdkb' });
   t.teardown(() => lab.close());
   const [attacker, host] = hostsOf(lab);
-  for (const attack of FATAL) {
-    const victim = await startVictim(lab, host, await buildKv(), GOSSIP_PORT);
-    await send(lab, attacker, host, wayOf(attack), [framed(attack.bytes(), wayOf(attack))]);
-    const code = await victim.exited(END_TIMEOUT_MS).catch(String);
-    const why = victim.lines().find((line) => /^(panic|fatal error)/.test(line));
-    t.equal(code, 2, `row ${attack.row}, ${attack.name}: ${why}`);
-    await victim.kill();
-  }
+  const stand = { lab, attacker, host, program: await buildKv(), wayOf };
+  for (const attack of FATAL) await endsBare(t, stand, attack, END_TIMEOUT_MS);
 });
 
 t.test('behind a fence it lives', { skip }, async (t) => {
@@ -61,26 +55,9 @@ t.test('behind a fence it lives', { skip }, async (t) => {
   t.teardown(() => lab.close());
   const [attacker, host] = hostsOf(lab);
   const fence = await fenceOf(host, attacker);
-  const victim = await startVictim(lab, host, await buildKv(), APP_PORT);
-  await fence.waitUntil('ready');
-  const expected: Record<string, number> = {};
-  const frames: Record<string, Uint8Array[]> = { 'dskit packet': [], 'dskit stream': [] };
-  for (const attack of ATTACKS) {
-    const key = `inbound ${wayOf(attack)} ${attack.reason}`;
-    expected[key] = (expected[key] ?? 0) + 2;
-    for (const label of ['', LABEL]) frames[wayOf(attack)]?.push(framed(attack.bytes(), wayOf(attack), label));
-  }
-  const grown = await rejectedDuring(fence, async () => {
-    for (const way of ['dskit packet', 'dskit stream'] as const)
-      await send(lab, attacker, host, way, frames[way] ?? []);
-    await eventually('all are counted', COUNT_TIMEOUT_MS, async () => {
-      const seen = await fence.metric('rejected_total', {});
-      return seen >= 2 * ATTACKS.length ? undefined : `${seen} are`;
-    }).catch(() => undefined);
-  });
-  t.strictSame(grown, expected, 'each is rejected for its reason, once without a label and once with ours');
-  t.ok(victim.running(), 'the member lives');
-  t.ok(peakMb(victim) < QUIET_MB, `it never had more than ${peakMb(victim)} MB`);
+  const stand = { lab, attacker, host, program: await buildKv(), wayOf };
+  const ways = ['dskit packet', 'dskit stream'] as const;
+  await livesBehind(t, stand, fence, { ways, placeOf: wayOf, quietMb: QUIET_MB });
 });
 
 t.test('row 9: a packet that does not end', { skip }, async (t) => {

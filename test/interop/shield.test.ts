@@ -5,10 +5,11 @@ import { createLab, type Host, type Lab } from '../lab/lab.ts';
 import { rejectedDuring } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { ATTACKS, type Attack, pushPullOf, rowOf } from '../policy/attacks.ts';
+import { endsBare, livesBehind } from './attack-runs.ts';
 import { buildMember, type MemberlistVersion } from './build.ts';
 import { LABEL, rawPing } from './members.ts';
 import { eventually, GOSSIP_PORT, type Peer } from './peers.ts';
-import { APP_PORT, framed, peakMb, send, startVictim } from './victims.ts';
+import { APP_PORT, peakMb, send, startVictim } from './victims.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go']);
 const RELEASES = ['v0.6.0', 'v0.5.0', 'v0.2.2'] as const satisfies readonly MemberlistVersion[];
@@ -33,14 +34,9 @@ for (const release of RELEASES) {
     const lab = createLab({ name: `shb${release.replaceAll('.', '')}` });
     t.teardown(() => lab.close());
     const [attacker, host] = ['attacker', 'victim'].map((name) => lab.addHost(name)) as [Host, Host];
-    for (const attack of ATTACKS.filter(({ ends }) => ends.includes(release))) {
-      const victim = await startVictim(lab, host, await buildMember(release), GOSSIP_PORT);
-      await send(lab, attacker, host, wayOf(attack), [framed(attack.bytes(), wayOf(attack))], END_TIMEOUT_MS);
-      const code = await victim.exited(END_TIMEOUT_MS).catch(String);
-      const why = victim.lines().find((line) => /^(panic|fatal error|runtime: goroutine stack)/.test(line));
-      t.equal(code, 2, `row ${attack.row}, ${attack.name}: ${why}`);
-      await victim.kill();
-    }
+    const stand = { lab, attacker, host, program: await buildMember(release), wayOf };
+    const fatal = ATTACKS.filter(({ ends }) => ends.includes(release));
+    for (const attack of fatal) await endsBare(t, stand, attack, END_TIMEOUT_MS);
   });
 
   t.test(`behind a fence, ${release} lives`, { skip }, async (t) => {
@@ -48,25 +44,9 @@ for (const release of RELEASES) {
     t.teardown(() => lab.close());
     const [attacker, host] = ['attacker', 'victim'].map((name) => lab.addHost(name)) as [Host, Host];
     const fence = await fenceOf(host, [attacker]);
-    const victim = await startVictim(lab, host, await buildMember(release), APP_PORT);
-    await fence.waitUntil('ready');
-    const expected: Record<string, number> = {};
-    const frames: Record<'udp' | 'tcp', Uint8Array[]> = { udp: [], tcp: [] };
-    for (const attack of ATTACKS) {
-      const key = `inbound native ${attack.kind} ${attack.reason}`;
-      expected[key] = (expected[key] ?? 0) + 2;
-      frames[wayOf(attack)].push(...['', LABEL].map((label) => framed(attack.bytes(), wayOf(attack), label)));
-    }
-    const grown = await rejectedDuring(fence, async () => {
-      for (const way of ['udp', 'tcp'] as const) await send(lab, attacker, host, way, frames[way]);
-      await eventually('all are counted', COUNT_TIMEOUT_MS, async () => {
-        const seen = await fence.metric('rejected_total', {});
-        return seen >= 2 * ATTACKS.length ? undefined : `${seen} are`;
-      }).catch(() => undefined);
-    });
-    t.strictSame(grown, expected, 'each is rejected for its reason, once without a label and once with ours');
-    t.ok(victim.running(), 'the member lives');
-    t.ok(peakMb(victim) < QUIET_MB, `it never had more than ${peakMb(victim)} MB`);
+    const stand = { lab, attacker, host, program: await buildMember(release), wayOf };
+    const placeOf = ({ kind }: Attack) => `native ${kind}`;
+    await livesBehind(t, stand, fence, { ways: ['udp', 'tcp'], placeOf, quietMb: QUIET_MB });
     const to = { name: 'victim', endpoint: `${host.ipv4}:${GOSSIP_PORT}` } as Peer;
     t.ok(await rawPing({ version: release, from: attacker, to, port: 40_001 }), 'and answers');
   });

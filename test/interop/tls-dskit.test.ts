@@ -8,13 +8,12 @@ import { createLab, type Host, type Lab } from '../lab/lab.ts';
 import { rejectedDuring, rejections } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { buildKv } from './build.ts';
-import { eventually, GOSSIP_PORT, type Peer, startPeer } from './peers.ts';
+import { GOSSIP_TIMEOUT_MS, instances, RING_KEY, shares } from './kv-peers.ts';
+import { GOSSIP_PORT, type Peer, startPeer } from './peers.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go', 'openssl']);
 const LABEL = 'tempo.prod';
-const RING_KEY = 'collectors/ring';
 const SERVER_NAME = 'gossip.tempo.test';
-const GOSSIP_TIMEOUT_MS = 20_000;
 /** Long enough for a probe, a push/pull (5 s) and retries of whoever was refused. */
 const SETTLE_MS = 7_000;
 /** About 200 kB of ring that does not compress: packets and streams of many TLS records. */
@@ -43,22 +42,6 @@ async function startKv(
   if (naming === 'server name') args.push('-tls-server-name', SERVER_NAME);
   if (label !== '') args.push('-cluster-label', label);
   return startPeer(lab, host, await buildKv(), args);
-}
-
-const instances = async (peer: Peer, key = RING_KEY) => {
-  const { ok, error, instances: ids } = await peer.command(`get ${key}`);
-  if (!ok) throw new Error(`${peer.name}: ${error}`);
-  return ids as readonly string[];
-};
-
-/** Writes on one and waits until the other reads it. */
-async function shares(t: Test, from: Peer, to: Peer, id: string, key = RING_KEY, count = 1): Promise<void> {
-  const { ok, error } = await from.command(`cas ${key} ${id} ${count === 1 ? '' : count}`);
-  t.ok(ok, `${from.name} writes ${id} ${error}`);
-  const last = count === 1 ? id : `${id}-${count - 1}`;
-  const reads = async () =>
-    (await instances(to, key)).includes(last) ? undefined : `sees ${await instances(to, key)}`;
-  await t.resolves(eventually(`${to.name} reads ${id}`, GOSSIP_TIMEOUT_MS, reads), `${to.name} reads ${last}`);
 }
 
 const broken = (peer: Peer) =>

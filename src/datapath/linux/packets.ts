@@ -2,6 +2,7 @@
 import { formatAddress, isV4Mapped } from '../../wire/address.ts';
 import { encodeLabelHeader } from '../../wire/label.ts';
 import type { FenceContext } from '../engine.ts';
+import { refuseUnread } from '../judge.ts';
 import { type PassingPacket, passPacket } from '../packets.ts';
 import type { LocalAddresses } from './local-addresses.ts';
 import type { PacketSender } from './packet-sender.ts';
@@ -9,7 +10,6 @@ import type { Received } from './receive.ts';
 import { NONCE_BYTES, TEST_ADDRESSES } from './self-test.ts';
 import { createTokenBucket } from './token-bucket.ts';
 
-const NOTHING = new Uint8Array(0);
 /** Send failures that are reported as faults; the counters have them all. */
 const FAULT_BURST = 5;
 const FAULTS_PER_SECOND = 0.1;
@@ -33,17 +33,9 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
   const faults = createTokenBucket(FAULT_BURST, FAULTS_PER_SECOND);
 
   const refuseDirect = ({ source, payload }: Received) => {
+    const peer = { address: formatAddress(source.address), port: source.port };
     const where = { direction: 'inbound', transport: 'native', kind: 'packet' } as const;
-    context.tally.limited(where, 'none', 'not_intercepted');
-    context.onRejection({
-      ...where,
-      atMs: context.now(),
-      peer: { address: formatAddress(source.address), port: source.port },
-      labelState: 'none',
-      reason: 'not_intercepted',
-      label: NOTHING,
-      bytes: payload.length,
-    });
+    refuseUnread(context, { ...where, labelState: 'none', peer, bytes: payload.length }, 'not_intercepted');
   };
 
   const forward = (datagram: Received, to: string, { prefix, body }: PassingPacket, inbound: boolean): boolean => {

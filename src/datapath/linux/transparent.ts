@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { TALLY_BYTES } from '../../policy/tally.ts';
 import { createAppHealth } from '../app-health.ts';
 import { type Cut, type DataPath, type Endpoint, type FenceContext, StartError } from '../engine.ts';
+import { refuseUnread } from '../judge.ts';
 import { type KernelDropsWatch, watchKernelDrops } from '../kernel-drops.ts';
 import type { TransparentOptions } from '../options.ts';
 import { createStreams, type Streams } from '../streams.ts';
@@ -29,7 +30,6 @@ const APP_CHECKS_SKIPPED_WHILE_UP = 4;
 const DRAIN_CHECK_MS = 200;
 
 const NO_UID = -1;
-const NOTHING = new Uint8Array(0);
 
 /** Makes the path; nothing is opened before `start`. */
 export function createTransparentPath(context: FenceContext, options: TransparentOptions): DataPath {
@@ -226,16 +226,7 @@ function createStreamHandler(
 
 function refuseDirect(context: FenceContext, socket: Socket, source: Endpoint): void {
   const where = { direction: 'inbound', transport: 'unknown', kind: 'stream' } as const;
-  context.tally.limited(where, 'opaque', 'not_intercepted');
-  context.onRejection({
-    ...where,
-    atMs: context.now(),
-    peer: source,
-    labelState: 'opaque',
-    reason: 'not_intercepted',
-    label: NOTHING,
-    bytes: 0,
-  });
+  refuseUnread(context, { ...where, labelState: 'opaque', peer: source, bytes: 0 }, 'not_intercepted');
   socket.on('error', () => undefined);
   socket.resetAndDestroy();
 }
