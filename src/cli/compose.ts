@@ -1,9 +1,16 @@
 /** The composition of one fence: from its configuration to its context (policy, memory, counters) and its data path. */
 import type { FenceConfig, ListenMode, TransparentMode } from '../config/types.ts';
-import type { DataPath, Fault, FenceContext, Rejection } from '../datapath/engine.ts';
+import {
+  type DataPath,
+  type Fault,
+  type FenceContext,
+  type FenceRules,
+  NO_DOUBTS,
+  type Rejection,
+} from '../datapath/engine.ts';
 import type { Pump } from '../datapath/inspection-pump.ts';
 import type { ListenPath } from '../datapath/listen.ts';
-import { createAdmission } from '../policy/admission.ts';
+import { type AdmissionRules, createAdmission, NO_ADMISSION_RULES } from '../policy/admission.ts';
 import { createSnapshot, type PolicySettings } from '../policy/decide.ts';
 import type { Stage } from '../policy/stage.ts';
 import { createTally, TALLY_BYTES } from '../policy/tally.ts';
@@ -31,10 +38,20 @@ export interface Fence<Path extends DataPath = DataPath> {
   readonly inside: FenceInside;
   readonly tls: FenceTls;
   settings(): PolicySettings;
-  /** Takes effect with the next frame, in workers soon after; whether the step is wise is the caller's business. */
-  setStage(stage: Stage): void;
+  /** What decides about frames now. */
+  rules(): FenceRules;
+  /** Takes effect with the next frame; resolves once it is in force in workers too. Whether it is wise is the caller's business. */
+  setRules(change: RulesChange): Promise<void>;
   /** Every buffer that this fence counts in (policy/tally.ts readTallies). */
   tallies(): readonly ArrayBufferLike[];
+}
+
+/** What of a fence's rules can change while it runs. */
+export interface RulesChange {
+  readonly stage?: Stage;
+  readonly starting?: boolean;
+  readonly admission?: AdmissionRules;
+  readonly policy?: Partial<Omit<PolicySettings, 'stage'>>;
 }
 
 /** Milliseconds since the epoch as the process's start saw it; never runs backwards, and is the same in every thread. */
@@ -50,7 +67,8 @@ interface Core {
   readonly tallyBuffer: SharedArrayBuffer;
   readonly peersBuffer: SharedArrayBuffer;
   settings(): PolicySettings;
-  change(stage: Stage): void;
+  rules(): FenceRules;
+  change(change: RulesChange): void;
 }
 
 async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Promise<Core> {
@@ -58,7 +76,13 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
   const sightings = createSightings({ windowMs: config.memory.windowMs });
   const { dialects, unterminatedTls, shield } = config;
-  let snapshot = createSnapshot({ stage: config.stage, ...dialects, unterminatedTls, shield });
+  let rules: FenceRules = {
+    policy: { stage: config.stage ?? config.floor, ...dialects, unterminatedTls, shield },
+    admission: { ...NO_ADMISSION_RULES, cidrs: config.cidrs },
+    starting: false,
+  };
+  let snapshot = createSnapshot(rules.policy);
+  let admission = createAdmission(rules.admission);
   const peers = createPeerTable(peersBuffer, config.memory);
   const onFault = (fault: Fault) => sink.fault(config.name, fault);
   const inside = await composeInside({
@@ -78,7 +102,9 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
     name: config.name,
     label: config.label,
     snapshot: () => snapshot,
-    admission: createAdmission(config.cidrs),
+    admission: () => admission,
+    starting: () => rules.starting,
+    doubts: NO_DOUBTS,
     peers,
     tally: createTally(tallyBuffer),
     inside: inside.inside,
@@ -97,8 +123,15 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
     tallyBuffer,
     peersBuffer,
     settings: () => snapshot.settings,
-    change(stage) {
-      snapshot = createSnapshot({ ...snapshot.settings, stage });
+    rules: () => rules,
+    change({ stage, policy, admission: admissionRules, starting }) {
+      rules = {
+        policy: { ...rules.policy, ...policy, ...(stage === undefined ? {} : { stage }) },
+        admission: admissionRules ?? rules.admission,
+        starting: starting ?? rules.starting,
+      };
+      snapshot = createSnapshot(rules.policy);
+      if (admissionRules !== undefined) admission = createAdmission(admissionRules);
     },
   };
 }
@@ -118,9 +151,10 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
     inside: core.inside,
     tls: core.tls,
     settings: core.settings,
-    setStage(stage) {
-      core.change(stage);
-      path.policyChanged();
+    rules: core.rules,
+    setRules(change) {
+      core.change(change);
+      return path.rulesChanged();
     },
     tallies: () => [core.tallyBuffer, ...path.tallies()],
   };
@@ -151,10 +185,10 @@ async function composeTransparentFence(
     streams: core.tls.streams,
     worker: {
       label: config.label,
-      cidrs: config.cidrs,
       peersBuffer: core.peersBuffer,
       peers: config.memory,
-      policy: core.settings,
+      rules: core.rules,
+      ask: () => {},
       inside: core.inside.rules,
       rings: core.inside.rings,
     },

@@ -108,6 +108,6 @@ function describe({ config, path, context, settings }: Fence): object {
     mode: kind,
     ...where,
     ...dialects,
-    admissionRules: context.admission.hasRules,
+    admissionRules: context.admission().hasRules,
   };
 }

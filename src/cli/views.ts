@@ -21,7 +21,7 @@ export function metricsFence(fence: Fence): MetricsFence {
       guardsOutbound: guardsOutbound(config),
       transport: config.streams.transport,
       tls: config.tls !== undefined,
-      hasAdmissionRules: context.admission.hasRules,
+      hasAdmissionRules: context.admission().hasRules,
       shield: config.shield,
       hasKeys: config.encryption.keyFiles.length > 0,
       ceiling: config.ceiling?.stage ?? 'enforce',
@@ -62,11 +62,11 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
     guardsOutbound: guardsOutbound(config),
     engine: path.engine,
     dialects: config.dialects,
-    hasAdmissionRules: context.admission.hasRules,
+    hasAdmissionRules: context.admission().hasRules,
     ceiling: config.ceiling,
     now,
     stage: () => fence.settings().stage,
-    setStage: fence.setStage,
+    setStage: (stage) => void fence.setRules({ stage }),
     appUp: () => path.appUp(),
     notReady: () => readiness.of(config.name),
     tally: () => readTallies(fence.tallies()),
@@ -109,7 +109,7 @@ export function createAdminView(
     stageChanged(change) {
       log.warn(change, `stage changed from ${change.from} to ${change.to}`);
       const fence = fences.find(({ config }) => config.name === change.fence);
-      if (change.to === 'observe' || fence?.context.admission.hasRules !== false) return;
+      if (change.to === 'observe' || fence?.context.admission().hasRules !== false) return;
       log.warn({ fence: change.fence }, `NO ADMISSION RULES at stage ${change.to}: everyone is admitted`);
     },
   };

@@ -60,6 +60,26 @@ export const limits = z
       HOUR_MS,
       "How long a foreign label on a peer's TCP exchange speaks against its unlabelled frames",
     ),
+    dnsRefresh: duration('30s', 1_000, HOUR_MS, 'How often the names in admit.dns are resolved'),
+    strangerWait: duration(
+      '2s',
+      0,
+      HOUR_MS / 60,
+      'How long frames of an unknown peer may wait until DNS was asked about it, and at a start until the fences of the first peers were',
+    ),
+    strangerWaitBytes: count(4 * 1024 * 1024, 2 ** 30, 'Bytes of packets that may wait so at once.'),
+    probeInterval: duration(
+      '10s',
+      100,
+      HOUR_MS,
+      'How often every member is asked by a labelled ping, and its fence through its admin API, while a step is ahead',
+    ),
+    settle: duration(
+      '30s',
+      0,
+      HOUR_MS,
+      'How long a step must have been safe without a break before stage: auto takes it, and up to half as long again at random',
+    ),
     mergeWarmUp: duration(
       '60s',
       1_000,

@@ -71,7 +71,8 @@ export function parseConfig(text: string, file: string, env: Env): Config {
     level,
     text: `${file}:${lineOf(document, lines, path)}: ${formatPath(path)}: ${message}`,
   }));
-  return { fences: resolved, admin: { address, writeToken: admin.writeToken }, log, notes };
+  const stateFile = checked.file.stateFile === '' ? undefined : checked.file.stateFile;
+  return { fences: resolved, admin: { address, writeToken: admin.writeToken }, stateFile, log, notes };
 }
 
 function parseYaml(text: string, file: string, lineCounter: LineCounter): Document {

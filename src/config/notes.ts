@@ -29,15 +29,13 @@ export function findNotes(file: ConfigFile, raw: unknown, fences: readonly Fence
     const note = (level: Note['level'], message: string, ...path: Path) =>
       notes.push({ level, path: ['fences', i, ...path], message });
     const has = (...path: Path) => isSet(raw, ['fences', i, ...path]);
-    const stage = fences[i]?.stage ?? 'observe';
-    if (fence.stage === undefined) noteStart(stage, note);
+    const resolved = fences[i];
+    const stage = resolved?.stage ?? resolved?.floor ?? 'observe';
+    if (fence.stage === undefined || fence.stage === 'auto') noteStart(fence, file.stateFile, stage, note);
     noteTls(fence, has, note);
     noteInside(fence, stage, note);
     if (fence.encryption.reseal === 'on') noteReseal(fence, stage, note);
-    if (fence.admit.cidrs.length === 0 && stage !== 'observe') {
-      const until = stage === 'enforce' ? 'outbound frames to anyone' : 'unlabelled frames of anyone';
-      note('warn', `NO ADMISSION RULES at stage ${stage}: ${until} pass; name the members in admit.cidrs`, 'admit');
-    }
+    noteAdmission(fence, stage, note);
     if (fence.listen !== undefined && fence.app.sends === 'own' && fence.wire === 'none' && stage === 'accept') {
       note(
         'warn',
@@ -84,13 +82,47 @@ function noteTls(
   }
 }
 
-function noteStart(stage: string, note: (level: Note['level'], message: string) => void): void {
-  if (stage === 'accept') {
+/** Where a fence without an explicit stage starts. */
+function noteStart(
+  { stage }: FenceFile,
+  stateFile: string,
+  floor: string,
+  note: (level: Note['level'], message: string) => void,
+): void {
+  const first =
+    stateFile === ''
+      ? 'what the fences of the first peers report'
+      : 'the state file, then the fences of the first peers';
+  const last = floor === 'accept' ? 'accept, because the app and the wire speak different dialects' : 'observe';
+  note(
+    'info',
+    `${stage === 'auto' ? 'auto' : 'no stage is set'}: starts where ${first} say${stateFile === '' ? 's' : ''}, otherwise at ${last}`,
+  );
+}
+
+/** Whom the admission rules let in without a label. */
+function noteAdmission(
+  { admit, stage: written }: FenceFile,
+  stage: string,
+  note: (level: Note['level'], message: string, ...path: Path) => void,
+): void {
+  const { cidrs, dns, names } = admit;
+  if (cidrs.length + dns.length + names.length === 0) {
+    if (stage === 'observe' && written !== 'auto') return;
+    const until = stage === 'enforce' ? 'outbound frames to anyone' : 'unlabelled frames of anyone';
+    const when = written === 'auto' ? 'from accept on' : `at stage ${stage}`;
+    note('warn', `NO ADMISSION RULES ${when}: ${until} pass; name the members in admit.cidrs or admit.dns`, 'admit');
+  } else if (cidrs.length + dns.length === 0) {
     note(
-      'info',
-      'starts at accept, because the app and the wire speak different dialects, which observe does not translate',
+      'warn',
+      'names alone admit every address whose members gossip does not know yet: add cidrs or dns',
+      'admit',
+      'names',
     );
-  } else note('info', `starts at ${stage}, because no stage is set`);
+  }
+  if (cidrs.length > 0 && dns.length > 0) {
+    note('info', 'an address is admitted by either: whoever is in the cidrs is, whatever DNS says', 'admit', 'dns');
+  }
 }
 
 /** What looking inside can and cannot do with this fence's rules. */
@@ -99,9 +131,8 @@ function noteInside(
   stage: string,
   note: (level: Note['level'], message: string, ...path: Path) => void,
 ): void {
-  if (admit.names.length > 0) {
-    const admits = 'names are for warnings and quarantine; they admit no unlabelled frame: cidrs do';
-    note(admit.cidrs.length === 0 ? 'warn' : 'info', admits, 'admit', 'names');
+  if (admit.names.length > 0 && limits.inspectBytesPerSecond === 0) {
+    note('warn', 'has no effect while no frame is looked into: no name is ever known', 'admit', 'names');
   }
   if (limits.inspectBytesPerSecond === 0) {
     note('warn', 'no frame is looked into: no members, no merge alarm', 'limits', 'inspectBytesPerSecond');

@@ -1,6 +1,6 @@
 /** From the checked file to the values that fences are composed of. */
 import { type Cidr, parseCidr } from '../policy/admission.ts';
-import { needsTranslation, type Stage } from '../policy/stage.ts';
+import { needsTranslation } from '../policy/stage.ts';
 import type { TransportSetting } from '../wire/transport.ts';
 import { LISTEN_CEILING_WHY } from './rules.ts';
 import type { FenceFile } from './schema.ts';
@@ -20,12 +20,13 @@ const TRANSPORT_INSIDE = {
 export function resolveFence(fence: FenceFile): FenceConfig {
   const { app, limits } = fence;
   const dialects = { sends: app.sends, takes: app.takes, wire: fence.wire };
-  const implied: Stage = needsTranslation(dialects) ? 'accept' : 'observe';
   return {
     name: fence.name,
     cluster: fence.cluster,
     label: new TextEncoder().encode(fence.cluster),
-    stage: fence.stage === undefined || fence.stage === 'auto' ? implied : fence.stage,
+    stage: fence.stage === 'auto' ? undefined : fence.stage,
+    auto: fence.stage === 'auto',
+    floor: needsTranslation(dialects) ? 'accept' : 'observe',
     ceiling:
       fence.listen !== undefined && app.sends === 'none' ? { stage: 'accept', why: LISTEN_CEILING_WHY } : undefined,
     dialects,
@@ -34,6 +35,7 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     unterminatedTls: fence.tls.unterminated,
     shield: fence.shield,
     quarantine: fence.quarantine,
+    dns: fence.admit.dns,
     names: fence.admit.names,
     graceMs: fence.admit.grace,
     warmUpMs: limits.mergeWarmUp,
@@ -62,6 +64,13 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     },
     memory: { peers: fence.memory.peers, windowMs: fence.memory.window, foreignMs: limits.foreignEvidence },
     drainGraceMs: limits.drainGrace,
+    adoption: {
+      dnsRefreshMs: limits.dnsRefresh,
+      strangerWaitMs: limits.strangerWait,
+      strangerWaitBytes: limits.strangerWaitBytes,
+      probeIntervalMs: limits.probeInterval,
+      settleMs: limits.settle,
+    },
   };
 }
 

@@ -17,7 +17,6 @@ const NOT_YET = 'is not in this version yet';
 /** Everything that is wrong with a file that fits the schema. */
 export function findProblems(file: ConfigFile): Problem[] {
   const problems: Problem[] = [];
-  if (file.stateFile !== '') problems.push({ path: ['stateFile'], message: `a state file ${NOT_YET}` });
   file.fences.forEach((fence, i) => {
     const at = (...path: Path): Path => ['fences', i, ...path];
     const found = [
@@ -87,7 +86,6 @@ export const LISTEN_CEILING_WHY =
 
 function stageProblems(fence: FenceFile): Problem[] {
   const { stage, listen, app, wire } = fence;
-  if (stage === 'auto') return [{ path: ['stage'], message: `auto ${NOT_YET}` }];
   if (listen !== undefined && app.sends === 'none' && (stage === 'label' || stage === 'enforce')) {
     return [{ path: ['stage'], message: `${stage} cannot be: ${LISTEN_CEILING_WHY}` }];
   }
@@ -145,9 +143,8 @@ function tlsProblems({ app, tls }: FenceFile): Problem[] {
 
 /** A value other than the default, of a setting whose capability is still to come, is refused: it must not seem to work. */
 function notYet(fence: FenceFile): Problem[] {
-  const { local, admit } = fence;
+  const { local } = fence;
   const claims: readonly [boolean, Path, string][] = [
-    [admit.dns.length > 0, ['admit', 'dns'], 'admission by DNS name'],
     [local.cidrs.length > 0, ['local', 'cidrs'], 'the gateway'],
     [local.file !== '', ['local', 'file'], 'the gateway'],
   ];

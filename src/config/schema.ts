@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { DIALECTS, STAGES, TAKES } from '../policy/stage.ts';
-import { cidr, cluster, count, duration, endpoint, namePattern, port } from './fields.ts';
+import { cidr, cluster, count, dnsName, duration, endpoint, namePattern, port } from './fields.ts';
 import { limits } from './limits-schema.ts';
 import { tls } from './tls-schema.ts';
 
@@ -74,19 +74,25 @@ const admit = z
       .max(CIDRS_MAX)
       .default([])
       .describe('Networks and addresses whose unlabelled frames are members.'),
-    dns: z.array(z.string()).max(64).default([]).describe('Names whose addresses are members; not in this version.'),
+    dns: z
+      .array(dnsName)
+      .max(64)
+      .default([])
+      .describe(
+        'Names whose addresses are members: A and AAAA, or SRV for a name such as _memberlist._tcp.gossip-ring.traces.svc.cluster.local. They are resolved again on a fixed refresh, and at once for an unknown peer.',
+      ),
     names: z
       .array(namePattern)
       .max(64)
       .default([])
       .describe(
-        'Patterns of node names (* and ?) that members have: a member outside of them is a merge warning, and quarantined if that is on. They admit no unlabelled frame.',
+        'Patterns of node names (* and ?) that members have. Once gossip names the members at an address and none of their names fits, its unlabelled frames are not admitted; such members are a merge warning, and quarantined if that is on.',
       ),
     grace: duration(
       '60s',
       0,
       24 * HOUR_MS,
-      'How long a member may be outside the rules, or a ring instance without a member, before it is a merge warning',
+      'How long an address stays admitted after it left DNS (a leaving member is still to be heard), and how long a member may be outside the rules, or a ring instance without a member, before it is a merge warning',
     ),
   })
   .prefault({})
@@ -106,7 +112,7 @@ const fence = z
       .enum([...STAGES, 'auto'])
       .optional()
       .describe(
-        'The step of adoption. Without one: observe, or accept where the app and the wire speak different dialects. auto is not in this version.',
+        'The step of adoption; auto climbs by itself, one step at a time, when the next one is safe. Without one: the state file, then what the fences of the first peers report, then observe, or accept where the app and the wire speak different dialects.',
       ),
     wire: z.enum(DIALECTS).default('none').describe("What the ring's unfenced members put on the wire today."),
     transparent: transparent.optional(),
@@ -187,7 +193,12 @@ export const configSchema = z
       })
       .prefault({})
       .describe('The admin API.'),
-    stateFile: z.string().default('').describe('Keeps the stage over restarts; not in this version.'),
+    stateFile: z
+      .string()
+      .default('')
+      .describe(
+        'Where the stage of every fence is kept over restarts, for fences without an explicit one; empty: nowhere.',
+      ),
     log: z
       .strictObject({
         level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('The least level that is logged.'),

@@ -30,8 +30,12 @@ export interface FenceConfig {
   readonly cluster: string;
   /** `cluster` as UTF-8, 1..255 bytes. */
   readonly label: Uint8Array;
-  /** Where it starts. */
-  readonly stage: Stage;
+  /** The explicit stage; undefined: the state file, the fences of the first peers, or `floor` say where it starts. */
+  readonly stage: Stage | undefined;
+  /** Whether it climbs by itself. */
+  readonly auto: boolean;
+  /** The lowest stage that it can be in: `accept` where app and wire speak different dialects. */
+  readonly floor: 'observe' | 'accept';
   /** The highest stage that this mode can carry out, and why it ends there; undefined when there is no such bound. */
   readonly ceiling: { readonly stage: Stage; readonly why: string } | undefined;
   readonly dialects: Dialects;
@@ -41,9 +45,11 @@ export interface FenceConfig {
   readonly shield: boolean;
   /** Whether foreign members are stripped from passing gossip. */
   readonly quarantine: boolean;
+  /** Names whose addresses are members. */
+  readonly dns: readonly string[];
   /** Patterns of node names that members have; empty: any. */
   readonly names: readonly string[];
-  /** How long a member may be outside the identity rules before it is a warning, ms. */
+  /** How long an address stays admitted after it left DNS, and a member may be outside the identity rules before it is a warning, ms. */
   readonly graceMs: number;
   /** How long after a start everything that the own gossip lists counts as own, ms. */
   readonly warmUpMs: number;
@@ -60,6 +66,18 @@ export interface FenceConfig {
   readonly streams: StreamSettings;
   readonly memory: PeerTableOptions;
   readonly drainGraceMs: number;
+  readonly adoption: AdoptionConfig;
+}
+
+/** Times and bounds of adoption. */
+export interface AdoptionConfig {
+  readonly dnsRefreshMs: number;
+  /** How long a frame waits for what is asked about its peer, ms. */
+  readonly strangerWaitMs: number;
+  readonly strangerWaitBytes: number;
+  readonly probeIntervalMs: number;
+  /** How long a step must have been safe before auto takes it, ms. */
+  readonly settleMs: number;
 }
 
 export interface TlsConfig {
@@ -95,6 +113,8 @@ export interface ConfigNote {
 export interface Config {
   readonly fences: readonly FenceConfig[];
   readonly admin: AdminConfig;
+  /** Where stages are kept; undefined: nowhere. */
+  readonly stateFile: string | undefined;
   readonly log: LogConfig;
   readonly notes: readonly ConfigNote[];
 }

@@ -1,7 +1,7 @@
 /** What every data path implements, and what it is given. Policy, memory and counters come by argument from the composition root. */
 import type { Socket } from 'node:net';
-import type { Admission } from '../policy/admission.ts';
-import type { Snapshot } from '../policy/decide.ts';
+import type { Admission, AdmissionRules } from '../policy/admission.ts';
+import type { PolicySettings, Snapshot } from '../policy/decide.ts';
 import type { Direction, Kind, LabelState } from '../policy/facts.ts';
 import type { RejectReason } from '../policy/reason.ts';
 import type { Stage } from '../policy/stage.ts';
@@ -35,13 +35,44 @@ export interface Rejection {
   readonly bytes: number;
 }
 
-/** What a path needs of its fence. `snapshot` is read for every frame, because the stage can change at any time. */
+/** What decides about frames, as it crosses to other threads: plain data that is taken whole, so that no frame meets half of a change. */
+export interface FenceRules {
+  readonly policy: PolicySettings;
+  readonly admission: AdmissionRules;
+  /** The stage is not known yet (control/starter.ts): every frame may wait for it. */
+  readonly starting: boolean;
+}
+
+/** Somebody of whom it is not known who they are. */
+export interface Stranger {
+  /** As formatAddress writes it. */
+  readonly address: string;
+  /** Whether no single datagram could have made it up: a completed TCP handshake, or our own app dials it. */
+  readonly reached: boolean;
+}
+
+/** Where frames wait until it is known who their peer is (datapath/doubts.ts). */
+export interface Doubts {
+  /**
+   * Whether an answer about `peer` may come soon (DNS; at a fresh start the fences of the first peers), so that its frame of `bytes`
+   * may wait: `again` is called once then, when there is an answer or no time left. False where asking cannot help, or too much waits
+   * already: the frame is decided by what is known.
+   */
+  wait(peer: Stranger, bytes: number, again: () => void): boolean;
+}
+
+export const NO_DOUBTS: Doubts = { wait: () => false };
+
+/** What a path needs of its fence. `snapshot`, `admission` and `starting` are asked for every frame, because they can change at any time. */
 export interface FenceContext {
   readonly name: string;
   /** The cluster label, 1..255 bytes. */
   readonly label: Uint8Array;
   snapshot(): Snapshot;
-  readonly admission: Admission;
+  admission(): Admission;
+  /** Whether the stage is not known yet. */
+  starting(): boolean;
+  readonly doubts: Doubts;
   readonly peers: PeerTable;
   readonly tally: Tally;
   /** What looks below the label. */
@@ -138,8 +169,10 @@ export interface DataPath {
   bypassDropped?(): BypassDropped | undefined;
   /** Why the path is not ready (rules missing, app not there), a sentence each; empty when it is. */
   notReady(): Promise<readonly string[]>;
-  /** Tells workers that the snapshot changed. */
-  policyChanged(): void;
+  /** Gives workers the rules of now. Resolves once each decides by them, or has not said so for a second (a fault, reported). */
+  rulesChanged(): Promise<void>;
+  /** All that strangers were asked about until now is answered: what waited is decided by the rules of now, given before. */
+  answered(): void;
   /** Tells workers that keys or quarantine rules changed. */
   insideChanged(): void;
   /** The buffers that this path's own worker threads count in (policy/tally.ts); the context's tally is not among them. */

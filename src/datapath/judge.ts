@@ -79,10 +79,11 @@ export function judgeLate(context: FenceContext, frame: SeenFrame, first: Decisi
 function decideFrame(context: FenceContext, frame: SeenFrame, address: Uint8Array, nowMs: number): Decision {
   const snapshot = context.snapshot();
   const memory = context.peers.recall(address, nowMs);
+  const admission = context.admission();
   const view = {
-    admitted: context.admission.admits(frame.peer.address),
+    admitted: admission.admits(frame.peer.address),
     proven: memory.proven,
-    foreign: memory.foreign,
+    foreign: memory.foreign && !admission.shared(frame.peer.address),
   };
   const decision = decide(frame, view, snapshot);
   if (decision.verdict === 'reject' || !snapshot.settings.shield || frame.look === undefined) return decision;

@@ -129,8 +129,12 @@ class PortableListen implements ListenPath {
     return reasons;
   }
 
-  /** Nothing to tell: the snapshot is read for every frame. */
-  policyChanged(): void {}
+  /** Nothing to tell: the rules are asked for every frame. */
+  rulesChanged(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  answered(): void {}
 
   /** Nothing to tell either: the rules are asked for every frame. */
   insideChanged(): void {}

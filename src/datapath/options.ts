@@ -1,9 +1,7 @@
 /** What each data path is made from: plain values that the composition root takes from the configuration. */
 
-import type { Cidr } from '../policy/admission.ts';
-import type { PolicySettings } from '../policy/decide.ts';
 import type { PeerTableOptions } from '../ring/peers.ts';
-import type { Endpoint, StreamSettings } from './engine.ts';
+import type { Endpoint, FenceRules, Stranger, StreamSettings } from './engine.ts';
 import type { InsideRules } from './inside.ts';
 
 /** The portable path: the fence binds `listen`, the app binds `app` and advertises `listen`. */
@@ -36,10 +34,11 @@ export interface TransparentOptions {
   /** What the packet worker builds its own view of the fence from. */
   readonly worker: {
     readonly label: Uint8Array;
-    readonly cidrs: readonly Cidr[];
     readonly peersBuffer: SharedArrayBuffer;
     readonly peers: PeerTableOptions;
-    policy(): PolicySettings;
+    rules(): FenceRules;
+    /** Somebody unknown, whose packets wait in the worker; the path's answered() ends the wait. */
+    ask(peer: Stranger): void;
     inside(): InsideRules;
     /** Where the worker puts packets to inspect (inspection-ring.ts); undefined while inspection is off. */
     readonly rings: InspectionRings | undefined;

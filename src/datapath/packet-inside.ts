@@ -99,6 +99,6 @@ export class PacketInside {
     const from = parseAddress(this.#source.peer.address);
     if (from !== undefined && sameBytes(from, address)) return true;
     const { admission, peers, now } = this.#context;
-    return admission.admits(formatAddress(address)) || peers.recall(address, now()).proven;
+    return admission().admits(formatAddress(address)) || peers.recall(address, now()).proven;
   };
 }

@@ -1,12 +1,42 @@
-/** Who an unlabelled peer is: the identity rules. CIDRs now; names and DNS come with adoption. */
+/**
+ * Who an unlabelled peer is: the identity rules. An address is named by a CIDR or by DNS, either; where there are name patterns, an
+ * address at which gossip knows members of other names only is not admitted all the same. What changes while a fence runs (DNS, gossip)
+ * is filled in by the composition root, so that every thread decides by the same plain data.
+ */
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
 import { formatAddress, isV4Mapped, parseAddress } from '../wire/address.ts';
+
+/** The rules and what is known for them now. Plain data: structured-clone safe. */
+export interface AdmissionRules {
+  readonly cidrs: readonly Cidr[];
+  /** Whether DNS names are configured: then an empty answer admits nobody, and not everybody. */
+  readonly byDns: boolean;
+  /** Addresses that DNS vouches for: those of the last good answers, and those that left one within the grace. As formatAddress writes them. */
+  readonly dns: readonly string[];
+  /** Whether name patterns are configured. */
+  readonly byName: boolean;
+  /** Addresses at which gossip knows living members, all of them outside of the name patterns. */
+  readonly misnamed: readonly string[];
+  /** Addresses with several members behind them (NAT, a host network): what one of them shows is not held against the others. */
+  readonly shared: readonly string[];
+}
+
+export const NO_ADMISSION_RULES: AdmissionRules = {
+  cidrs: [],
+  byDns: false,
+  dns: [],
+  byName: false,
+  misnamed: [],
+  shared: [],
+};
 
 export interface Admission {
   /** False when there are no rules, so that everyone is admitted: callers say that loudly. */
   readonly hasRules: boolean;
   /** Whether the rules name `address` (text, without a zone; IPv4-mapped IPv6 counts as IPv4). */
   admits(address: string): boolean;
+  /** Whether several members are known to be behind `address`. */
+  shared(address: string): boolean;
 }
 
 export interface Cidr {
@@ -33,22 +63,33 @@ function unmap(cidr: Cidr): Cidr {
   return { address: formatAddress(bytes), prefix: cidr.prefix - 96, family: 'ipv4' };
 }
 
-/** Builds the rules from CIDRs that parseCidr gave. */
-export function createAdmission(cidrs: readonly Cidr[]): Admission {
+/** Builds the rules. */
+export function createAdmission(rules: AdmissionRules): Admission {
+  const { cidrs, byDns, byName } = rules;
   // One list a family: in a shared one ::/0 would name every IPv4 address as well (BlockList maps IPv4 to IPv6).
   const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const { address, prefix, family } of cidrs.map(unmap)) lists[family].addSubnet(address, prefix, family);
-  const hasRules = cidrs.length > 0;
+  const [dns, misnamed, shared] = [new Set(rules.dns), new Set(rules.misnamed), new Set(rules.shared)];
+  const byAddress = cidrs.length > 0 || byDns;
+  const hasRules = byAddress || byName;
+  const named = (canonical: string, family: 'ipv4' | 'ipv6') =>
+    !byAddress || dns.has(canonical) || lists[family].check(canonical, family);
   return {
     hasRules,
     admits(address) {
       if (!hasRules) return true;
-      if (isIPv4(address)) return lists.ipv4.check(address, 'ipv4');
-      const bytes = parseAddress(address);
+      const canonical = canonicalAddress(address);
       // What is no address is never shown to a list, and not admitted.
-      if (bytes === undefined) return false;
-      const text = formatAddress(bytes);
-      return isV4Mapped(bytes) ? lists.ipv4.check(text, 'ipv4') : lists.ipv6.check(text, 'ipv6');
+      if (canonical === undefined || misnamed.has(canonical)) return false;
+      return named(canonical, isIPv4(canonical) ? 'ipv4' : 'ipv6');
     },
+    shared: (address) => shared.size > 0 && shared.has(canonicalAddress(address) ?? ''),
   };
+}
+
+/** The one way to write an address: IPv4-mapped IPv6 as IPv4; undefined when it is none. */
+export function canonicalAddress(address: string): string | undefined {
+  if (isIPv4(address)) return address;
+  const bytes = parseAddress(address);
+  return bytes === undefined ? undefined : formatAddress(bytes);
 }

@@ -2,7 +2,7 @@
  * The identity rules as they apply to members and ring instances: which addresses and which names the cluster's own have. They are
  * looked at one kind at a time: where there are CIDRs an address has to be in one, where there are name patterns a name has to match one.
  */
-import { type Cidr, createAdmission } from './admission.ts';
+import { type Cidr, createAdmission, NO_ADMISSION_RULES } from './admission.ts';
 import { matchesName } from './names.ts';
 
 /** Plain data: structured-clone safe. */
@@ -25,7 +25,7 @@ export interface Identity {
 export const NO_IDENTITY_RULES: IdentityRules = { cidrs: [], names: [] };
 
 export function createIdentity({ cidrs, names }: IdentityRules): Identity {
-  const admission = createAdmission(cidrs);
+  const admission = createAdmission({ ...NO_ADMISSION_RULES, cidrs });
   const outsideAddress = (address: string) => !admission.admits(address);
   const outsideName = (name: string) => names.length > 0 && !names.some((pattern) => matchesName(pattern, name));
   return {

@@ -2,11 +2,18 @@
 
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import type { Fault, FenceContext, PathLimits, Rejection, StreamSettings } from '../../src/datapath/engine.ts';
+import {
+  type Fault,
+  type FenceContext,
+  NO_DOUBTS,
+  type PathLimits,
+  type Rejection,
+  type StreamSettings,
+} from '../../src/datapath/engine.ts';
 import { type Inside, NO_INSIDE } from '../../src/datapath/inside.ts';
 import { confirmFin } from '../../src/datapath/relay.ts';
 import { createStreams, type Streams } from '../../src/datapath/streams.ts';
-import { type Cidr, createAdmission } from '../../src/policy/admission.ts';
+import { type Cidr, createAdmission, NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import { createSnapshot, type PolicySettings } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
@@ -58,6 +65,7 @@ export function makeContext(policy: Partial<PolicySettings> = {}, cidrs: readonl
     ...policy,
   };
   let snapshot = createSnapshot(settings);
+  const admission = createAdmission({ ...NO_ADMISSION_RULES, cidrs });
   const buffer = new ArrayBuffer(TALLY_BYTES);
   const rejections: Rejection[] = [];
   const faults: Fault[] = [];
@@ -72,7 +80,9 @@ export function makeContext(policy: Partial<PolicySettings> = {}, cidrs: readonl
       name: 'test',
       label: OWN,
       snapshot: () => snapshot,
-      admission: createAdmission(cidrs),
+      admission: () => admission,
+      starting: () => false,
+      doubts: NO_DOUBTS,
       peers: createPeerTable(new SharedArrayBuffer(peerTableBytes(64)), {
         peers: 64,
         windowMs: 600_000,

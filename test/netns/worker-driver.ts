@@ -1,7 +1,9 @@
 /** Starts a packet worker, breaks it, and prints what the main thread is told: bundled and run in a namespace by a test. */
+import type { FenceRules } from '../../src/datapath/engine.ts';
 import { loadSyscalls } from '../../src/datapath/linux/syscalls.ts';
 import { startWorker } from '../../src/datapath/linux/worker-handle.ts';
 import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
+import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import type { PolicySettings } from '../../src/policy/decide.ts';
 import { TALLY_BYTES } from '../../src/policy/tally.ts';
 import { peerTableBytes } from '../../src/ring/peers.ts';
@@ -23,10 +25,9 @@ const worker = startWorker(
   {
     name: 'one',
     label: Buffer.from('one'),
-    policy,
+    rules: { policy, admission: NO_ADMISSION_RULES, starting: false },
     inside: { keys: [], reseal: false, quarantine: undefined },
     rings: undefined,
-    cidrs: [],
     peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
     peers,
     tallyBuffer: new SharedArrayBuffer(TALLY_BYTES),
@@ -44,7 +45,7 @@ try {
     const from = performance.now();
     await worker.stop();
     say(`stopped ${Math.round(performance.now() - from)}`);
-  } else worker.post({ type: 'policy', policy: null as unknown as PolicySettings });
+  } else worker.post({ type: 'rules', revision: 1, rules: null as unknown as FenceRules });
 } catch (error) {
   say(`${(error as Error).name} ${(error as { code?: string }).code} ${(error as Error).message}`);
   say(`after ${Math.round(performance.now() - started)}`);

@@ -1,17 +1,61 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Cidr, createAdmission, parseCidr } from '../../src/policy/admission.ts';
+import {
+  type AdmissionRules,
+  canonicalAddress,
+  createAdmission,
+  NO_ADMISSION_RULES,
+  parseCidr,
+} from '../../src/policy/admission.ts';
 import { PROPERTY } from '../property.ts';
 
-function rules(...texts: string[]) {
-  return createAdmission(
-    texts.map((text): Cidr => {
-      const cidr = parseCidr(text);
-      if (cidr === undefined) throw new Error(`${text} is no CIDR`);
-      return cidr;
-    }),
-  );
+function cidrsOf(texts: readonly string[]) {
+  return texts.map((text) => {
+    const cidr = parseCidr(text);
+    if (cidr === undefined) throw new Error(`${text} is no CIDR`);
+    return cidr;
+  });
 }
+
+const rules = (...texts: string[]) => admission({ cidrs: cidrsOf(texts) });
+const admission = (some: Partial<AdmissionRules>) => createAdmission({ ...NO_ADMISSION_RULES, ...some });
+
+t.test('DNS names an address as a CIDR does, and an empty answer is not everyone', async (t) => {
+  const both = admission({ cidrs: cidrsOf(['192.0.2.0/24']), byDns: true, dns: ['10.0.0.1', 'fd00::1'] });
+  for (const inside of ['192.0.2.9', '10.0.0.1', '::ffff:10.0.0.1', 'fd00::1', 'FD00:0::1']) {
+    t.equal(both.admits(inside), true, inside);
+  }
+  for (const outside of ['10.0.0.2', 'fd00::2', '', 'x']) t.equal(both.admits(outside), false, outside);
+  const empty = admission({ byDns: true });
+  t.equal(empty.hasRules, true);
+  t.equal(empty.admits('10.0.0.1'), false);
+});
+
+t.test('names bar an address whose members all have others, whatever names it besides', async (t) => {
+  const named = admission({ byName: true, misnamed: ['10.0.0.1'] });
+  t.equal(named.hasRules, true);
+  t.equal(named.admits('10.0.0.1'), false);
+  t.equal(named.admits('::ffff:10.0.0.1'), false);
+  t.equal(named.admits('10.0.0.2'), true, 'names are not known before gossip says them');
+  t.equal(named.admits('nobody'), false);
+  const both = admission({
+    cidrs: cidrsOf(['10.0.0.0/8']),
+    byDns: true,
+    dns: ['10.0.0.1'],
+    byName: true,
+    misnamed: ['10.0.0.1'],
+  });
+  t.equal(both.admits('10.0.0.1'), false);
+  t.equal(both.admits('10.0.0.2'), true);
+});
+
+t.test('shared addresses are told in any notation', async (t) => {
+  const some = admission({ shared: ['10.0.0.1', 'fd00::1'] });
+  for (const address of ['10.0.0.1', '::ffff:10.0.0.1', 'FD00::1']) t.equal(some.shared(address), true, address);
+  for (const address of ['10.0.0.2', '', 'x']) t.equal(some.shared(address), false, address);
+  t.equal(admission({}).shared('10.0.0.1'), false);
+  t.equal(canonicalAddress('fd00:0::1'), 'fd00::1');
+});
 
 t.test('a CIDR or a bare address is read, and nothing else', async (t) => {
   t.strictSame(parseCidr('10.0.0.0/8'), { address: '10.0.0.0', prefix: 8, family: 'ipv4' });
@@ -37,7 +81,7 @@ t.test('a CIDR or a bare address is read, and nothing else', async (t) => {
 });
 
 t.test('without rules everyone is admitted, and that can be seen', async (t) => {
-  const open = createAdmission([]);
+  const open = createAdmission(NO_ADMISSION_RULES);
   t.equal(open.hasRules, false);
   t.ok(open.admits('203.0.113.9'));
   t.ok(open.admits('2001:db8::1'));

@@ -129,7 +129,8 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       if (!there) why.push(await whyNoApp(options));
       return why;
     },
-    policyChanged: () => worker?.post({ type: 'policy', policy: options.worker.policy() }),
+    rulesChanged: () => worker?.takeRules(options.worker.rules()) ?? Promise.resolve(),
+    answered: () => worker?.post({ type: 'answered' }),
     insideChanged: () => worker?.post({ type: 'inside', inside: options.worker.inside() }),
     tallies: () => [tallyBuffer],
     async drain(graceMs) {
@@ -178,10 +179,9 @@ function workerStart(
   return {
     name: context.name,
     label: worker.label,
-    policy: worker.policy(),
+    rules: worker.rules(),
     inside: worker.inside(),
     rings: worker.rings,
-    cidrs: worker.cidrs,
     peersBuffer: worker.peersBuffer,
     peers: worker.peers,
     tallyBuffer,

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { sameBytes } from '../../wire/label.ts';
-import { type FenceContext, StartError } from '../engine.ts';
+import { type FenceContext, type FenceRules, StartError } from '../engine.ts';
 import { NONCE_BYTES } from './self-test.ts';
 import type { Syscalls } from './syscalls.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.ts';
@@ -13,6 +13,8 @@ const START_TIMEOUT_MS = 15_000;
 /** How long it may take to end after it was told: its longest wait is 100 ms. */
 const STOP_TIMEOUT_MS = 1_000;
 const SELF_TEST_TIMEOUT_MS = 1_000;
+/** How long new rules may take to be in force; a healthy worker needs a few ms. */
+const RULES_TIMEOUT_MS = 1_000;
 
 export type RuleProblems = ReadonlyMap<4 | 6, string>;
 
@@ -20,6 +22,8 @@ export interface WorkerHandle {
   /** Resolves when its sockets are open. Rejects with a StartError. */
   ready(): Promise<void>;
   post(message: ToWorker): void;
+  /** Gives it the rules; resolves once it decides by them, or has not said so within RULES_TIMEOUT_MS (a fault, reported). */
+  takeRules(rules: FenceRules): Promise<void>;
   /**
    * What is wrong with the rules of each family; one that is absent from the answer is well: its test datagram came back within a
    * second. Calls that overlap share one test.
@@ -110,6 +114,28 @@ export function startWorker(
       post({ type: 'self_test', nonce });
     });
   let running: Promise<RuleProblems> | undefined;
+  let revision = 0;
+  const takeRules = (rules: FenceRules) =>
+    new Promise<void>((resolve) => {
+      const wanted = ++revision;
+      const finish = () => {
+        clearTimeout(timer);
+        listeners.delete(listener);
+        resolve();
+      };
+      const listener = (message: FromWorker) => {
+        if (message.type === 'rules' && message.revision >= wanted) finish();
+      };
+      const timer = setTimeout(() => {
+        if (!stopping) {
+          const message = `the packet worker has not taken new rules within ${RULES_TIMEOUT_MS} ms`;
+          context.onFault({ code: 'worker_slow', message });
+        }
+        finish();
+      }, RULES_TIMEOUT_MS);
+      listeners.add(listener);
+      post({ type: 'rules', revision: wanted, rules });
+    });
   return {
     async ready() {
       const timer = setTimeout(
@@ -122,6 +148,7 @@ export function startWorker(
       await ready.finally(() => clearTimeout(timer));
     },
     post,
+    takeRules,
     selfTest(families) {
       running ??= test(families).finally(() => {
         running = undefined;

@@ -1,8 +1,6 @@
 /** What the main thread and the packet worker say to each other. Plain values: they are cloned. */
-import type { Cidr } from '../../policy/admission.ts';
-import type { PolicySettings } from '../../policy/decide.ts';
 import type { PeerTableOptions } from '../../ring/peers.ts';
-import type { Fault, Rejection } from '../engine.ts';
+import type { Fault, FenceRules, Rejection, Stranger } from '../engine.ts';
 import type { InsideRules } from '../inside.ts';
 import type { InspectionRings } from '../options.ts';
 
@@ -17,10 +15,9 @@ export interface ClockPair {
 export interface WorkerStart {
   readonly name: string;
   readonly label: Uint8Array;
-  readonly policy: PolicySettings;
+  readonly rules: FenceRules;
   readonly inside: InsideRules;
   readonly rings: InspectionRings | undefined;
-  readonly cidrs: readonly Cidr[];
   readonly peersBuffer: SharedArrayBuffer;
   readonly peers: PeerTableOptions;
   readonly tallyBuffer: SharedArrayBuffer;
@@ -34,7 +31,10 @@ export interface WorkerStart {
 }
 
 export type ToWorker =
-  | { readonly type: 'policy'; readonly policy: PolicySettings }
+  /** Answered by `rules` of the same revision once they are in force. */
+  | { readonly type: 'rules'; readonly revision: number; readonly rules: FenceRules }
+  /** What strangers were asked about until now is answered. */
+  | { readonly type: 'answered' }
   | { readonly type: 'inside'; readonly inside: InsideRules }
   | { readonly type: 'self_test'; readonly nonce: Uint8Array }
   | { readonly type: 'stop' };
@@ -42,6 +42,8 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'rules'; readonly revision: number }
+  | { readonly type: 'stranger'; readonly peer: Stranger }
   | { readonly type: 'rejection'; readonly rejection: Rejection }
   | { readonly type: 'fault'; readonly fault: Fault }
   /** The self-test's datagram came back by the rules, or `problem` says why it cannot. */

@@ -4,12 +4,12 @@
  * ends a wait at once.
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { createAdmission } from '../../policy/admission.ts';
-import { createSnapshot } from '../../policy/decide.ts';
+import { type Admission, createAdmission } from '../../policy/admission.ts';
+import { createSnapshot, type Snapshot } from '../../policy/decide.ts';
 import { createTally } from '../../policy/tally.ts';
 import { createPeerTable } from '../../ring/peers.ts';
 import { sameBytes } from '../../wire/label.ts';
-import { type FenceContext, StartError } from '../engine.ts';
+import { type FenceContext, type FenceRules, NO_DOUBTS, StartError } from '../engine.ts';
 import { createLocalAddresses } from './local-addresses.ts';
 import { createPacketSender } from './packet-sender.ts';
 import { createPacketPath, type PacketPath } from './packets.ts';
@@ -35,8 +35,19 @@ const POLLFD_BYTES = 8;
 interface State {
   stopped: boolean;
   nonce: Uint8Array | undefined;
-  snapshot: ReturnType<typeof createSnapshot>;
+  rules: WorkerRules;
   readonly inside: WorkerInside;
+}
+
+/** FenceRules as they are decided by. */
+interface WorkerRules {
+  readonly snapshot: Snapshot;
+  readonly admission: Admission;
+  readonly starting: boolean;
+}
+
+function rulesOf({ policy, admission, starting }: FenceRules): WorkerRules {
+  return { snapshot: createSnapshot(policy), admission: createAdmission(admission), starting };
 }
 
 function createContext(start: WorkerStart, state: State, post: (message: FromWorker) => void): FenceContext {
@@ -45,8 +56,10 @@ function createContext(start: WorkerStart, state: State, post: (message: FromWor
   return {
     name: start.name,
     label: start.label,
-    snapshot: () => state.snapshot,
-    admission: createAdmission(start.cidrs),
+    snapshot: () => state.rules.snapshot,
+    admission: () => state.rules.admission,
+    starting: () => state.rules.starting,
+    doubts: NO_DOUBTS,
     peers: createPeerTable(start.peersBuffer, start.peers),
     tally: createTally(start.tallyBuffer),
     inside: state.inside,
@@ -71,8 +84,11 @@ function readMessages(port: MessagePort, start: WorkerStart, state: State, calls
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const message = got.message as ToWorker;
     switch (message.type) {
-      case 'policy':
-        state.snapshot = createSnapshot(message.policy);
+      case 'rules':
+        state.rules = rulesOf(message.rules);
+        port.postMessage({ type: 'rules', revision: message.revision } satisfies FromWorker);
+        break;
+      case 'answered':
         break;
       case 'inside':
         state.inside.change(message.inside);
@@ -96,7 +112,7 @@ async function serve(port: MessagePort, start: WorkerStart): Promise<void> {
   const post = (message: FromWorker) => port.postMessage(message);
   const calls = await loadSyscalls();
   const inside = createWorkerInside(start.inside, start.rings);
-  const state: State = { stopped: false, nonce: undefined, snapshot: createSnapshot(start.policy), inside };
+  const state: State = { stopped: false, nonce: undefined, rules: rulesOf(start.rules), inside };
   const context = createContext(start, state, post);
   const sockets = [openPacketSocket(calls, 4, start.proxyPort)];
   if (start.ipv6) sockets.push(openPacketSocket(calls, 6, start.proxyPort));

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Fault, FenceContext, Rejection } from '../../../src/datapath/engine.ts';
+import { type Fault, type FenceContext, NO_DOUBTS, type Rejection } from '../../../src/datapath/engine.ts';
 import { NO_INSIDE } from '../../../src/datapath/inside.ts';
 import type { PacketSender, SendResult } from '../../../src/datapath/linux/packet-sender.ts';
 import { createPacketPath } from '../../../src/datapath/linux/packets.ts';
 import type { Received } from '../../../src/datapath/linux/receive.ts';
 import { NONCE_BYTES, TEST_ADDRESSES } from '../../../src/datapath/linux/self-test.ts';
-import { createAdmission } from '../../../src/policy/admission.ts';
+import { createAdmission, NO_ADMISSION_RULES } from '../../../src/policy/admission.ts';
 import { createSnapshot } from '../../../src/policy/decide.ts';
 import { STAGES, type Stage } from '../../../src/policy/stage.ts';
 import { createTally, readTallies, TALLY_BYTES } from '../../../src/policy/tally.ts';
@@ -39,7 +39,9 @@ function harness(stage: Stage, result: SendResult = OK) {
     label: LABEL,
     snapshot: () =>
       createSnapshot({ stage, sends: 'none', takes: 'none', wire: 'none', unterminatedTls: 'reject', shield: true }),
-    admission: createAdmission([]),
+    admission: () => createAdmission(NO_ADMISSION_RULES),
+    starting: () => false,
+    doubts: NO_DOUBTS,
     peers: createPeerTable(new ArrayBuffer(peerTableBytes(PEERS.peers)), PEERS),
     tally: createTally(buffer),
     now: () => 1e12,
