@@ -38,6 +38,7 @@ type settings struct {
 	keys       string
 	verifyIn   bool
 	verifyOut  bool
+	hear       string
 }
 
 func main() {
@@ -58,6 +59,7 @@ func main() {
 	flag.StringVar(&s.keys, "keys", "", "gossip keys as base64,…; the first is the primary one")
 	flag.BoolVar(&s.verifyIn, "verify-incoming", true, "memberlist's GossipVerifyIncoming")
 	flag.BoolVar(&s.verifyOut, "verify-outgoing", true, "memberlist's GossipVerifyOutgoing")
+	flag.StringVar(&s.hear, "hear", "", "regular expression of words to remember of user messages and states, for the command heard")
 	flag.Parse()
 	var err error
 	if s.rawPing != "" {
@@ -91,15 +93,20 @@ func digest(b []byte) string {
 }
 
 // delegate is the application: a user state, and user messages.
-type delegate struct{ state []byte }
+type delegate struct {
+	state []byte
+	ear   *ear
+}
 
 func (d *delegate) NodeMeta(int) []byte             { return nil }
 func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (d *delegate) LocalState(bool) []byte          { return d.state }
 func (d *delegate) NotifyMsg(b []byte) {
+	d.ear.listen("message", b)
 	events.emit("message", map[string]any{"bytes": len(b), "sha256": digest(b)})
 }
 func (d *delegate) MergeRemoteState(b []byte, join bool) {
+	d.ear.listen("state", b)
 	events.emit("remote-state", map[string]any{"bytes": len(b), "sha256": digest(b), "join": join})
 }
 
@@ -158,7 +165,11 @@ func configure(s settings) (*memberlist.Config, *delegate, error) {
 	if s.fast {
 		conf.PushPullInterval = 2 * time.Second
 	}
-	d := &delegate{stateBytes("state of "+s.name, s.stateBytes)}
+	ear, err := newEar(s.hear)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &delegate{stateBytes("state of "+s.name, s.stateBytes), ear}
 	conf.Delegate = d
 	conf.Events = changes{}
 	if s.merge {
@@ -185,14 +196,14 @@ func run(s settings) error {
 		n, err := list.Join(strings.Split(s.join, ","))
 		events.emit("joined", map[string]any{"count": n, "error": text(err)})
 	}
-	err = serveCommands(s.commands, func(words []string) (map[string]any, error) { return obey(list, words) })
+	err = serveCommands(s.commands, func(words []string) (map[string]any, error) { return obey(list, d, words) })
 	if stopped := list.Shutdown(); err == nil {
 		err = stopped
 	}
 	return err
 }
 
-func obey(list *memberlist.Memberlist, words []string) (map[string]any, error) {
+func obey(list *memberlist.Memberlist, d *delegate, words []string) (map[string]any, error) {
 	args := append(words[1:], "", "")
 	switch words[0] {
 	case "join":
@@ -200,6 +211,8 @@ func obey(list *memberlist.Memberlist, words []string) (map[string]any, error) {
 		return map[string]any{"count": n}, err
 	case "members":
 		return map[string]any{"members": members(list)}, nil
+	case "heard":
+		return d.ear.heard(), nil
 	case "leave":
 		return nil, list.Leave(5 * time.Second)
 	case "ping":
