@@ -1,0 +1,172 @@
+/**
+ * Asks every other member, again and again, whether it takes frames with the cluster's label: a labelled memberlist ping to its gossip
+ * port, by datagram and by connection. An answer proves the way of the data itself; a member that predates labels drops the ping.
+ */
+import type { ProbeLeg, ProbeReport } from '../ring/evidence.ts';
+import type { Clock } from './clock.ts';
+import { createRounds, ROUND_TARGETS_MAX } from './rounds.ts';
+
+/** Members that are asked at the same time. */
+export const PROBES_IN_FLIGHT_MAX = 32;
+
+/** Somebody to ask. */
+export interface ProbeTarget {
+  /** Its name by gossip; undefined where only DNS names the address: then whoever is there may answer. */
+  readonly name: string | undefined;
+  /** As formatAddress writes it. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What became of one ping. */
+export type PingResult =
+  /** `label`: what the answer carried; undefined where that cannot be seen (connections, behind the fence's own rules). */
+  | { readonly outcome: 'answered'; readonly label: 'own' | 'none' | undefined }
+  /** It was sent, and no answer came in time, or something that is none. */
+  | { readonly outcome: 'silent' }
+  /** It was not asked, or we could not listen: a fault of our side, which says nothing about the member. */
+  | { readonly outcome: 'unable' };
+
+/** The sockets of one round. Pings settle within a bound and never reject. */
+export interface PingRound {
+  /** Undefined where the transport has no datagrams. */
+  readonly packet: ((target: ProbeTarget) => Promise<PingResult>) | undefined;
+  stream(target: ProbeTarget): Promise<PingResult>;
+  /** Once every ping of the round has ended. */
+  close(): void;
+}
+
+export interface Pinger {
+  /** Opens a round; undefined while nobody can be asked: gossip is encrypted and there are no keys, or the transport is not known yet. */
+  round(): PingRound | undefined;
+}
+
+export interface ProberOptions {
+  readonly clock: Clock;
+  /** How often each member is asked. With thousands that do not answer, a round takes longer. */
+  readonly intervalMs: number;
+  /** Whom to ask now; asked at the start of a round, once a second while there is nobody. Of several at one address and port, any may answer. */
+  targets(): readonly ProbeTarget[];
+  readonly pinger: Pinger;
+  /** The answer to our datagram carried the own label: what no single spoofed datagram can do. */
+  onOwn(address: string): void;
+}
+
+export interface Prober {
+  /** What is known of the member at `address` and `port`; undefined: not asked yet, or no target of the last round. */
+  report(address: string, port: number): ProbeReport | undefined;
+  start(): void;
+  stop(): void;
+}
+
+const NEVER_ASKED: ProbeLeg = { askedMs: 0, answeredMs: 0, answer: undefined, silentSinceMs: 0 };
+
+interface Entry {
+  /** Undefined where several names share address and port, or none is known. */
+  name: string | undefined;
+  packet: ProbeLeg | undefined;
+  stream: ProbeLeg;
+}
+
+function keyOf(address: string, port: number): string {
+  return `${address} ${port}`;
+}
+
+/** A prober that is not started yet. It keeps at most ROUND_TARGETS_MAX reports. */
+export function createProber({ clock, intervalMs, targets, pinger, onOwn }: ProberOptions): Prober {
+  let entries = new Map<string, Entry>();
+  let round: PingRound | undefined;
+
+  const begin = (): readonly ProbeTarget[] => {
+    const list = distinct(targets());
+    round = list.length === 0 ? undefined : pinger.round();
+    if (round === undefined) {
+      entries = new Map();
+      return [];
+    }
+    const kept = new Map<string, Entry>();
+    for (const { name, address, port } of list) {
+      const key = keyOf(address, port);
+      const known = entries.get(key);
+      // What another member at the same address answered says nothing about this one.
+      const entry = known?.name === name ? known : undefined;
+      kept.set(key, {
+        name,
+        packet: round.packet === undefined ? undefined : (entry?.packet ?? NEVER_ASKED),
+        stream: entry?.stream ?? NEVER_ASKED,
+      });
+    }
+    entries = kept;
+    return list;
+  };
+
+  const ask = async (target: ProbeTarget, leg: 'packet' | 'stream', ping: PingRound['stream']): Promise<void> => {
+    const entry = entries.get(keyOf(target.address, target.port));
+    const askedMs = clock.now();
+    let result = await ping(target);
+    // One datagram may be lost, one connection may meet a full queue: only twice says something.
+    if (result.outcome === 'silent') result = await ping(target);
+    const before = entry?.[leg];
+    if (entry === undefined || before === undefined || result.outcome === 'unable') return;
+    entry[leg] = legAfter(before, askedMs, clock.now(), result);
+    if (result.outcome === 'answered' && result.label === 'own') onOwn(target.address);
+  };
+
+  const rounds = createRounds<ProbeTarget>({
+    clock,
+    intervalMs,
+    inFlightMax: PROBES_IN_FLIGHT_MAX,
+    begin,
+    async visit(target) {
+      if (round === undefined) return;
+      const { packet } = round;
+      const stream = round.stream.bind(round);
+      await Promise.all([
+        packet === undefined ? undefined : ask(target, 'packet', packet),
+        ask(target, 'stream', stream),
+      ]);
+    },
+    end() {
+      round?.close();
+      round = undefined;
+    },
+  });
+
+  return {
+    report(address, port) {
+      const entry = entries.get(keyOf(address, port));
+      if (entry === undefined || (entry.packet ?? NEVER_ASKED).askedMs + entry.stream.askedMs === 0) return undefined;
+      return { packet: entry.packet, stream: entry.stream };
+    },
+    start: () => rounds.start(),
+    stop() {
+      rounds.stop();
+      round?.close();
+      round = undefined;
+    },
+  };
+}
+
+/** One target for each address and port, without a name where several are given. */
+function distinct(targets: readonly ProbeTarget[]): readonly ProbeTarget[] {
+  const byKey = new Map<string, ProbeTarget>();
+  for (const target of targets) {
+    const key = keyOf(target.address, target.port);
+    const known = byKey.get(key);
+    if (known === undefined && byKey.size === ROUND_TARGETS_MAX) continue;
+    const several = known !== undefined && known.name !== target.name;
+    byKey.set(key, several ? { ...target, name: undefined } : target);
+  }
+  return [...byKey.values()];
+}
+
+function legAfter(
+  before: ProbeLeg,
+  askedMs: number,
+  nowMs: number,
+  result: Exclude<PingResult, { outcome: 'unable' }>,
+): ProbeLeg {
+  if (result.outcome === 'answered') return { askedMs, answeredMs: nowMs, answer: result.label, silentSinceMs: 0 };
+  const silentSinceMs = before.silentSinceMs === 0 ? askedMs : before.silentSinceMs;
+  return { ...before, askedMs, silentSinceMs };
+}
