@@ -1,4 +1,4 @@
-/** What is known of every other member, as readiness weighs it. Plain values: who gathers them is `cli/adoption`. */
+/** What is known of every other member, as readiness weighs it. Plain values: who gathers them is ring/gather.ts. */
 import type { Stage } from '../policy/stage.ts';
 import type { MemberState } from './members.ts';
 
@@ -43,14 +43,14 @@ export type FenceReport =
   | { readonly outcome: 'none'; readonly atMs: number }
   | { readonly outcome: 'unknown'; readonly atMs: number; readonly problem: FenceProblem };
 
-/** One other member, or an address that DNS says should be one. */
+/** One other member, an address that DNS says should be one, or an admitted address of neither kind that sent unlabelled frames. */
 export interface Evidence {
-  /** Its name; undefined where only DNS names the address. */
+  /** Its name; undefined where gossip does not name the address. */
   readonly name: string | undefined;
   readonly address: string;
-  /** Its gossip port; where only DNS names it, our own. */
+  /** Its gossip port; where gossip does not name it, our own. */
   readonly port: number;
-  /** Its state by gossip; undefined where only DNS names it. */
+  /** Its state by gossip; undefined where gossip does not name it. */
   readonly state: MemberState | undefined;
   /** When gossip last named it; 0: never. */
   readonly namedMs: number;

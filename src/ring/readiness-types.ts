@@ -22,7 +22,9 @@ export const AGAINST_CODES = [
   'fence_behind',
   /** Its fence is at a stage that would cut us after the step (a roll-back). */
   'fence_ahead',
-  /** Something answers at its admin port that does not prove to be its fence. */
+  /** It has no fence that answers, and sends own-labelled frames: what takes those may take no others after the step (a roll-back). */
+  'bare_labelled',
+  /** Something answers at its admin port that does not prove to be its fence, or it was not asked yet. */
   'fence_unknown',
   /** Several members share its address, so that what the address shows proves nothing for it. */
   'ambiguous',
