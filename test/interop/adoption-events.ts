@@ -1,0 +1,60 @@
+/** The schedule of a run as events, each with the alarms that the members' logs told during it; and the comparison of two runs. */
+import type { Test } from 'tap';
+import { type Alarm, countKinds, type Journal } from './adoption-journal.ts';
+import { sleep } from './serf-stand.ts';
+
+/** Every member probes one other a second, so that within this time after an event of six everyone was probed by everyone. */
+const AFTER_MS = 6_000;
+
+export interface Events {
+  /** Does one thing and lets the ring live on for `afterMs`; what alarms until then is this event's. */
+  run<T>(name: string, action: () => Promise<T>, afterMs?: number): Promise<T>;
+  readonly alarms: ReadonlyMap<string, readonly Alarm[]>;
+}
+
+export function recordEvents(t: Test, journal: Journal): Events {
+  const alarms = new Map<string, readonly Alarm[]>();
+  const startMs = Date.now();
+  return {
+    alarms,
+    async run(name, action, afterMs = AFTER_MS) {
+      // What happened since the last event happened in peace, and belongs to nobody's restart.
+      const between = journal.take();
+      if (between.length > 0) alarms.set(`before ${name}`, between);
+      const fromMs = Date.now();
+      const result = await action();
+      await sleep(afterMs);
+      const heard = journal.take();
+      alarms.set(name, heard);
+      const told = [...countKinds(heard)].map(([kind, count]) => `${count} × ${kind}`).join('; ');
+      const atS = ((fromMs - startMs) / 1_000).toFixed(0);
+      t.comment(`${atS} s: ${name}: ${((Date.now() - fromMs) / 1_000).toFixed(1)} s${told && `: ${told}`}`);
+      return result;
+    },
+  };
+}
+
+/** Asserts that `fenced` has no alarm of a kind and about a member that `control` has not in the event of the same name (none, where it has no such event). */
+export function assertNoMore(
+  t: Test,
+  fenced: Events,
+  control: Events,
+  excused: (event: string, alarm: Alarm) => boolean,
+): void {
+  for (const [name, alarms] of fenced.alarms) {
+    const known = countKinds(control.alarms.get(name) ?? []);
+    const more = alarms.filter((alarm) => ![...countKinds([alarm]).keys()].some((key) => known.has(key)));
+    t.strictSame(
+      more.filter((alarm) => !excused(name, alarm)).map(({ observer, line }) => `${observer}: ${line}`),
+      [],
+      `${name}: nothing alarms that the same restarts without fences do not`,
+    );
+  }
+  const failures = (events: Events) =>
+    [...events.alarms].flatMap(([name, alarms]) =>
+      alarms
+        .filter(({ kind }) => kind.includes('EventMemberFailed'))
+        .map(({ observer, subjects }) => `${name}: ${observer} lost ${subjects}`),
+    );
+  t.strictSame(failures(fenced).toSorted(), failures(control).toSorted(), 'the same members failed, in the same eyes');
+}
