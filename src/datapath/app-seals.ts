@@ -14,6 +14,11 @@ const seals = new WeakMap<FenceContext, boolean>();
 /** The shortest sealed packet: version, nonce and tag (memberlist security.go `encryptOverhead`). */
 const SEALED_MIN_BYTES = 29;
 
+/** Whether the app of `context` writes sealed frames; undefined while nothing that tells was seen, in this thread. */
+export function appSeals(context: FenceContext): boolean | undefined {
+  return seals.get(context);
+}
+
 /** `body`: a packet of the app after its label, or its first bytes. */
 export function notePacketOfApp(context: FenceContext, body: Uint8Array): void {
   const [type, second = 0x80] = body;

@@ -27,13 +27,16 @@ interface WalkState {
   visits: number;
 }
 
-/** Reads every message of `packet` (after its label, not encrypted). Total; views of the packet's memory where it can. */
-export function walkPacket(packet: Uint8Array): Walk {
+/**
+ * Reads every message of `packet` (after its label, not encrypted). Total; views of the packet's memory where it can. `expandedMaxBytes`
+ * can only narrow the wire's bound of what its compress layers may unpack to.
+ */
+export function walkPacket(packet: Uint8Array, expandedMaxBytes = WALK_EXPANDED_MAX_BYTES): Walk {
   const state: WalkState = {
     messages: [],
     failures: [],
     truncatedParts: 0,
-    expandedLeft: WALK_EXPANDED_MAX_BYTES,
+    expandedLeft: Math.min(expandedMaxBytes, WALK_EXPANDED_MAX_BYTES),
     visits: 0,
   };
   const body = openCrc(packet);
