@@ -17,6 +17,8 @@ export interface Alertmanager {
   silence(name: string, comment: string): Promise<string>;
   /** Comments of the silences that it knows. */
   silences(): Promise<readonly string[]>;
+  /** `ip:port` of the members that it sees, itself included. */
+  members(): Promise<readonly string[]>;
   /** How many members it sees, itself included. */
   peers(): Promise<number>;
 }
@@ -46,6 +48,12 @@ export async function startAlertmanager(
     ...flags,
   ]);
   await process.waitFor(/Listening on|msg=Listening/, 20_000);
+  const members = async () => {
+    const status = JSON.parse(await fetchIn(host, `${API}/status`)) as {
+      cluster: { peers?: readonly { address: string }[] };
+    };
+    return (status.cluster.peers ?? []).map((peer) => peer.address);
+  };
   return {
     host,
     address,
@@ -66,10 +74,8 @@ export async function startAlertmanager(
       const list = JSON.parse(await fetchIn(host, `${API}/silences`)) as readonly { comment: string }[];
       return list.map(({ comment }) => comment);
     },
-    async peers() {
-      const status = JSON.parse(await fetchIn(host, `${API}/status`)) as { cluster: { peers?: readonly unknown[] } };
-      return status.cluster.peers?.length ?? 0;
-    },
+    members,
+    peers: async () => (await members()).length,
   };
 }
 
