@@ -1,6 +1,7 @@
 /**
  * The identity rules as they apply to members and ring instances: which addresses and which names the cluster's own have. They are
- * looked at one kind at a time: where there are CIDRs an address has to be in one, where there are name patterns a name has to match one.
+ * looked at one kind at a time: where there are CIDRs or DNS names an address has to be in one, where there are name patterns a name has
+ * to match one.
  */
 import { type Cidr, createAdmission, NO_ADMISSION_RULES } from './admission.ts';
 import { matchesName } from './names.ts';
@@ -9,6 +10,8 @@ import { matchesName } from './names.ts';
 export interface IdentityRules {
   readonly cidrs: readonly Cidr[];
   readonly names: readonly string[];
+  /** Addresses that DNS vouches for; undefined where no DNS name is configured, or until all of them answered. */
+  readonly dns?: readonly string[];
 }
 
 /** Which rule something is outside of. */
@@ -24,12 +27,12 @@ export interface Identity {
 
 export const NO_IDENTITY_RULES: IdentityRules = { cidrs: [], names: [] };
 
-export function createIdentity({ cidrs, names }: IdentityRules): Identity {
-  const admission = createAdmission({ ...NO_ADMISSION_RULES, cidrs });
+export function createIdentity({ cidrs, names, dns }: IdentityRules): Identity {
+  const admission = createAdmission({ ...NO_ADMISSION_RULES, cidrs, byDns: dns !== undefined, dns: dns ?? [] });
   const outsideAddress = (address: string) => !admission.admits(address);
   const outsideName = (name: string) => names.length > 0 && !names.some((pattern) => matchesName(pattern, name));
   return {
-    hasRules: cidrs.length > 0 || names.length > 0,
+    hasRules: admission.hasRules || names.length > 0,
     outside: (name, address) => (outsideAddress(address) ? 'address' : outsideName(name) ? 'name' : undefined),
     outsideAddress,
     outsideName,

@@ -8,7 +8,7 @@
  */
 import { AgeList } from './age-list.ts';
 import type { Tuple } from './quarantine.ts';
-import type { FrameSource } from './source.ts';
+import { type FrameSource, spokenByPeer } from './source.ts';
 import { NAME_MAX_CHARS, tupleKey } from './tuple.ts';
 
 /** How long a foreign tuple is remembered after it was last named, ms: long enough for a table that is sent once an hour. */
@@ -29,6 +29,13 @@ export interface Bringer
   readonly by: 'peer' | 'app';
 }
 
+/** Who says what `message` names, in a frame from `source`. */
+export function bringerOf(source: FrameSource, message: NamedIn): Bringer {
+  const { atMs, direction, transport, kind, peer, answer, rejected } = source;
+  const by = spokenByPeer(source) ? 'peer' : 'app';
+  return { atMs, direction, transport, kind, peer, answer, rejected, message, by };
+}
+
 export interface ForeignSighting extends Tuple {
   /** The label that it was first seen under; attacker-chosen, a copy. */
   readonly label: Uint8Array;
@@ -39,12 +46,18 @@ export interface ForeignSighting extends Tuple {
   readonly broughtBy: Bringer;
 }
 
+/** A sighting as the table keeps it. */
+export interface KeptSighting extends ForeignSighting {
+  /** When a connection from its own address last named it, which nobody elsewhere can make up; 0: never. */
+  readonly spokeMs: number;
+}
+
 export interface ForeignLimits {
   readonly foreignTuples: number;
   readonly foreignTuplesPerSender: number;
 }
 
-type Row = { -readonly [K in keyof ForeignSighting]: ForeignSighting[K] } & { readonly key: string; sender: Sender };
+type Row = { -readonly [K in keyof KeptSighting]: KeptSighting[K] } & { readonly key: string; sender: Sender };
 
 interface Sender {
   readonly address: string;
@@ -90,7 +103,7 @@ export class ForeignTable {
   }
 
   /** The live rows: read only. */
-  entries(): IterableIterator<[key: string, sighting: ForeignSighting]> {
+  entries(): IterableIterator<[key: string, sighting: KeptSighting]> {
     return this.#rows.entries();
   }
 
@@ -106,11 +119,22 @@ export class ForeignTable {
     if (known === undefined) {
       const { atMs } = broughtBy;
       const sender = this.#sender(share, broughtBy.peer.address);
-      const row = { ...tuple, key, label: Uint8Array.from(label), firstMs: atMs, lastMs: atMs, broughtBy, sender };
+      const spokeMs = speaksForItself(tuple, broughtBy) ? atMs : 0;
+      const row = {
+        ...tuple,
+        key,
+        label: Uint8Array.from(label),
+        firstMs: atMs,
+        lastMs: atMs,
+        broughtBy,
+        spokeMs,
+        sender,
+      };
       this.#place(row);
       return true;
     }
     known.lastMs = broughtBy.atMs;
+    if (speaksForItself(tuple, broughtBy)) known.spokeMs = broughtBy.atMs;
     if (share === this.#streams) this.#keep(known);
     else this.#refresh(known);
     return false;
@@ -174,6 +198,10 @@ export class ForeignTable {
     sender.share.size--;
     if (sender.rows.size === 0) sender.share.senders.delete(sender.address);
   }
+}
+
+function speaksForItself({ address }: Tuple, { kind, peer, by }: Bringer): boolean {
+  return kind === 'stream' && by === 'peer' && peer.address === address;
 }
 
 /** The sender with most rows in the share, `other` when it has none yet. */

@@ -43,7 +43,7 @@ export interface InstanceLimits {
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 export class Instances {
-  readonly #identity: Identity;
+  #identity: Identity;
   readonly #keys: BoundedTable<Writable<KvKey>>;
   readonly #instances: BoundedTable<Writable<KvInstance>>;
   #tooLong = 0;
@@ -97,6 +97,12 @@ export class Instances {
     for (const instance of this.#instances.values()) {
       if (instance.ip !== undefined && addresses.has(instance.ip)) instance.memberMs = nowMs;
     }
+  }
+
+  /** Takes other identity rules, for every instance. */
+  setIdentity(identity: Identity): void {
+    this.#identity = identity;
+    for (const instance of this.#instances.values()) instance.outside = this.#outside(instance.id, instance.ip);
   }
 
   prune(nowMs: number): void {

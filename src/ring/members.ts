@@ -11,6 +11,7 @@ import { NODE_META_MAX_BYTES } from '../wire/limits.ts';
 import type { MessageOf } from '../wire/messages.ts';
 import { NODE_STATE, type PushPullNode } from '../wire/push-pull.ts';
 import { BoundedTable } from './bounded.ts';
+import { hasBadVersions, type Versions, versionsOf } from './member-versions.ts';
 import { addressText, NAME_MAX_CHARS } from './tuple.ts';
 
 /** memberlist config.go `DefaultLANConfig` GossipToTheDeadTime: after it a dead member is forgotten. WAN has 60 s. */
@@ -24,13 +25,6 @@ export const SILENT_MS = 60 * 60_000;
 
 export type MemberState = keyof typeof NODE_STATE;
 const STATES = Object.keys(NODE_STATE) as MemberState[];
-
-/** Least, greatest and current version of a protocol. */
-export interface Versions {
-  readonly min: number;
-  readonly max: number;
-  readonly current: number;
-}
 
 export interface Member {
   readonly name: string;
@@ -70,11 +64,14 @@ type Accusation = Omit<MessageOf<'suspect'>, 'type'>;
 export class Members {
   readonly #options: MembersOptions;
   readonly #table: BoundedTable<Writable>;
+  #identity: Identity;
   #tooLong = 0;
+  #changes = 0;
   #app: string | undefined;
 
   constructor(options: MembersOptions) {
     this.#options = options;
+    this.#identity = options.identity;
     this.#table = new BoundedTable(options.limit);
   }
 
@@ -90,6 +87,18 @@ export class Members {
   /** Members that made room before their time, found none, or have a longer name than the table takes. */
   get evictions(): number {
     return this.#table.evictions + this.#tooLong;
+  }
+
+  /** Grows whenever a member came, went, moved, or changed its state or its side of the identity rules. */
+  get changes(): number {
+    return this.#changes + this.#table.evictions;
+  }
+
+  /** Takes other identity rules, for every member. */
+  setIdentity(identity: Identity): void {
+    this.#identity = identity;
+    this.#changes++;
+    for (const member of this.#table.values()) member.outside = identity.outside(member.name, member.address);
   }
 
   isApp(name: string): boolean {
@@ -142,7 +151,7 @@ export class Members {
     // Our app refutes what others say of it.
     if (this.isApp(Node) && !byApp) return;
     known.incarnation = Incarnation;
-    change(known, 'suspect', atMs);
+    this.#change(known, 'suspect', atMs);
   }
 
   dead({ atMs, byApp }: Word, { Node, Incarnation, From }: Accusation): void {
@@ -150,7 +159,7 @@ export class Members {
     if (known === undefined || Incarnation < known.incarnation) return;
     if (known.state === 'dead' || known.state === 'left' || (this.isApp(Node) && !byApp)) return;
     known.incarnation = Incarnation;
-    change(known, From === Node ? 'left' : 'dead', atMs);
+    this.#change(known, From === Node ? 'left' : 'dead', atMs);
   }
 
   /** A row of a push/pull; a state that memberlist does not know is nothing to it either. */
@@ -171,10 +180,12 @@ export class Members {
 
   /** Forgets who is gone, and whom nobody names any more. */
   prune(nowMs: number): void {
+    const before = this.#table.size;
     this.#table.prune(({ state, stateSinceMs, lastSeenMs }) => {
       const gone = state === 'dead' || state === 'left';
       return (gone && nowMs - stateSinceMs > GONE_MS) || nowMs - lastSeenMs > SILENT_MS;
     });
+    this.#changes += before - this.#table.size;
   }
 
   #appRow(word: Word, message: Alive, state: MemberState): void {
@@ -209,25 +220,17 @@ export class Members {
     const address = addressText(message.Addr);
     if (address !== member.address) {
       member.address = address;
-      member.outside = this.#options.identity.outside(member.name, address);
+      this.#changes++;
+      member.outside = this.#identity.outside(member.name, address);
     }
+    if (member.port !== message.Port) this.#changes++;
     member.port = message.Port;
     member.incarnation = message.Incarnation;
     // Not slice: a Buffer would only give a view of the frame.
     member.meta = Uint8Array.from(message.Meta.subarray(0, NODE_META_MAX_BYTES));
-    const [pMin, pMax, pCur, dMin, dMax, dCur] = message.Vsn;
-    if (
-      pMin !== undefined &&
-      pMax !== undefined &&
-      pCur !== undefined &&
-      dMin !== undefined &&
-      dMax !== undefined &&
-      dCur !== undefined
-    ) {
-      member.protocol = { min: pMin, max: pMax, current: pCur };
-      member.delegate = { min: dMin, max: dMax, current: dCur };
-    }
-    change(member, state, word.atMs);
+    const versions = versionsOf(message.Vsn);
+    if (versions !== undefined) Object.assign(member, versions);
+    this.#change(member, state, word.atMs);
     this.#touch(word, member);
   }
 
@@ -235,16 +238,11 @@ export class Members {
     member.lastSeenMs = atMs;
     this.#table.put(member.name, member, this.#options.vouched(member.address, atMs));
   }
-}
 
-/** state.go `aliveNode` ignores these. */
-function hasBadVersions(versions: Uint8Array): boolean {
-  const [min = 0, max = 0] = versions;
-  return versions.length >= 3 && (min === 0 || max === 0 || min > max);
-}
-
-function change(member: Writable, state: MemberState, atMs: number): void {
-  if (member.state === state) return;
-  member.state = state;
-  member.stateSinceMs = atMs;
+  #change(member: Writable, state: MemberState, atMs: number): void {
+    if (member.state === state) return;
+    member.state = state;
+    member.stateSinceMs = atMs;
+    this.#changes++;
+  }
 }

@@ -1,7 +1,7 @@
 /** Keeps the rules of quarantine: what the tables say of foreigners, as plain data that stays the same object until it changes. */
-import type { IdentityRules } from '../policy/identity.ts';
+import { createIdentity, type IdentityRules } from '../policy/identity.ts';
 import type { ForeignTable } from './foreign.ts';
-import type { Members } from './members.ts';
+import type { Member, Members } from './members.ts';
 import type { MergeWatch } from './merge.ts';
 import { NO_QUARANTINE_RULES, type QuarantineRules, type Tuple } from './quarantine.ts';
 import { tupleKey } from './tuple.ts';
@@ -17,19 +17,32 @@ const TUPLES_PER_MS = 20;
 
 type Tuples = ReadonlyMap<string, Tuple>;
 
-/** The rules at a time. During the warm-up no tuple is foreign yet: the order is not known (merge.ts). */
+/**
+ * What of the identity rules makes a member a foreigner: not its absence from DNS, which lags behind the ring and has only members that
+ * are ready, so that an own member would be stripped.
+ */
+function strippingRules({ cidrs, names, dns }: IdentityRules): IdentityRules {
+  return { cidrs: dns === undefined ? cidrs : [], names };
+}
+
+/** The rules at a time. `identity` gives the same object until it changes. During the warm-up no tuple is foreign yet: the order is not known (merge.ts). */
 export function createRulesKeeper(
-  identity: IdentityRules,
+  identityRules: () => IdentityRules,
   members: Members,
   foreign: ForeignTable,
   merge: MergeWatch,
   proven: (address: string, nowMs: number) => boolean,
 ): (nowMs: number) => QuarantineRules {
-  let rules: QuarantineRules = { ...NO_QUARANTINE_RULES, identity };
+  let known = identityRules();
+  let rules: QuarantineRules = { ...NO_QUARANTINE_RULES, identity: strippingRules(known) };
+  let { outsideName } = createIdentity(rules.identity);
   let last: readonly [foreigners: Tuples, own: Tuples] = [new Map(), new Map()];
   let madeMs = Number.NEGATIVE_INFINITY;
   let madeAt = -1;
 
+  /** A member outside of both kinds of rules is known to be outside of the addresses. */
+  const strips = ({ outside, name }: Member): boolean =>
+    outside === 'address' && known.dns !== undefined ? outsideName(name) : outside !== undefined;
   const collect = (nowMs: number): readonly [foreigners: Tuples, own: Tuples] => {
     const foreigners = new Map<string, Tuple>();
     const own = new Map<string, Tuple>();
@@ -39,7 +52,7 @@ export function createRulesKeeper(
       }
     }
     for (const member of members.all()) {
-      if (member.outside === undefined) continue;
+      if (!strips(member)) continue;
       const side = proven(member.address, nowMs) || members.isApp(member.name) ? own : foreigners;
       side.set(tupleKey(member), member);
     }
@@ -48,6 +61,13 @@ export function createRulesKeeper(
   };
 
   return (nowMs) => {
+    const latest = identityRules();
+    if (latest !== known) {
+      known = latest;
+      rules = { ...rules, identity: strippingRules(latest) };
+      outsideName = createIdentity(rules.identity).outsideName;
+      madeMs = Number.NEGATIVE_INFINITY;
+    }
     const changedAgeMs = CHANGED_AGE_MS + last[0].size / TUPLES_PER_MS;
     if (nowMs - madeMs < (madeAt === merge.changes ? RULES_AGE_MS : changedAgeMs)) return rules;
     madeAt = merge.changes;
@@ -55,7 +75,7 @@ export function createRulesKeeper(
     const made = collect(nowMs);
     if (sameKeys(made[0], last[0]) && sameKeys(made[1], last[1])) return rules;
     last = made;
-    rules = { foreign: plain(made[0]), own: plain(made[1]), identity };
+    rules = { foreign: plain(made[0]), own: plain(made[1]), identity: rules.identity };
     return rules;
   };
 }

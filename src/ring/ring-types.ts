@@ -4,6 +4,7 @@ import type { SealForm } from '../wire/encryption.ts';
 import type { KvPair } from '../wire/kv.ts';
 import type { Message } from '../wire/messages.ts';
 import type { PushPullNode } from '../wire/push-pull.ts';
+import type { AddressRules } from './address-rules.ts';
 import type { ForeignSighting } from './foreign.ts';
 import type { KvInstance, KvKey } from './instances.ts';
 import type { MemberView } from './member-view.ts';
@@ -89,5 +90,9 @@ export interface Ring {
   warmingUp(nowMs: number): boolean;
   /** The same object until something changed; about a second old at most. */
   quarantineRules(nowMs: number): QuarantineRules;
+  /** What gossip says of addresses, for admission. The same object until something changed; about a second old at most. */
+  addressRules(nowMs: number): AddressRules;
+  /** Takes other identity rules, for everything that is known; walks every member. */
+  setIdentity(rules: IdentityRules): void;
   evictions(): RingEvictions;
 }

@@ -2,12 +2,13 @@
  * What gossip teaches about the ring: members, foreign sightings, dskit's keys and instances, merges. Fed with what inspection reads
  * from frames, in their order; every table is bounded, and evictions are counted. No clock: frames carry their time, views take it.
  */
-import { createIdentity } from '../policy/identity.ts';
+import { createIdentity, type IdentityRules } from '../policy/identity.ts';
 import type { SealForm } from '../wire/encryption.ts';
 import type { KvPair } from '../wire/kv.ts';
 import type { Message } from '../wire/messages.ts';
 import { NODE_STATE, type PushPullNode } from '../wire/push-pull.ts';
-import { type Bringer, ForeignTable, type NamedIn } from './foreign.ts';
+import { type AddressRules, createAddressKeeper } from './address-rules.ts';
+import { bringerOf, ForeignTable, type NamedIn } from './foreign.ts';
 import { HeardTable } from './heard.ts';
 import { Instances, type KvInstance, type KvKey } from './instances.ts';
 import { type MemberView, memberViews } from './member-view.ts';
@@ -31,7 +32,7 @@ import {
   type RingLimits,
   type RingOptions,
 } from './ring-types.ts';
-import { type FrameSource, isOwnGossip, spokenByPeer } from './source.ts';
+import { type FrameSource, isForeignWord, isOwnGossip, spokenByPeer } from './source.ts';
 import { addressText } from './tuple.ts';
 import { type MergeWarning, mergeWarnings } from './warnings.ts';
 
@@ -56,7 +57,9 @@ class RingTables implements Ring {
   readonly #merge: MergeWatch;
   readonly #instances: Instances;
   readonly #rules: (nowMs: number) => QuarantineRules;
-  readonly #hasRules: boolean;
+  readonly #addresses: (nowMs: number) => AddressRules;
+  #identity: IdentityRules;
+  #hasRules: boolean;
   #set: { readonly rules: QuarantineRules; readonly set: QuarantineSet };
   #prunedMs = 0;
 
@@ -70,6 +73,7 @@ class RingTables implements Ring {
     const ownTuples = limits.members * OWN_TUPLES_PER_MEMBER;
     this.#options = options;
     this.#limits = limits;
+    this.#identity = options.identity;
     this.#hasRules = identity.hasRules;
     this.#heard = new HeardTable(limits.members * 2);
     this.#members = new Members({ limit: limits.members, identity, vouched });
@@ -79,7 +83,8 @@ class RingTables implements Ring {
       this.#foreign,
     );
     this.#instances = new Instances(limits, identity);
-    this.#rules = createRulesKeeper(options.identity, this.#members, this.#foreign, this.#merge, proven);
+    this.#addresses = createAddressKeeper(this.#members, this.#foreign, this.#merge, () => this.#identity);
+    this.#rules = createRulesKeeper(() => this.#identity, this.#members, this.#foreign, this.#merge, proven);
     this.#set = { rules: NO_QUARANTINE_RULES, set: createQuarantine(NO_QUARANTINE_RULES) };
   }
 
@@ -187,6 +192,18 @@ class RingTables implements Ring {
     return this.#rules(nowMs);
   }
 
+  addressRules(nowMs: number): AddressRules {
+    return this.#addresses(nowMs);
+  }
+
+  setIdentity(rules: IdentityRules): void {
+    const identity = createIdentity(rules);
+    this.#identity = rules;
+    this.#hasRules = identity.hasRules;
+    this.#members.setIdentity(identity);
+    this.#instances.setIdentity(identity);
+  }
+
   evictions(): RingEvictions {
     return {
       members: this.#members.evictions,
@@ -224,26 +241,6 @@ class RingTables implements Ring {
   }
 }
 
-/** A peer's word in a frame with a foreign label; what our own app writes under one is no sighting of strangers. */
-function isForeignWord(source: FrameSource): boolean {
-  return source.labelState === 'foreign' && spokenByPeer(source);
-}
-
 function tupleOf(name: string, { Addr, Port }: { readonly Addr: Uint8Array; readonly Port: number }): Tuple {
   return { name, address: addressText(Addr), port: Port };
-}
-
-function bringerOf(source: FrameSource, message: NamedIn): Bringer {
-  const { atMs, direction, transport, kind, peer, answer, rejected } = source;
-  return {
-    atMs,
-    direction,
-    transport,
-    kind,
-    peer,
-    answer,
-    rejected,
-    message,
-    by: spokenByPeer(source) ? 'peer' : 'app',
-  };
 }

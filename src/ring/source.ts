@@ -29,3 +29,8 @@ export function spokenByPeer({ direction, answer }: FrameSource): boolean {
 export function isOwnGossip({ rejected, labelState }: FrameSource): boolean {
   return !rejected && (labelState === 'own' || labelState === 'none');
 }
+
+/** A peer's word in a frame with a foreign label; what our own app writes under one is no sighting of strangers. */
+export function isForeignWord(source: FrameSource): boolean {
+  return source.labelState === 'foreign' && spokenByPeer(source);
+}
