@@ -1,26 +1,34 @@
-/** `POST /api/v1/stage`: who may change a stage, and which change is refused with which reason. */
+/** `POST /api/v1/stage`: who may ask for another stage, and what becomes of it. Whether it is wise is judged by the stage machine. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
-import { needsTranslation, STAGE_INDEX, STAGES, type Stage } from '../policy/stage.ts';
+import { STAGES, type Stage } from '../policy/stage.ts';
+import type { Against } from '../ring/readiness-types.ts';
+import { escapeText } from '../wire/escape.ts';
 import { type AdminRequest, type AdminResponse, failure, json } from './http.ts';
 import type { AdminView, FenceView } from './view.ts';
 
-/** Answers the request; `writeToken` empty: only loopback may. */
-export function changeStage(view: AdminView, request: AdminRequest, writeToken: string): AdminResponse {
+/** Answers the request once the change is in force in every thread; `writeToken` empty: only loopback may. */
+export async function changeStage(view: AdminView, request: AdminRequest, writeToken: string): Promise<AdminResponse> {
   const denied = deny(request, writeToken);
   if (denied !== undefined) return denied;
   const wish = readWish(request);
   if (typeof wish === 'string') return failure(400, wish);
   const fence = pickFence(view.fences, wish.fence);
   if (typeof fence === 'string') return failure(wish.fence === undefined ? 400 : 404, fence);
-  const from = fence.stage();
-  const refusal = refuse(fence, from, wish.stage, wish.force);
-  if (refusal !== undefined) return failure(409, refusal);
-  if (from !== wish.stage) {
-    fence.setStage(wish.stage);
-    view.stageChanged({ fence: fence.name, from, to: wish.stage, force: wish.force, by: request.remoteAddress });
-  }
-  return json(200, { fence: fence.name, from, stage: wish.stage, changed: from !== wish.stage });
+  const { stage, force } = wish;
+  const answer = await fence.requestStage({ stage, force, origin: 'api', by: request.remoteAddress });
+  const rows = answer.step?.against ?? [];
+  const cuts = rows.filter((row) => row.cuts).map(showAgainst);
+  const unknown = rows.filter((row) => !row.cuts).map(showAgainst);
+  if (!answer.ok) return json(409, { error: answer.why, final: answer.final, against: cuts, unknown });
+  const { from, to } = answer;
+  return json(200, { fence: fence.name, from, stage: to, changed: from !== to, cuts, unknown });
+}
+
+/** One row of what stands against a step, as every answer of the API shows it. */
+export function showAgainst({ code, cuts, name, address, port, text }: Against): unknown {
+  const who = { name: name === undefined ? null : escapeText(name), address: address ?? null, port: port ?? null };
+  return { code, cuts, ...who, text };
 }
 
 /** The answer to whoever may not; undefined for who may. */
@@ -98,18 +106,4 @@ function pickFence(fences: readonly FenceView[], name: string | undefined): Fenc
     return only !== undefined && second === undefined ? only : `say which fence: ${names}`;
   }
   return fences.find((fence) => fence.name === name) ?? `no fence of that name; there are: ${names}`;
-}
-
-/** Why the fence cannot or should not go from one stage to the other; undefined when it can. */
-function refuse(fence: FenceView, from: Stage, to: Stage, force: boolean): string | undefined {
-  const { ceiling, dialects } = fence;
-  if (ceiling !== undefined && STAGE_INDEX[to] > STAGE_INDEX[ceiling.stage]) return `${to} cannot be: ${ceiling.why}`;
-  if (to === 'observe' && needsTranslation(dialects)) {
-    return `observe cannot be: the app (sends ${dialects.sends}, takes ${dialects.takes}) and the wire (${dialects.wire}) speak different dialects, and observe translates nothing`;
-  }
-  const climb = STAGE_INDEX[to] - STAGE_INDEX[from];
-  if (climb > 1 && !force) {
-    return `from ${from} to ${to} is ${climb} steps at once: fenced members may be one stage apart at most, so go step by step, or force it`;
-  }
-  return undefined;
 }

@@ -1,5 +1,6 @@
 /** What the admin API sees of the process: filled by the composition root, read at each request. Texts are escaped already. */
 
+import type { StageAnswer, StageWish } from '../control/stage-types.ts';
 import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import type { Direction, Kind, LabelState } from '../policy/facts.ts';
 import type { RejectReason } from '../policy/reason.ts';
@@ -55,7 +56,8 @@ export interface FenceView {
   readonly ceiling: { readonly stage: Stage; readonly why: string } | undefined;
   now(): number;
   stage(): Stage;
-  setStage(stage: Stage): void;
+  /** Goes through the guard of the stage machine; the answer comes when it is in force in every thread. */
+  requestStage(wish: StageWish): Promise<StageAnswer>;
   appUp(): boolean | undefined;
   /** Why it is not ready, as last looked; empty when it is. */
   notReady(): readonly string[];
@@ -93,6 +95,4 @@ export interface AdminView {
   readonly version: string;
   readonly fences: readonly FenceView[];
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
-  /** Said in the log after a stage was changed through the API. */
-  stageChanged(change: { fence: string; from: Stage; to: Stage; force: boolean; by: string }): void;
 }

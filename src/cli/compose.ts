@@ -1,5 +1,7 @@
 /** The composition of one fence: from its configuration to its context (policy, memory, counters) and its data path. */
 import type { FenceConfig, ListenMode, TransparentMode } from '../config/types.ts';
+import type { Clock } from '../control/clock.ts';
+import type { StateFile } from '../control/state-file.ts';
 import {
   type DataPath,
   type Fault,
@@ -10,14 +12,15 @@ import {
 } from '../datapath/engine.ts';
 import type { Pump } from '../datapath/inspection-pump.ts';
 import type { ListenPath } from '../datapath/listen.ts';
-import { type AdmissionRules, createAdmission, NO_ADMISSION_RULES } from '../policy/admission.ts';
-import { createSnapshot, type PolicySettings } from '../policy/decide.ts';
-import type { Stage } from '../policy/stage.ts';
+import type { PolicySettings } from '../policy/decide.ts';
 import { createTally, TALLY_BYTES } from '../policy/tally.ts';
 import { createPeerTable, peerTableBytes } from '../ring/peers.ts';
 import type { Ring } from '../ring/ring-types.ts';
 import { createSightings, type Sightings } from '../telemetry/sightings.ts';
 import { parseAddress } from '../wire/address.ts';
+import { composeAdoption, type FenceAdoption, type FirstStage, firstStage } from './adoption.ts';
+import { monotonicNow } from './clock.ts';
+import { createRulesKeeper, type RulesChange, type RulesKeeper } from './fence-rules.ts';
 import { composeInside, type FenceInside } from './inside.ts';
 import { composeTls, type FenceTls } from './tls.ts';
 
@@ -25,6 +28,8 @@ import { composeTls, type FenceTls } from './tls.ts';
 export interface FenceSink {
   rejection(fence: string, rejection: Rejection): void;
   fault(fence: string, fault: Fault): void;
+  /** What a fence does by itself: stages, admission. `message` is one line, escaped. */
+  say(fence: string, level: 'info' | 'warn', message: string, fields?: object): void;
   /** Every few seconds: what the ring of a fence says now; only of fences with inspection. */
   findings(fence: string, ring: Ring, nowMs: number): void;
 }
@@ -37,6 +42,7 @@ export interface Fence<Path extends DataPath = DataPath> {
   readonly sightings: Sightings;
   readonly inside: FenceInside;
   readonly tls: FenceTls;
+  readonly adoption: FenceAdoption;
   settings(): PolicySettings;
   /** What decides about frames now. */
   rules(): FenceRules;
@@ -46,17 +52,13 @@ export interface Fence<Path extends DataPath = DataPath> {
   tallies(): readonly ArrayBufferLike[];
 }
 
-/** What of a fence's rules can change while it runs. */
-export interface RulesChange {
-  readonly stage?: Stage;
-  readonly starting?: boolean;
-  readonly admission?: AdmissionRules;
-  readonly policy?: Partial<Omit<PolicySettings, 'stage'>>;
-}
-
-/** Milliseconds since the epoch as the process's start saw it; never runs backwards, and is the same in every thread. */
-export function monotonicNow(): number {
-  return performance.timeOrigin + performance.now();
+/** What the fences of one process share. */
+export interface FenceEnv {
+  readonly sink: FenceSink;
+  readonly pump: Pump;
+  readonly clock: Clock;
+  /** Where stages are kept; undefined: nowhere. */
+  readonly stateFile: StateFile | undefined;
 }
 
 interface Core {
@@ -66,23 +68,16 @@ interface Core {
   readonly tls: FenceTls;
   readonly tallyBuffer: SharedArrayBuffer;
   readonly peersBuffer: SharedArrayBuffer;
-  settings(): PolicySettings;
-  rules(): FenceRules;
-  change(change: RulesChange): void;
+  readonly rules: RulesKeeper;
+  readonly first: FirstStage;
 }
 
-async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Promise<Core> {
+async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceEnv): Promise<Core> {
   const peersBuffer = new SharedArrayBuffer(peerTableBytes(config.memory.peers));
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
   const sightings = createSightings({ windowMs: config.memory.windowMs });
-  const { dialects, unterminatedTls, shield } = config;
-  let rules: FenceRules = {
-    policy: { stage: config.stage ?? config.floor, ...dialects, unterminatedTls, shield },
-    admission: { ...NO_ADMISSION_RULES, cidrs: config.cidrs },
-    starting: false,
-  };
-  let snapshot = createSnapshot(rules.policy);
-  let admission = createAdmission(rules.admission);
+  const first = firstStage(config, stateFile);
+  const rules = createRulesKeeper(config, { stage: first.stage, starting: false });
   const peers = createPeerTable(peersBuffer, config.memory);
   const onFault = (fault: Fault) => sink.fault(config.name, fault);
   const inside = await composeInside({
@@ -93,7 +88,7 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
       const bytes = parseAddress(address);
       return bytes !== undefined && peers.recall(bytes, nowMs).proven;
     },
-    mayChange: () => snapshot.settings.stage !== 'observe',
+    mayChange: () => rules.rules().policy.stage !== 'observe',
     onExcerpt: (source, text) => sightings.excerpt(source, text),
     onFault,
   });
@@ -101,9 +96,9 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
   const context: FenceContext = {
     name: config.name,
     label: config.label,
-    snapshot: () => snapshot,
-    admission: () => admission,
-    starting: () => rules.starting,
+    snapshot: rules.snapshot,
+    admission: rules.admission,
+    starting: () => rules.rules().starting,
     doubts: NO_DOUBTS,
     peers,
     tally: createTally(tallyBuffer),
@@ -115,34 +110,30 @@ async function createCore(config: FenceConfig, sink: FenceSink, pump: Pump): Pro
     },
     onFault,
   };
-  return {
-    context,
-    sightings,
-    inside,
-    tls,
-    tallyBuffer,
-    peersBuffer,
-    settings: () => snapshot.settings,
-    rules: () => rules,
-    change({ stage, policy, admission: admissionRules, starting }) {
-      rules = {
-        policy: { ...rules.policy, ...policy, ...(stage === undefined ? {} : { stage }) },
-        admission: admissionRules ?? rules.admission,
-        starting: starting ?? rules.starting,
-      };
-      snapshot = createSnapshot(rules.policy);
-      if (admissionRules !== undefined) admission = createAdmission(admissionRules);
-    },
-  };
+  return { context, sightings, inside, tls, tallyBuffer, peersBuffer, rules, first };
 }
 
-function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path, sink: FenceSink): Fence<Path> {
+function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path, env: FenceEnv): Fence<Path> {
+  const { sink } = env;
   const { ring } = core.inside;
   const tellFindings = () => {
     if (ring !== undefined) sink.findings(config.name, ring, monotonicNow());
   };
   core.inside.start(() => path.insideChanged(), tellFindings);
   core.tls.start();
+  const setRules = (change: RulesChange) => {
+    core.rules.change(change);
+    return path.rulesChanged();
+  };
+  const adoption = composeAdoption({
+    config: () => config,
+    first: core.first,
+    clock: env.clock,
+    stateFile: env.stateFile,
+    say: (level, message, fields) => sink.say(config.name, level, message, fields),
+    admission: core.rules.admission,
+    setRules,
+  });
   return {
     config,
     context: core.context,
@@ -150,12 +141,10 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
     sightings: core.sightings,
     inside: core.inside,
     tls: core.tls,
-    settings: core.settings,
-    rules: core.rules,
-    setRules(change) {
-      core.change(change);
-      return path.rulesChanged();
-    },
+    adoption,
+    settings: () => core.rules.rules().policy,
+    rules: core.rules.rules,
+    setRules,
     tallies: () => [core.tallyBuffer, ...path.tallies()],
   };
 }
@@ -163,21 +152,19 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
 /** Composes a listen fence; its path can also carry an app of this process (outboundPacket, outboundStream). */
 export async function composeListenFence(
   config: FenceConfig & { readonly mode: ListenMode },
-  sink: FenceSink,
-  pump: Pump,
+  env: FenceEnv,
 ): Promise<Fence<ListenPath>> {
-  const core = await createCore(config, sink, pump);
+  const core = await createCore(config, env);
   const { createListenPath } = await import('../datapath/listen.ts');
   const { listen, app } = config.mode;
-  return assemble(config, core, createListenPath(core.context, { listen, app, streams: core.tls.streams }), sink);
+  return assemble(config, core, createListenPath(core.context, { listen, app, streams: core.tls.streams }), env);
 }
 
 async function composeTransparentFence(
   config: FenceConfig & { readonly mode: TransparentMode },
-  sink: FenceSink,
-  pump: Pump,
+  env: FenceEnv,
 ): Promise<Fence> {
-  const core = await createCore(config, sink, pump);
+  const core = await createCore(config, env);
   const { createTransparentPath } = await import('../datapath/linux/transparent.ts');
   const { kind: _kind, whenDown: _whenDown, ...ports } = config.mode;
   const path = createTransparentPath(core.context, {
@@ -187,19 +174,20 @@ async function composeTransparentFence(
       label: config.label,
       peersBuffer: core.peersBuffer,
       peers: config.memory,
-      rules: core.rules,
+      rules: core.rules.rules,
       ask: () => {},
+      waits: { waitMs: config.adoption.strangerWaitMs, bytesMax: config.adoption.strangerWaitBytes },
       inside: core.inside.rules,
       rings: core.inside.rings,
     },
   });
-  return assemble(config, core, path, sink);
+  return assemble(config, core, path, env);
 }
 
-/** Composes the fence that `config` describes; `pump` is the process's. Rejects with a KeyFileError or a CertFileError when its files cannot be read. */
-export function composeFence(config: FenceConfig, sink: FenceSink, pump: Pump): Promise<Fence> {
+/** Composes the fence that `config` describes. Rejects with a KeyFileError or a CertFileError when its files cannot be read. */
+export function composeFence(config: FenceConfig, env: FenceEnv): Promise<Fence> {
   const { mode } = config;
   return mode.kind === 'listen'
-    ? composeListenFence({ ...config, mode }, sink, pump)
-    : composeTransparentFence({ ...config, mode }, sink, pump);
+    ? composeListenFence({ ...config, mode }, env)
+    : composeTransparentFence({ ...config, mode }, env);
 }

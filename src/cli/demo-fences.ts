@@ -14,7 +14,8 @@ import { REASON_SENTENCES } from '../policy/reason.ts';
 import { readTallies } from '../policy/tally.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import { escapeBytes } from '../wire/escape.ts';
-import { composeListenFence, type Fence } from './compose.ts';
+import { SYSTEM_CLOCK } from './clock.ts';
+import { composeListenFence, type Fence, type FenceSink } from './compose.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
 import { VERSION } from './version.ts';
 import { createAdminView } from './views.ts';
@@ -38,17 +39,21 @@ export async function openDemoFences(
   adminPort: number,
   narrator: Narrator,
 ): Promise<DemoFences> {
-  const sink = { rejection: tellFirst(cast, narrator), fault: () => undefined, findings: () => undefined };
-  const pump = createPump();
+  const sink: FenceSink = {
+    rejection: tellFirst(cast, narrator),
+    fault: () => undefined,
+    findings: () => undefined,
+    say: (fence, _level, message) => narrator.say('fence', `${fence} fence`, message),
+  };
+  const env = { sink, pump: createPump(), clock: SYSTEM_CLOCK, stateFile: undefined };
   const fences = new Map<string, ListenFence>();
-  for (const pod of cast) fences.set(pod.name, await composeListenFence(configOf(pod), sink, pump));
+  for (const pod of cast) fences.set(pod.name, await composeListenFence(configOf(pod), env));
   const all = [...fences.values()];
   const open = new Set<string>();
   const readiness = createReadiness(all, { info: () => undefined, warn: () => undefined });
   // A pod that is not there yet, or no longer, does not make the others unready.
   const ofRunning: Readiness = { ...readiness, of: (name) => (open.has(name) ? readiness.of(name) : []) };
-  const warn = (_fields: object, message: string) => narrator.say('fence', 'admin API', message);
-  const view = createAdminView(all, ofRunning, { warn }, VERSION);
+  const view = createAdminView(all, ofRunning, VERSION);
   const admin = await startAdmin(view, { address: { address: '127.0.0.1', port: adminPort }, writeToken: '' });
   readiness.start();
   return {

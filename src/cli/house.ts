@@ -31,6 +31,7 @@ export function logSink(log: Log): FenceSink {
       merges.set(fence, known);
       known.look(ring, nowMs);
     },
+    say: (fence, level, message, fields = {}) => log[level]({ fence, ...fields }, message),
     rejection: (fence, rejection) => log.rejection(fence, rejection),
     fault(fence, fault) {
       // Readiness says these once, with its reasons.
@@ -45,15 +46,17 @@ const REACHABILITY_FAULTS: ReadonlySet<string> = new Set(['app_unreachable', 'ap
 /** Starts `fences` and the admin API. When one cannot start, what was started is stopped again, and it rejects with the error. */
 export async function openHouse(fences: readonly Fence[], adminConfig: AdminConfig, log: Log): Promise<House> {
   const readiness = createReadiness(fences, log);
-  const admin = await startAdmin(createAdminView(fences, readiness, log, VERSION), adminConfig);
+  const admin = await startAdmin(createAdminView(fences, readiness, VERSION), adminConfig);
   const started: Fence[] = [];
   try {
     for (const fence of fences) {
       await fence.path.start();
       started.push(fence);
       log.info(describe(fence), 'fence started');
+      fence.adoption.start();
     }
   } catch (error) {
+    for (const { adoption } of started) adoption.stop();
     await Promise.all(started.map(({ path }) => bounded(path.stop())));
     await admin.stop();
     throw error;
@@ -70,7 +73,8 @@ export async function openHouse(fences: readonly Fence[], adminConfig: AdminConf
     async stop() {
       readiness.end('stopping');
       await Promise.all(
-        fences.map(async ({ config, path, inside, tls }) => {
+        fences.map(async ({ config, path, inside, tls, adoption }) => {
+          adoption.stop();
           inside.stop();
           tls.stop();
           const cut = await bounded(path.stop());

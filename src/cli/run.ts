@@ -3,10 +3,12 @@ import { AdminStartError } from '../admin/server.ts';
 import type { Config } from '../config/types.ts';
 import { CertFileError } from '../control/cert-files.ts';
 import { KeyFileError } from '../control/key-files.ts';
+import { openStateFile, type StateFile } from '../control/state-file.ts';
 import { StartError } from '../datapath/engine.ts';
 import { createPump } from '../datapath/inspection-pump.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { formatEndpoint } from '../wire/address.ts';
+import { SYSTEM_CLOCK } from './clock.ts';
 import { composeFence, type Fence } from './compose.ts';
 import { readConfigFile } from './config-file.ts';
 import { descriptorWarning } from './descriptors.ts';
@@ -39,11 +41,11 @@ export async function run(file: string): Promise<number> {
 }
 
 async function open(config: Config, log: Log): Promise<House> {
-  const sink = logSink(log);
-  const pump = createPump();
+  const stateFile = await openState(config, log);
+  const env = { sink: logSink(log), pump: createPump(), clock: SYSTEM_CLOCK, stateFile };
   const fences: Fence[] = [];
   try {
-    for (const fence of config.fences) fences.push(await composeFence(fence, sink, pump));
+    for (const fence of config.fences) fences.push(await composeFence(fence, env));
     return await openHouse(fences, config.admin, log);
   } catch (error) {
     if (error instanceof KeyFileError) {
@@ -57,6 +59,19 @@ async function open(config: Config, log: Log): Promise<House> {
     }
     throw error;
   }
+}
+
+function openState({ stateFile }: Config, log: Log): Promise<StateFile | undefined> {
+  if (stateFile === undefined) return Promise.resolve(undefined);
+  return openStateFile({
+    file: stateFile,
+    clock: SYSTEM_CLOCK,
+    wallNow: Date.now,
+    onProblem(why) {
+      if (why === undefined) log.info({}, 'the state file was written again');
+      else log.warn({}, `the state file: ${oneLine(why)}`);
+    },
+  });
 }
 
 /** First signal: drain, then stop. Second: stop at once. */

@@ -2,7 +2,6 @@
 import type { AdminView, FenceView } from '../admin/view.ts';
 import type { FenceConfig } from '../config/types.ts';
 import { readTallies } from '../policy/tally.ts';
-import type { Log } from '../telemetry/log.ts';
 import type { MetricsFence } from '../telemetry/metric-types.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { foreignAddresses } from '../telemetry/peer-states.ts';
@@ -66,7 +65,7 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
     ceiling: config.ceiling,
     now,
     stage: () => fence.settings().stage,
-    setStage: (stage) => void fence.setRules({ stage }),
+    requestStage: fence.adoption.machine.request,
     appUp: () => path.appUp(),
     notReady: () => readiness.of(config.name),
     tally: () => readTallies(fence.tallies()),
@@ -95,22 +94,11 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
 }
 
 /** The admin API's view of `fences`. */
-export function createAdminView(
-  fences: readonly Fence[],
-  readiness: Readiness,
-  log: Pick<Log, 'warn'>,
-  version: string,
-): AdminView {
+export function createAdminView(fences: readonly Fence[], readiness: Readiness, version: string): AdminView {
   const page = createMetrics(fences.map(metricsFence), version);
   return {
     version,
     fences: fences.map((fence) => fenceView(fence, readiness)),
     metrics: async () => ({ contentType: page.contentType, body: await page.render() }),
-    stageChanged(change) {
-      log.warn(change, `stage changed from ${change.from} to ${change.to}`);
-      const fence = fences.find(({ config }) => config.name === change.fence);
-      if (change.to === 'observe' || fence?.context.admission().hasRules !== false) return;
-      log.warn({ fence: change.fence }, `NO ADMISSION RULES at stage ${change.to}: everyone is admitted`);
-    },
   };
 }

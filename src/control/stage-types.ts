@@ -35,7 +35,7 @@ export interface StageMachine {
   /** No stage is known yet: the fences of the first peers are asked. */
   starting(): boolean;
   auto(): boolean;
-  /** What auto waits for, one line; undefined where it is off, or at its highest stage. */
+  /** What auto waits for, one line, escaped; undefined where it is off, or at the top. */
   waitsFor(): string | undefined;
   request(wish: StageWish): Promise<StageAnswer>;
   /** Changes since the start, by where they led and who made them. */

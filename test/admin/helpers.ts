@@ -1,13 +1,43 @@
 /** Views and requests for the tests of this room. */
 import type { AdminRequest } from '../../src/admin/http.ts';
 import type { AdminView, FenceView } from '../../src/admin/view.ts';
+import { createStageMachine, type StageChange } from '../../src/control/stage-machine.ts';
 import { createSnapshot, decide } from '../../src/policy/decide.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { createTally, readTallies, TALLY_BYTES } from '../../src/policy/tally.ts';
+import type { Step } from '../../src/ring/readiness-types.ts';
+
+export interface MachineChange {
+  readonly stage?: Stage;
+  /** What readiness says; safe unless told. */
+  step?(to: Stage): Step;
+}
+
+export interface RecordedFence extends FenceView {
+  /** What was changed, in order. */
+  readonly changes: readonly StageChange[];
+}
+
+const safe = (to: Stage): Step => ({ to, readiness: 'safe', against: [], againstTotal: 0, notes: [] });
 
 /** A fence at accept that rejected one foreign stream and passed one unlabelled packet. */
-export function fenceView(change: Partial<FenceView> = {}): FenceView {
-  let stage: Stage = 'accept';
+export function fenceView(change: Partial<FenceView> = {}, more: MachineChange = {}): RecordedFence {
+  const changes: StageChange[] = [];
+  const { stage = 'accept', step = safe } = more;
+  const dialects = change.dialects ?? { sends: 'none', takes: 'none', wire: 'none' };
+  const machine = createStageMachine({
+    clock: { now: () => 5_000, after: () => () => {} },
+    start: { stage, origin: 'config' },
+    starting: false,
+    auto: false,
+    settleMs: 0,
+    random: () => 0,
+    bounds: () => ({ dialects, ceiling: change.ceiling }),
+    step,
+    apply: async () => {},
+    onChange: (made) => changes.push(made),
+    onWaits: () => {},
+  });
   const buffer = new SharedArrayBuffer(TALLY_BYTES);
   const tally = createTally(buffer);
   const snapshot = createSnapshot({
@@ -28,14 +58,13 @@ export function fenceView(change: Partial<FenceView> = {}): FenceView {
     mode: 'transparent',
     guardsOutbound: true,
     engine: 'linux',
-    dialects: { sends: 'none', takes: 'none', wire: 'none' },
+    dialects,
     hasAdmissionRules: true,
     ceiling: undefined,
     now: () => 5_000,
-    stage: () => stage,
-    setStage(to) {
-      stage = to;
-    },
+    stage: machine.stage,
+    requestStage: machine.request,
+    changes,
     appUp: () => true,
     notReady: () => [],
     tally: () => readTallies([buffer]),
@@ -51,6 +80,7 @@ export function fenceView(change: Partial<FenceView> = {}): FenceView {
         lastNoneMs: 0,
         lastForeignMs: 0,
         lastSentMs: 0,
+        unlabelled: undefined,
       },
     ],
     rejections: (limit) =>
@@ -82,18 +112,11 @@ export function fenceView(change: Partial<FenceView> = {}): FenceView {
   };
 }
 
-export interface RecordingView extends AdminView {
-  readonly changes: { fence: string; from: Stage; to: Stage; force: boolean; by: string }[];
-}
-
-export function adminView(...fences: FenceView[]): RecordingView {
-  const changes: RecordingView['changes'] = [];
+export function adminView(...fences: FenceView[]): AdminView {
   return {
     version: '1.2.3',
     fences: fences.length > 0 ? fences : [fenceView()],
     metrics: async () => ({ contentType: 'text/plain', body: 'ringfence_x 1\n' }),
-    stageChanged: (change) => void changes.push(change),
-    changes,
   };
 }
 

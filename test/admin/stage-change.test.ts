@@ -3,6 +3,8 @@ import t from 'tap';
 import type { AdminRequest } from '../../src/admin/http.ts';
 import { route } from '../../src/admin/routes.ts';
 import { isLoopback } from '../../src/admin/stage-change.ts';
+import type { Stage } from '../../src/policy/stage.ts';
+import type { Against, Step } from '../../src/ring/readiness-types.ts';
 import { adminView, fenceView, request } from './helpers.ts';
 
 const TOKEN = 'a-token-of-sixteen-characters';
@@ -14,31 +16,76 @@ function post(body: unknown, change: Partial<AdminRequest> = {}): AdminRequest {
 }
 
 t.test('one step up, and back', async (t) => {
-  const view = adminView();
+  const fence = fenceView();
+  const view = adminView(fence);
   const up = await route(view, post({ stage: 'label' }), '');
-  t.match([up.status, JSON.parse(up.body)], [200, { fence: 'traces', from: 'accept', stage: 'label', changed: true }]);
-  t.equal(view.fences[0]?.stage(), 'label');
-  t.match(await route(view, post({ stage: 'observe' }), ''), { status: 200 }, 'down goes any number of steps');
-  t.match(await route(view, post({ stage: 'observe' }), ''), { body: /"changed": false/ });
+  t.equal(up.status, 200);
+  t.strictSame(JSON.parse(up.body), {
+    fence: 'traces',
+    from: 'accept',
+    stage: 'label',
+    changed: true,
+    cuts: [],
+    unknown: [],
+  });
+  t.equal(fence.stage(), 'label');
+  t.match(await route(view, post({ stage: 'accept' }), ''), { status: 200 });
+  t.match(await route(view, post({ stage: 'accept' }), ''), { body: /"changed": false/ });
   t.strictSame(
-    view.changes.map(({ from, to, by }) => [from, to, by]),
+    fence.changes.map(({ from, to, by, origin }) => [from, to, by, origin]),
     [
-      ['accept', 'label', '127.0.0.1'],
-      ['label', 'observe', '127.0.0.1'],
+      ['accept', 'label', '127.0.0.1', 'api'],
+      ['label', 'accept', '127.0.0.1', 'api'],
     ],
     'each change is told, and only changes',
   );
 });
 
-t.test('a jump needs force', async (t) => {
-  const view = adminView(fenceView());
-  view.fences[0]?.setStage('observe');
-  const refused = await route(view, post({ stage: 'enforce' }), '');
-  t.match(refused, { status: 409, body: /from observe to enforce is 3 steps at once/ });
-  t.equal(view.fences[0]?.stage(), 'observe', 'and nothing changed');
-  t.match(await route(view, post({ stage: 'enforce', force: true }), ''), { status: 200 });
-  t.equal(view.fences[0]?.stage(), 'enforce');
+t.test('a jump needs force, up and down', async (t) => {
+  for (const [from, to] of [
+    ['observe', 'enforce'],
+    ['enforce', 'accept'],
+  ] as const) {
+    const fence = fenceView({}, { stage: from });
+    const view = adminView(fence);
+    const refused = await route(view, post({ stage: to }), '');
+    t.equal(refused.status, 409);
+    t.match(refused.body, new RegExp(`from ${from} to ${to} is \\d steps at once`));
+    t.equal(fence.stage(), from, 'and nothing changed');
+    t.match(await route(view, post({ stage: to, force: true }), ''), { status: 200 });
+    t.equal(fence.stage(), to);
+  }
 });
+
+t.test(
+  'a step that is not safe is refused with whom it would cut and who is unknown; forced, it says so too',
+  async (t) => {
+    const against: Against[] = [
+      { code: 'drops_labelled', cuts: true, name: 'a\u001b[2J', address: '10.0.0.7', port: 7946, text: 'drops it' },
+      { code: 'members_unknown', cuts: false, name: undefined, address: undefined, port: undefined, text: 'no table' },
+    ];
+    const step = (to: Stage): Step => ({ to, readiness: 'unsafe', against, againstTotal: 2, notes: [] });
+    const fence = fenceView({}, { step });
+    const view = adminView(fence);
+    const cuts = [
+      { code: 'drops_labelled', cuts: true, name: 'a\\x1b[2J', address: '10.0.0.7', port: 7946, text: 'drops it' },
+    ];
+    const unknown = [{ code: 'members_unknown', cuts: false, name: null, address: null, port: null, text: 'no table' }];
+    const refused = await route(view, post({ stage: 'label' }), '');
+    t.equal(refused.status, 409);
+    t.strictSame(JSON.parse(refused.body), {
+      error: 'label is not safe: a\\x1b[2J 10.0.0.7: drops it; no table',
+      final: false,
+      against: cuts,
+      unknown,
+    });
+    t.equal(fence.stage(), 'accept');
+    const forced = await route(view, post({ stage: 'label', force: true }), '');
+    t.equal(forced.status, 200);
+    t.match(JSON.parse(forced.body), { changed: true, cuts, unknown });
+    t.match(fence.changes, [{ to: 'label', force: true }]);
+  },
+);
 
 t.test('what cannot be is refused, force or not', async (t) => {
   const listen = adminView(fenceView({ ceiling: { stage: 'accept', why: 'egress is unseen' } }));
@@ -71,7 +118,8 @@ t.test('which fence', async (t) => {
 });
 
 t.test('bodies that are none', async (t) => {
-  const view = adminView();
+  const fence = fenceView();
+  const view = adminView(fence);
   const bodies: readonly [unknown, RegExp][] = [
     ['', /not JSON/],
     ['{', /not JSON/],
@@ -88,7 +136,7 @@ t.test('bodies that are none', async (t) => {
   for (const [body, error] of bodies) {
     t.match(await route(view, post(body), ''), { status: 400, body: error }, JSON.stringify(body));
   }
-  t.strictSame(view.changes, []);
+  t.strictSame(fence.changes, []);
 });
 
 t.test('who may', async (t) => {
@@ -127,10 +175,10 @@ t.test('who may', async (t) => {
     ['a charset', { headers: { ...JSON_HEADERS, contentType: 'Application/JSON; charset=utf-8' } }, '', 200],
   ];
   for (const [name, change, token, status] of cases) {
-    const view = adminView();
-    const answer = await route(view, post({ stage: 'label' }, change), token);
+    const fence = fenceView();
+    const answer = await route(adminView(fence), post({ stage: 'label' }, change), token);
     t.equal(answer.status, status, name);
-    t.equal(view.changes.length, status === 200 ? 1 : 0, `${name}: changed or not`);
+    t.equal(fence.changes.length, status === 200 ? 1 : 0, `${name}: changed or not`);
     t.notMatch(answer.body, TOKEN, 'the token is never told');
   }
 });
