@@ -56,12 +56,16 @@ export interface Doubts {
   /**
    * Whether an answer about `peer` may come soon (DNS; at a fresh start the fences of the first peers), so that its frame of `bytes`
    * may wait: `again` is called once then, when there is an answer or no time left. False where asking cannot help, or too much waits
-   * already: the frame is decided by what is known.
+   * already: the frame is decided by what is known. `again` is never called before this returns.
    */
   wait(peer: Stranger, bytes: number, again: () => void): boolean;
+  /** Has a peer asked about whose frame does not wait: in `observe`, where nothing does. */
+  ask(peer: Stranger): void;
+  /** The questions up to `upTo`, without it all until now, are answered: what waited for them is decided by the rules of now. */
+  answered(upTo?: number): void;
 }
 
-export const NO_DOUBTS: Doubts = { wait: () => false };
+export const NO_DOUBTS: Doubts = { wait: () => false, ask: () => undefined, answered: () => undefined };
 
 /** What a path needs of its fence. `snapshot`, `admission` and `starting` are asked for every frame, because they can change at any time. */
 export interface FenceContext {
@@ -143,6 +147,8 @@ export interface OpenCounts {
   readonly streamsOutbound: number;
   /** UDP sessions dropped for newer ones since the start. */
   readonly sessionEvictions: number;
+  /** Packets that wait in this path's worker until it is known who their peer is; those of this thread are the context's. */
+  readonly waitingInWorker: number;
 }
 
 /** Packets that the kernel dropped because no fence took them. */
@@ -171,7 +177,7 @@ export interface DataPath {
   notReady(): Promise<readonly string[]>;
   /** Gives workers the rules of now. Resolves once each decides by them, or has not said so for a second (a fault, reported). */
   rulesChanged(): Promise<void>;
-  /** All that strangers were asked about until now is answered: what waited is decided by the rules of now, given before. */
+  /** All that strangers were asked about until now is answered: what waited, in this thread and in workers, is decided by the rules of now, given before. */
   answered(): void;
   /** Tells workers that keys or quarantine rules changed. */
   insideChanged(): void;

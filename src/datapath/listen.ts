@@ -13,6 +13,7 @@ import { type AppWatch, waitForAppToLeave, watchApp } from './app-watch.ts';
 import { type BoundSockets, bindBoth } from './bind.ts';
 import { endpointOf, socketAddressFor } from './endpoint.ts';
 import type { Cut, DataPath, Endpoint, FenceContext, OpenCounts } from './engine.ts';
+import type { Keep } from './judge.ts';
 import { type KernelDropsWatch, watchKernelDrops } from './kernel-drops.ts';
 import type { ListenOptions } from './options.ts';
 import { type PassingPacket, passPacket } from './packets.ts';
@@ -115,6 +116,7 @@ class PortableListen implements ListenPath {
       sessionEvictions: this.#sessions?.evictions() ?? 0,
       streamsInbound: inbound,
       streamsOutbound: outbound,
+      waitingInWorker: 0,
     };
   }
 
@@ -134,7 +136,9 @@ class PortableListen implements ListenPath {
     return Promise.resolve();
   }
 
-  answered(): void {}
+  answered(): void {
+    this.#context.doubts.answered();
+  }
 
   /** Nothing to tell either: the rules are asked for every frame. */
   insideChanged(): void {}
@@ -183,9 +187,17 @@ class PortableListen implements ListenPath {
   }
 
   #forward(packet: Uint8Array, direction: Direction, peer: SessionPeer): void {
-    const { tally } = this.#context;
     const atMs = this.#context.now();
-    const passing = passPacket(this.#context, this.#labelHeader, packet, direction, 'native', peer);
+    this.#pass(packet, direction, peer, atMs, () => {
+      // A sender in this process may use its buffer again.
+      const kept = Buffer.from(packet);
+      return () => this.#pass(kept, direction, peer, atMs);
+    });
+  }
+
+  #pass(packet: Uint8Array, direction: Direction, peer: SessionPeer, atMs: number, keep?: Keep): void {
+    const { tally } = this.#context;
+    const passing = passPacket(this.#context, this.#labelHeader, packet, direction, 'native', peer, keep);
     if (passing === undefined) return;
     const out = joined(passing);
     if (this.#bound === undefined || this.#stopped || out.length > UDP_PAYLOAD_MAX_BYTES) {

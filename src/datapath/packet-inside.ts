@@ -10,6 +10,7 @@ import type { FrameSource } from '../ring/source.ts';
 import { formatAddress, parseAddress } from '../wire/address.ts';
 import { type Keyring, looksEncrypted, type Opened, openPacket, sealPacket } from '../wire/encryption.ts';
 import { sameBytes } from '../wire/label.ts';
+import { isProbe } from '../wire/probe.ts';
 import { mayBeSealed, notePacketOfApp } from './app-seals.ts';
 import type { FenceContext } from './engine.ts';
 
@@ -45,6 +46,11 @@ export class PacketInside {
     return harm !== undefined && harm !== 'shield_reflection' && mayBeSealed(this.#context, this.#body)
       ? undefined
       : harm;
+  }
+
+  /** Whether it is a fence's own ping; a sealed one is known as such where it was opened to look at it. */
+  isProbe(): boolean {
+    return isProbe(this.#opened?.plain ?? this.#body);
   }
 
   /**

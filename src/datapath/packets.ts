@@ -3,7 +3,7 @@ import { type Direction, type FrameState, labelStateOf } from '../policy/facts.t
 import { peekPacketLabel } from '../wire/label.ts';
 import type { Transport } from '../wire/transport.ts';
 import type { Endpoint, FenceContext } from './engine.ts';
-import { judge, stateOfLabel } from './judge.ts';
+import { judge, judgeOrWait, type Keep, stateOfLabel } from './judge.ts';
 import { PacketInside } from './packet-inside.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -15,8 +15,9 @@ export interface PassingPacket {
 }
 
 /**
- * Judges a packet and says what is to be sent of it; undefined when nothing is, which is counted with its reason. An empty packet
- * has no label (memberlist label.go); what it becomes follows from that.
+ * Judges a packet and says what is to be sent of it; undefined when nothing is, which is counted with its reason. Where `keep` is given
+ * the packet may have to wait: then it is called, nothing is counted or learned yet, and what it returned is called once, to judge the
+ * packet anew. An empty packet has no label (memberlist label.go); what it becomes follows from that.
  */
 export function passPacket(
   context: FenceContext,
@@ -25,6 +26,7 @@ export function passPacket(
   direction: Direction,
   transport: Transport,
   peer: Endpoint,
+  keep?: Keep,
 ): PassingPacket | undefined {
   const peeked = peekPacketLabel(packet);
   const label = peeked.ok ? peeked.value.label : NO_BYTES;
@@ -44,7 +46,7 @@ export function passPacket(
     answer: false,
   };
   const inner = new PacketInside(context, source, body);
-  const { verdict, rewrite } = judge(context, {
+  const frame = {
     direction,
     transport,
     kind: where.kind,
@@ -54,7 +56,11 @@ export function passPacket(
     bytes: packet.length,
     handshake: transport !== 'native',
     look: () => inner.look(),
-  });
+    neutral: () => inner.isProbe(),
+  };
+  const decision = keep === undefined ? judge(context, frame) : judgeOrWait(context, frame, keep);
+  if (decision === undefined) return undefined;
+  const { verdict, rewrite } = decision;
   const rejected = verdict === 'reject';
   context.inside.packet(rejected ? { ...source, rejected } : source, body);
   if (rejected) return undefined;

@@ -1,18 +1,12 @@
 /**
  * The memory of peers: bounded, expiring, evicting, counted, in records over a buffer that is passed in (a SharedArrayBuffer across
  * threads; records.ts). Learned only from what cannot be spoofed with one datagram: completed TCP handshakes, and own-labelled
- * datagrams that answer ours; callers keep to that (datapath/judge.ts).
+ * datagrams that answer ours; callers keep to that (datapath/judge.ts). Unlabelled frames of admitted peers are counted besides,
+ * spoofable or not: they only ever speak against entering `enforce`.
  */
 import { formatAddress } from '../wire/address.ts';
-import {
-  ANSWER_WINDOW_MS,
-  createRecords,
-  type ReadTime,
-  recordsBytes,
-  slotsFor,
-  T,
-  type WriteTime,
-} from './records.ts';
+import { ANSWER_WINDOW_MS, type ReadTime, T, type WriteTime } from './record-layout.ts';
+import { createRecords, recordsBytes, slotsFor } from './records.ts';
 
 export { ANSWER_WINDOW_MS };
 
@@ -40,6 +34,8 @@ export interface PeerRecord {
   readonly lastNoneMs: number;
   readonly lastForeignMs: number;
   readonly lastSentMs: number;
+  /** Its unlabelled frames since a time without any for a whole window, spoofable or not; undefined: none within the window. */
+  readonly unlabelled: { readonly count: number; readonly sinceMs: number; readonly lastMs: number } | undefined;
 }
 
 export interface Memory {
@@ -55,12 +51,18 @@ export interface PeerTable {
   learn(address: Uint8Array, evidence: Evidence, nowMs: number): void;
   /** Notes that a frame was sent to address and port. */
   sent(address: Uint8Array, port: number, nowMs: number): void;
+  /** Counts a frame without a label, whether it can be spoofed or not. To be called for admitted peers alone: no stranger may fill the table. */
+  unlabelled(address: Uint8Array, nowMs: number): void;
+  /** Ends what speaks for a foreigner at the address: somebody who must know (DNS) has named it anew. */
+  absolve(address: Uint8Array, nowMs: number): void;
   /** Whether a datagram from address and port can be an answer to a frame sent within ANSWER_WINDOW_MS. */
   answers(address: Uint8Array, port: number, nowMs: number): boolean;
   /** Every record that is not expired; a copy. */
   records(nowMs: number): PeerRecord[];
   /** Records dropped before they expired, and ones that found no room. */
   evictions(): number;
+  /** When something was last dropped, or found no room, that is more than what strangers left; 0: never. Since then memory has had it all. */
+  lastLossMs(): number;
 }
 
 /** Bytes of the buffer for a table of `peers`. */
@@ -73,20 +75,32 @@ const NOTHING: Memory = { proven: false, foreign: false, ambiguous: false };
 /** A table over `buffer` (peerTableBytes, zeroed by its maker). Several threads may hold one over the same buffer. */
 export function createPeerTable(buffer: ArrayBufferLike, options: PeerTableOptions): PeerTable {
   const { peers, windowMs, foreignMs } = options;
-  const life = { provenMs: windowMs, lifeMs: Math.max(windowMs, foreignMs) };
-  const records = createRecords(buffer, slotsFor(peers), life);
+  const records = createRecords(buffer, slotsFor(peers), { windowMs, foreignMs });
   return {
     recall(address, nowMs) {
       return records.read(address, 0, (time) => memoryOf(time, nowMs, options)) ?? NOTHING;
     },
     learn(address, evidence, nowMs) {
-      records.write(address, 0, nowMs, evidence === 'own', (time, stamp) => {
+      records.write(address, 0, nowMs, evidence === 'own' ? 'proven' : 'stranger', (time, stamp) => {
         if (evidence !== 'none') noteSwitch(time, stamp, evidence, nowMs, windowMs);
         stamp(T[evidence], nowMs);
       });
     },
     sent(address, port, nowMs) {
-      records.write(address, port, nowMs, false, (_time, stamp) => stamp(T.sent, nowMs));
+      records.write(address, port, nowMs, 'stranger', (_time, stamp) => stamp(T.sent, nowMs));
+    },
+    unlabelled(address, nowMs) {
+      records.write(address, 0, nowMs, 'member', (time, stamp) => {
+        const goesOn = nowMs - time(T.unlabelled) <= windowMs;
+        if (!goesOn) stamp(T.unlabelledSince, nowMs);
+        stamp(T.unlabelledCount, goesOn ? time(T.unlabelledCount) + 1 : 1);
+        stamp(T.unlabelled, nowMs);
+      });
+    },
+    absolve(address, nowMs) {
+      // Never makes a record: there is nothing to end in a new one.
+      if ((records.read(address, 0, (time) => time(T.foreign)) ?? 0) === 0) return;
+      records.write(address, 0, nowMs, 'stranger', (_time, stamp) => stamp(T.foreign, 0));
     },
     answers(address, port, nowMs) {
       const sentAt = records.read(address, port, (time) => time(T.sent)) ?? 0;
@@ -101,10 +115,18 @@ export function createPeerTable(buffer: ArrayBufferLike, options: PeerTableOptio
         lastNoneMs: time(T.none),
         lastForeignMs: time(T.foreign),
         lastSentMs: time(T.sent),
+        unlabelled: unlabelledOf(time, nowMs, windowMs),
       }));
     },
     evictions: () => records.evictions(),
+    lastLossMs: () => records.lastLossMs(),
   };
+}
+
+function unlabelledOf(time: ReadTime, nowMs: number, windowMs: number): PeerRecord['unlabelled'] {
+  const lastMs = time(T.unlabelled);
+  if (lastMs === 0 || nowMs - lastMs > windowMs) return undefined;
+  return { count: time(T.unlabelledCount), sinceMs: time(T.unlabelledSince), lastMs };
 }
 
 function memoryOf(time: ReadTime, nowMs: number, { windowMs, foreignMs }: PeerTableOptions): Memory {

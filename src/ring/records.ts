@@ -1,20 +1,24 @@
 /**
  * Fixed records of times by address and port, over a buffer that several threads may share: the store under the peer table.
  *
- * Layout: HEADER_BYTES (lock, evictions), then records of RECORD_BYTES:
- *   0 seq i32 (odd while the key changes) · 4 port+1 i32 (0 = empty) · 8 address[16] · 24 six doubles: times in ms (T), one spare
+ * Layout: HEADER_BYTES (lock i32, evictions i32, last loss f64), then records of RECORD_BYTES:
+ *   0 seq i32 (odd while the key changes) · 4 port+1 i32 (0 = empty) · 8 address[16] · 24 nine doubles: times in ms and a count (T)
  *
  * A record is found in a bucket of WAYS slots. Every writer holds the lock, so no record changes hands between being found and
  * being stamped. Readers take no lock: a time is one store, and `seq` read before and after shows whether the key stayed.
  */
 import { ADDRESS_BYTES } from '../wire/address.ts';
 import { releaseLock, takeLock } from './lock.ts';
+import { type ReadTime, T, type TimeField, type WriteTime } from './record-layout.ts';
+import { PROVEN, type RecordLife, UNLABELLED, worthOf } from './record-worth.ts';
 
 const HEADER_BYTES = 64;
-const RECORD_BYTES = 80;
+const RECORD_BYTES = 96;
 const WAYS = 8;
 const LOCK_INT = 0;
 const EVICTIONS = 1;
+/** In doubles. */
+const LOST_AT = 1;
 const RECORD_INTS = RECORD_BYTES / 4;
 const RECORD_DOUBLES = RECORD_BYTES / 8;
 const PORT_INT = 1;
@@ -23,17 +27,10 @@ const ADDRESS_AT = 8;
 /** How often a reader starts again when a record changes under it; each change is another peer's arrival in the same slot. */
 const READ_TRIES_MAX = 4;
 
-/** Offsets of the times in a record, in doubles from its start. */
-export const T = { own: 3, foreign: 4, none: 5, sent: 6, switched: 7, ambiguous: 8 } as const;
-export type TimeField = (typeof T)[keyof typeof T];
-
-/** How long after our own frame a datagram from the same address and port counts as its answer, ms (memberlist LAN ProbeTimeout and indirect probes end within ProbeInterval 1 s; WAN 5 s). */
-export const ANSWER_WINDOW_MS = 5_000;
-
-export type ReadTime = (field: TimeField) => number;
-export type WriteTime = (field: TimeField, ms: number) => void;
-
 export type RecordChange = (time: ReadTime, stamp: WriteTime) => void;
+
+/** Whose word is written: only one that proves itself displaces a proven one; that of an admitted member is missed when it finds no room. */
+export type Writer = 'stranger' | 'member' | 'proven';
 
 /** A copy of a record's key. */
 export interface RecordKey {
@@ -44,12 +41,14 @@ export interface RecordKey {
 export interface Records {
   /** What `view` makes of the record; undefined when there is none, or when it is just changing hands. `view` may run again. */
   read<V>(address: Uint8Array, port: number, view: (time: ReadTime) => V): V | undefined;
-  /** Changes the record, made when missing; `proves` lets it displace a proven one. Without room nothing happens, counted. */
-  write(address: Uint8Array, port: number, nowMs: number, proves: boolean, change: RecordChange): void;
+  /** Changes the record, made when missing. Without room nothing happens, counted. */
+  write(address: Uint8Array, port: number, nowMs: number, by: Writer, change: RecordChange): void;
   /** What `view` makes of every record that is not expired. */
   all<V>(nowMs: number, view: (key: RecordKey, time: ReadTime) => V): V[];
   /** Records dropped before they expired, and ones that found no room. */
   evictions(): number;
+  /** When that last befell more than what strangers left; 0: never. */
+  lastLossMs(): number;
 }
 
 /** Slots for `peers`: an address has a record for its evidence and one for a port, and buckets fill unevenly, so twice that. */
@@ -64,18 +63,6 @@ export function recordsBytes(slots: number): number {
   return HEADER_BYTES + slots * RECORD_BYTES;
 }
 
-/** Added to a record's newest time (ms, far below): what it is worth. */
-const AWAITED = 2 ** 50;
-const PROVEN = 2 ** 52;
-
-/** How long a record counts, ms. */
-export interface RecordLife {
-  /** Own evidence of this age still protects a record from being displaced by what proves nothing. */
-  readonly provenMs: number;
-  /** This long after its last time a record is expired. */
-  readonly lifeMs: number;
-}
-
 /** Records over `buffer` (recordsBytes, zeroed by its maker). */
 export function createRecords(buffer: ArrayBufferLike, slots: number, life: RecordLife): Records {
   return new RecordStore(buffer, slots, life);
@@ -85,6 +72,7 @@ class RecordStore implements Records {
   readonly #slots: number;
   readonly #life: RecordLife;
   readonly #header: Int32Array;
+  readonly #headerDoubles: Float64Array;
   readonly #ints: Int32Array;
   readonly #doubles: Float64Array;
   readonly #bytes: Uint8Array;
@@ -97,8 +85,9 @@ class RecordStore implements Records {
 
   constructor(buffer: ArrayBufferLike, slots: number, life: RecordLife) {
     this.#slots = slots;
-    this.#life = { ...life, lifeMs: Math.max(life.lifeMs, ANSWER_WINDOW_MS) };
+    this.#life = life;
     this.#header = new Int32Array(buffer, 0, HEADER_BYTES / 4);
+    this.#headerDoubles = new Float64Array(buffer, 0, HEADER_BYTES / 8);
     this.#ints = new Int32Array(buffer, HEADER_BYTES, slots * RECORD_INTS);
     this.#doubles = new Float64Array(buffer, HEADER_BYTES, slots * RECORD_DOUBLES);
     this.#bytes = new Uint8Array(buffer, HEADER_BYTES, slots * RECORD_BYTES);
@@ -116,14 +105,14 @@ class RecordStore implements Records {
     return undefined;
   }
 
-  write(address: Uint8Array, port: number, nowMs: number, proves: boolean, change: RecordChange): void {
+  write(address: Uint8Array, port: number, nowMs: number, by: Writer, change: RecordChange): void {
     const token = takeLock(this.#header, LOCK_INT, nowMs);
     if (token === 0) {
-      Atomics.add(this.#header, EVICTIONS, 1);
+      this.#lost(by !== 'stranger', nowMs);
       return;
     }
     try {
-      const slot = this.#claim(address, port, nowMs, proves);
+      const slot = this.#claim(address, port, nowMs, by);
       if (slot < 0) return;
       this.#inHand = slot;
       change(this.#time, this.#stamp);
@@ -149,6 +138,16 @@ class RecordStore implements Records {
 
   evictions(): number {
     return Atomics.load(this.#header, EVICTIONS) >>> 0;
+  }
+
+  lastLossMs(): number {
+    return this.#headerDoubles[LOST_AT] as number;
+  }
+
+  /** Counts something that is dropped or finds no room; `matters`: it is more than what a stranger left. */
+  #lost(matters: boolean, nowMs: number): void {
+    Atomics.add(this.#header, EVICTIONS, 1);
+    if (matters) this.#headerDoubles[LOST_AT] = nowMs;
   }
 
   #timeOf(slot: number, field: TimeField): number {
@@ -178,21 +177,15 @@ class RecordStore implements Records {
     return -1;
   }
 
-  /** How much a record is worth keeping; the least goes first: free, expired, strangers, awaited, proven; of equals the oldest. */
+  /** -1: the slot is free. */
   #worth(slot: number, nowMs: number): number {
     if (Atomics.load(this.#ints, slot * RECORD_INTS + PORT_INT) === 0) return -1;
-    const own = this.#timeOf(slot, T.own);
-    const sent = this.#timeOf(slot, T.sent);
-    const newest = Math.max(own, sent, this.#timeOf(slot, T.foreign), this.#timeOf(slot, T.none));
-    if (nowMs - newest > this.#life.lifeMs) return 0;
-    // Proven ones outlive whatever a stranger can make us write.
-    if (own > 0 && nowMs - own <= this.#life.provenMs) return PROVEN + newest;
-    // What we wait for an answer from outlives strangers that dialled us: a flood of those must not stop us from learning.
-    return sent > 0 && nowMs - sent <= ANSWER_WINDOW_MS ? AWAITED + newest : newest;
+    this.#inHand = slot;
+    return worthOf(this.#time, nowMs, this.#life);
   }
 
   /** The slot of the key, made when missing; -1 without room. With the lock held. */
-  #claim(address: Uint8Array, port: number, nowMs: number, proves: boolean): number {
+  #claim(address: Uint8Array, port: number, nowMs: number, by: Writer): number {
     const found = this.#find(address, port);
     if (found >= 0) {
       // Odd with the lock in our hands: a thread was ended while it wrote this key.
@@ -205,8 +198,9 @@ class RecordStore implements Records {
       const value = this.#worth(slot, nowMs);
       if (value < least) [victim, least] = [slot, value];
     }
-    if (least > 0) Atomics.add(this.#header, EVICTIONS, 1);
-    if (least >= PROVEN && !proves) return -1;
+    const refused = least >= PROVEN && by !== 'proven';
+    if (least > 0) this.#lost(refused ? by !== 'stranger' : least >= UNLABELLED, nowMs);
+    if (refused) return -1;
     this.#rekey(victim, address, port);
     return victim;
   }

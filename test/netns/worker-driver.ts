@@ -20,7 +20,12 @@ const policy: PolicySettings = {
 const peers = { peers: 10, windowMs: 1_000, foreignMs: 1_000 };
 const started = performance.now();
 const worker = startWorker(
-  { onRejection: () => undefined, onFault: (fault) => say(`fault ${fault.code}`) },
+  {
+    onRejection: () => undefined,
+    onFault: (fault) => say(`fault ${fault.code}`),
+    onStranger: () => undefined,
+    onDeath: (why) => say(`died: ${why}`),
+  },
   await loadSyscalls(),
   {
     name: 'one',
@@ -30,13 +35,13 @@ const worker = startWorker(
     rings: undefined,
     peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
     peers,
+    waits: { waitMs: 0, bytesMax: 1 },
     tallyBuffer: new SharedArrayBuffer(TALLY_BYTES),
     clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
     proxyPort: Number(process.argv[2]),
     port: 7946,
     ipv6: true,
   },
-  (why) => say(`died: ${why}`),
 );
 try {
   await worker.ready();

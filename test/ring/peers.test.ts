@@ -116,11 +116,15 @@ t.test('records show what is remembered, and leave out what expired', async (t) 
   const v6 = address('fd00::5');
   table.learn(v6, 'none', NOW + 600_000);
   const records = table.records(NOW + 30).sort((a, b) => b.port - a.port || a.lastNoneMs - b.lastNoneMs);
-  const nothing = { proven: false, foreign: false, ambiguous: false, lastOwnMs: 0, lastForeignMs: 0, lastNoneMs: 0 };
+  const nothing = {
+    ...{ proven: false, foreign: false, ambiguous: false, unlabelled: undefined },
+    ...{ lastOwnMs: 0, lastForeignMs: 0, lastNoneMs: 0 },
+  };
   t.strictSame(records, [
     { ...nothing, address: '10.0.0.7', port: 7946, lastSentMs: NOW + 5 },
     {
-      ...{ address: '10.0.0.7', port: 0, proven: false, foreign: true, ambiguous: false },
+      ...nothing,
+      ...{ address: '10.0.0.7', port: 0, foreign: true },
       ...{ lastOwnMs: NOW, lastNoneMs: NOW + 10, lastForeignMs: NOW + 20, lastSentMs: 0 },
     },
     { ...nothing, address: 'fd00::5', port: 0, lastNoneMs: NOW + 600_000, lastSentMs: 0 },

@@ -203,6 +203,7 @@ t.test('gauges', async (t) => {
     lastNoneMs: 0,
     lastForeignMs: 0,
     lastSentMs: 0,
+    unlabelled: undefined,
     ...change,
   });
   const { fence } = quietFence({

@@ -1,14 +1,14 @@
 /** The way of a datagram through the transparent path: received with its original destination, judged, rewritten, sent on. */
 import { formatAddress, isV4Mapped } from '../../wire/address.ts';
 import { encodeLabelHeader } from '../../wire/label.ts';
-import type { FenceContext } from '../engine.ts';
-import { refuseUnread } from '../judge.ts';
+import type { Endpoint, FenceContext } from '../engine.ts';
+import { type Keep, refuseUnread } from '../judge.ts';
 import { type PassingPacket, passPacket } from '../packets.ts';
+import { createTokenBucket } from '../token-bucket.ts';
 import type { LocalAddresses } from './local-addresses.ts';
 import type { PacketSender } from './packet-sender.ts';
 import type { Received } from './receive.ts';
 import { NONCE_BYTES, TEST_ADDRESSES } from './self-test.ts';
-import { createTokenBucket } from './token-bucket.ts';
 
 /** Send failures that are reported as faults; the counters have them all. */
 const FAULT_BURST = 5;
@@ -23,8 +23,25 @@ export interface PacketPathOptions {
 }
 
 export interface PacketPath {
-  /** Handles one datagram to its end. `arrivedMs`: when its batch was there, by the context's clock. */
+  /** Handles one datagram to its end, or keeps a copy that waits (context.doubts). `arrivedMs`: when its batch was there, by the context's clock. */
   handle(datagram: Received, arrivedMs: number): void;
+}
+
+/** Where a datagram goes, and since when it is here. */
+interface Way {
+  readonly to: string;
+  readonly inbound: boolean;
+  readonly peer: Endpoint;
+  readonly arrivedMs: number;
+}
+
+/** The memory of a batch is the next one's. */
+function copyOf({ source, destination, payload }: Received): Received {
+  return {
+    source: { ...source, address: Uint8Array.from(source.address) },
+    destination: { ...destination, address: Uint8Array.from(destination.address) },
+    payload: Buffer.from(payload),
+  };
 }
 
 export function createPacketPath(context: FenceContext, options: PacketPathOptions): PacketPath {
@@ -67,6 +84,16 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
     return false;
   };
 
+  const take = (datagram: Received, way: Way, keep?: Keep): void => {
+    const { to, inbound, peer, arrivedMs } = way;
+    const direction = inbound ? 'inbound' : 'outbound';
+    const passing = passPacket(context, header, datagram.payload, direction, 'native', peer, keep);
+    if (passing === undefined) return;
+    if (forward(datagram, to, passing, inbound)) {
+      context.tally.forwarded(direction, 'packet', Math.max(0, context.now() - arrivedMs) / 1_000);
+    }
+  };
+
   return {
     handle(datagram, arrivedMs) {
       const { source, destination, payload } = datagram;
@@ -79,12 +106,11 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
       const from = formatAddress(source.address);
       const inbound = local.inbound(from, to);
       const peer = inbound ? { address: from, port: source.port } : { address: to, port: destination.port };
-      const direction = inbound ? 'inbound' : 'outbound';
-      const passing = passPacket(context, header, payload, direction, 'native', peer);
-      if (passing === undefined) return;
-      if (forward(datagram, to, passing, inbound)) {
-        context.tally.forwarded(direction, 'packet', Math.max(0, context.now() - arrivedMs) / 1_000);
-      }
+      const way = { to, inbound, peer, arrivedMs };
+      take(datagram, way, () => {
+        const kept = copyOf(datagram);
+        return () => take(kept, way);
+      });
     },
   };
 }

@@ -98,7 +98,9 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       const onStream = createStreamHandler(context, options, calls, streams);
       try {
         listener = await listenForStreams(calls, { proxyPort: options.proxyPort, ipv6 }, onStream);
-        worker = startWorker(context, calls, workerStart(context, options, tallyBuffer, ipv6), died);
+        const { onRejection, onFault } = context;
+        const events = { onRejection, onFault, onStranger: options.worker.ask, onDeath: died };
+        worker = startWorker(events, calls, workerStart(context, options, tallyBuffer, ipv6));
         await worker.ready();
       } catch (error) {
         await close();
@@ -115,7 +117,8 @@ export function createTransparentPath(context: FenceContext, options: Transparen
     },
     counts() {
       const { inbound, outbound } = streams.counts();
-      return { sessions: 0, streamsInbound: inbound, streamsOutbound: outbound, sessionEvictions: 0 };
+      const waitingInWorker = worker?.waiting() ?? 0;
+      return { sessions: 0, streamsInbound: inbound, streamsOutbound: outbound, sessionEvictions: 0, waitingInWorker };
     },
     appUp: () => health.up(),
     bypassDropped: () => bypass?.dropped(),
@@ -130,7 +133,10 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       return why;
     },
     rulesChanged: () => worker?.takeRules(options.worker.rules()) ?? Promise.resolve(),
-    answered: () => worker?.post({ type: 'answered' }),
+    answered() {
+      context.doubts.answered();
+      worker?.answered();
+    },
     insideChanged: () => worker?.post({ type: 'inside', inside: options.worker.inside() }),
     tallies: () => [tallyBuffer],
     async drain(graceMs) {
@@ -184,6 +190,7 @@ function workerStart(
     rings: worker.rings,
     peersBuffer: worker.peersBuffer,
     peers: worker.peers,
+    waits: worker.waits,
     tallyBuffer,
     clock: { nowMs: context.now(), monotonicMs: monotonicMs() },
     proxyPort,

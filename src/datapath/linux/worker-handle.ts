@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { sameBytes } from '../../wire/label.ts';
-import { type FenceContext, type FenceRules, StartError } from '../engine.ts';
+import { type FenceContext, type FenceRules, StartError, type Stranger } from '../engine.ts';
 import { NONCE_BYTES } from './self-test.ts';
 import type { Syscalls } from './syscalls.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.ts';
@@ -22,6 +22,10 @@ export interface WorkerHandle {
   /** Resolves when its sockets are open. Rejects with a StartError. */
   ready(): Promise<void>;
   post(message: ToWorker): void;
+  /** All that it asked about until now is answered. */
+  answered(): void;
+  /** Packets that wait there. */
+  waiting(): number;
   /** Gives it the rules; resolves once it decides by them, or has not said so within RULES_TIMEOUT_MS (a fault, reported). */
   takeRules(rules: FenceRules): Promise<void>;
   /**
@@ -43,18 +47,28 @@ function workerFile(): URL {
   return found;
 }
 
-/** `onDeath` is called once, with a line that says why, when the worker ends without having been told to. */
+/** What the worker tells the main thread. */
+export interface WorkerEvents extends Pick<FenceContext, 'onRejection' | 'onFault'> {
+  /** A packet of somebody unknown waits. */
+  onStranger(peer: Stranger): void;
+  /** Called once, with a line that says why, when the worker ends without having been told to. */
+  onDeath(why: string): void;
+}
+
 export function startWorker(
-  context: Pick<FenceContext, 'onRejection' | 'onFault'>,
+  events: WorkerEvents,
   calls: Syscalls,
-  start: Omit<WorkerStart, 'wakeFd'>,
-  onDeath: (why: string) => void,
+  start: Omit<WorkerStart, 'wakeFd' | 'waitingBuffer'>,
 ): WorkerHandle {
   const wakeFd = calls.eventfd();
-  const worker = new Worker(workerFile(), { workerData: { ...start, wakeFd } satisfies WorkerStart, name: 'packets' });
+  const waitingBuffer = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  const workerData: WorkerStart = { ...start, wakeFd, waitingBuffer };
+  const worker = new Worker(workerFile(), { workerData, name: 'packets' });
   let started = false;
   let stopping = false;
   let why = 'it ended';
+  /** The last question that arrived here: what the worker asked since is not answered by what was known before. */
+  let asked = 0;
   let settle: ((error?: StartError) => void) | undefined;
   const ready = new Promise<void>((resolve, reject) => {
     settle = (error) => (error === undefined ? resolve() : reject(error));
@@ -67,9 +81,12 @@ export function startWorker(
       started = true;
       settle?.();
     } else if (message.type === 'failed') settle?.(new StartError(message.code, message.message));
-    else if (message.type === 'rejection') context.onRejection(message.rejection);
-    else if (message.type === 'fault') context.onFault(message.fault);
-    else for (const listener of listeners) listener(message);
+    else if (message.type === 'rejection') events.onRejection(message.rejection);
+    else if (message.type === 'fault') events.onFault(message.fault);
+    else if (message.type === 'stranger') {
+      asked = message.question;
+      events.onStranger(message.peer);
+    } else for (const listener of listeners) listener(message);
   });
   worker.on('error', (error) => {
     why = error.message;
@@ -80,7 +97,7 @@ export function startWorker(
       calls.close(wakeFd);
       settle?.(new StartError('packet_worker_failed', `the packet worker failed to start: ${why}`));
       resolve();
-      if (started && !stopping) onDeath(why);
+      if (started && !stopping) events.onDeath(why);
       stopping = true;
     });
   });
@@ -129,7 +146,7 @@ export function startWorker(
       const timer = setTimeout(() => {
         if (!stopping) {
           const message = `the packet worker has not taken new rules within ${RULES_TIMEOUT_MS} ms`;
-          context.onFault({ code: 'worker_slow', message });
+          events.onFault({ code: 'worker_slow', message });
         }
         finish();
       }, RULES_TIMEOUT_MS);
@@ -148,6 +165,8 @@ export function startWorker(
       await ready.finally(() => clearTimeout(timer));
     },
     post,
+    answered: () => post({ type: 'answered', upTo: asked }),
+    waiting: () => Atomics.load(new Int32Array(waitingBuffer), 0),
     takeRules,
     selfTest(families) {
       running ??= test(families).finally(() => {

@@ -2,7 +2,7 @@
 import type { PeerTableOptions } from '../../ring/peers.ts';
 import type { Fault, FenceRules, Rejection, Stranger } from '../engine.ts';
 import type { InsideRules } from '../inside.ts';
-import type { InspectionRings } from '../options.ts';
+import type { InspectionRings, TransparentOptions } from '../options.ts';
 
 /** A pair of clocks read at one moment: process.hrtime is the same in every thread, so both count alike from it. */
 export interface ClockPair {
@@ -21,6 +21,10 @@ export interface WorkerStart {
   readonly peersBuffer: SharedArrayBuffer;
   readonly peers: PeerTableOptions;
   readonly tallyBuffer: SharedArrayBuffer;
+  /** How long packets wait until it is known who their peer is, ms, and bytes of them at once. */
+  readonly waits: TransparentOptions['worker']['waits'];
+  /** One i32: how many packets wait. The worker writes it. */
+  readonly waitingBuffer: SharedArrayBuffer;
   readonly clock: ClockPair;
   readonly proxyPort: number;
   /** The gossip port, for the self-test's datagram. */
@@ -33,8 +37,8 @@ export interface WorkerStart {
 export type ToWorker =
   /** Answered by `rules` of the same revision once they are in force. */
   | { readonly type: 'rules'; readonly revision: number; readonly rules: FenceRules }
-  /** What strangers were asked about until now is answered. */
-  | { readonly type: 'answered' }
+  /** What was asked about strangers, up to this question, is answered. */
+  | { readonly type: 'answered'; readonly upTo: number }
   | { readonly type: 'inside'; readonly inside: InsideRules }
   | { readonly type: 'self_test'; readonly nonce: Uint8Array }
   | { readonly type: 'stop' };
@@ -43,7 +47,8 @@ export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'rules'; readonly revision: number }
-  | { readonly type: 'stranger'; readonly peer: Stranger }
+  /** A packet of `peer` waits. Questions count up from 1. */
+  | { readonly type: 'stranger'; readonly peer: Stranger; readonly question: number }
   | { readonly type: 'rejection'; readonly rejection: Rejection }
   | { readonly type: 'fault'; readonly fault: Fault }
   /** The self-test's datagram came back by the rules, or `problem` says why it cannot. */

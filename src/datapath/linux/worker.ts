@@ -9,7 +9,9 @@ import { createSnapshot, type Snapshot } from '../../policy/decide.ts';
 import { createTally } from '../../policy/tally.ts';
 import { createPeerTable } from '../../ring/peers.ts';
 import { sameBytes } from '../../wire/label.ts';
-import { type FenceContext, type FenceRules, NO_DOUBTS, StartError } from '../engine.ts';
+import { createDoubts, type DoubtsQueue } from '../doubts.ts';
+import { type FenceContext, type FenceRules, StartError } from '../engine.ts';
+import { createTokenBucket } from '../token-bucket.ts';
 import { createLocalAddresses } from './local-addresses.ts';
 import { createPacketSender } from './packet-sender.ts';
 import { createPacketPath, type PacketPath } from './packets.ts';
@@ -17,7 +19,6 @@ import { openPacketSocket } from './proxy-sockets.ts';
 import { createReceiveBatch, type ReceiveBatch } from './receive.ts';
 import { sendSelfTest } from './self-test.ts';
 import { loadSyscalls, POLLIN, type Syscalls, SystemError } from './syscalls.ts';
-import { createTokenBucket } from './token-bucket.ts';
 import { createWorkerInside, type WorkerInside } from './worker-inside.ts';
 import { clockFrom, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol.ts';
 
@@ -44,13 +45,19 @@ interface WorkerRules {
   readonly snapshot: Snapshot;
   readonly admission: Admission;
   readonly starting: boolean;
+  readonly byDns: boolean;
 }
 
 function rulesOf({ policy, admission, starting }: FenceRules): WorkerRules {
-  return { snapshot: createSnapshot(policy), admission: createAdmission(admission), starting };
+  const { byDns } = admission;
+  return { snapshot: createSnapshot(policy), admission: createAdmission(admission), starting, byDns };
 }
 
-function createContext(start: WorkerStart, state: State, post: (message: FromWorker) => void): FenceContext {
+interface WorkerContext extends FenceContext {
+  readonly doubts: DoubtsQueue;
+}
+
+function createContext(start: WorkerStart, state: State, post: (message: FromWorker) => void): WorkerContext {
   const now = clockFrom(start.clock);
   const rejections = createTokenBucket(REJECTION_BURST, REJECTIONS_PER_SECOND);
   return {
@@ -59,7 +66,13 @@ function createContext(start: WorkerStart, state: State, post: (message: FromWor
     snapshot: () => state.rules.snapshot,
     admission: () => state.rules.admission,
     starting: () => state.rules.starting,
-    doubts: NO_DOUBTS,
+    doubts: createDoubts({
+      ...start.waits,
+      canAsk: () => state.rules.byDns,
+      starting: () => state.rules.starting,
+      ask: (peer, question) => post({ type: 'stranger', peer, question }),
+      now,
+    }),
     peers: createPeerTable(start.peersBuffer, start.peers),
     tally: createTally(start.tallyBuffer),
     inside: state.inside,
@@ -80,7 +93,7 @@ function receiveTurn(fd: number, batch: ReceiveBatch, path: PacketPath, now: () 
   }
 }
 
-function readMessages(port: MessagePort, start: WorkerStart, state: State, calls: Syscalls): void {
+function readMessages(port: MessagePort, start: WorkerStart, state: State, doubts: DoubtsQueue, calls: Syscalls): void {
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const message = got.message as ToWorker;
     switch (message.type) {
@@ -89,6 +102,7 @@ function readMessages(port: MessagePort, start: WorkerStart, state: State, calls
         port.postMessage({ type: 'rules', revision: message.revision } satisfies FromWorker);
         break;
       case 'answered':
+        doubts.answered(message.upTo);
         break;
       case 'inside':
         state.inside.change(message.inside);
@@ -137,14 +151,21 @@ async function serve(port: MessagePort, start: WorkerStart): Promise<void> {
     pollFds.writeInt32LE(fd, i * POLLFD_BYTES);
     pollFds.writeInt16LE(POLLIN, i * POLLFD_BYTES + 4);
   });
+  const { doubts } = context;
+  const waiting = new Int32Array(start.waitingBuffer);
+  let timeoutMs = POLL_TIMEOUT_MS;
   post({ type: 'ready' });
   while (!state.stopped) {
-    calls.poll(pollFds, watched.length, POLL_TIMEOUT_MS);
+    calls.poll(pollFds, watched.length, timeoutMs);
     sockets.forEach((fd, i) => {
       if (pollFds.readInt16LE(i * POLLFD_BYTES + 6) !== 0) receiveTurn(fd, batch, path, context.now);
     });
     if (pollFds.readInt16LE(sockets.length * POLLFD_BYTES + 6) !== 0) calls.unwake(start.wakeFd);
-    readMessages(port, start, state, calls);
+    readMessages(port, start, state, doubts, calls);
+    const nowMs = context.now();
+    const nextMs = doubts.expire(nowMs) ?? Number.POSITIVE_INFINITY;
+    timeoutMs = Math.max(0, Math.min(POLL_TIMEOUT_MS, Math.ceil(nextMs - nowMs)));
+    Atomics.store(waiting, 0, doubts.waiting());
   }
   for (const fd of sockets) calls.close(fd);
   senders[4].close();

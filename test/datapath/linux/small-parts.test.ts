@@ -3,8 +3,8 @@ import type { networkInterfaces } from 'node:os';
 import t from 'tap';
 import { hasListener } from '../../../src/datapath/linux/app-listener.ts';
 import { createLocalAddresses, plainAddress } from '../../../src/datapath/linux/local-addresses.ts';
-import { createTokenBucket } from '../../../src/datapath/linux/token-bucket.ts';
 import { clockFrom, monotonicMs } from '../../../src/datapath/linux/worker-protocol.ts';
+import { createTokenBucket } from '../../../src/datapath/token-bucket.ts';
 
 t.test('a listener in the kernel table', async (t) => {
   const head = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode';
