@@ -31,9 +31,9 @@ export interface EvidenceSources {
   fence(target: Target): FenceReport | undefined;
 }
 
-/** Somebody to ask; `name` is empty where gossip gave none. */
+/** Somebody to ask; `name` is undefined where gossip gave none. */
 export interface Target {
-  readonly name: string;
+  readonly name: string | undefined;
   readonly address: string;
   readonly port: number;
 }
@@ -60,7 +60,7 @@ export function gatherEvidence(sources: EvidenceSources): Evidence[] {
     });
   const rows = named.map((member) => row(member, member));
   const seen = new Set(named.map(({ address }) => address));
-  const nameless = (address: string) => row({ name: '', address, port: local.port }, undefined);
+  const nameless = (address: string) => row({ name: undefined, address, port: local.port }, undefined);
   for (const address of listed) if (!seen.has(address)) rows.push(nameless(address));
   const gone = goneAddresses(others);
   for (const { address, unlabelled } of known.values()) {
@@ -100,7 +100,7 @@ function evidenceOf(
         ? undefined
         : unlabelled,
     probe,
-    fence: sources.fence({ name: member?.name ?? '', address, port }),
+    fence: sources.fence({ name: member?.name, address, port }),
     fenced: member?.fenced === true,
   };
 }

@@ -11,7 +11,7 @@ import { Pending } from '../wire/pending.ts';
 import { createStreamReader, type StreamReader } from '../wire/stream-reader.ts';
 import { describeKey, describeMessage, describeRow, Excerpt } from './excerpt.ts';
 import type { Inspected } from './inspect-packet.ts';
-import type { Ring } from './ring.ts';
+import type { PushPullHeader, Ring } from './ring.ts';
 import type { FrameSource } from './source.ts';
 
 /** Bytes of one stream that are read, and that an encrypted one may hold. */
@@ -162,15 +162,18 @@ class Inspection implements StreamInspection {
 
   #createReader(): StreamReader {
     const [ring, source] = [this.#ring, this.#source];
+    let table: { readonly header: PushPullHeader; left: number } | undefined;
     return createStreamReader({
       pushPull: (header) => {
         ring.pushPull(source, header);
+        table = { header, left: header.nodes };
         this.#excerpt.add(() => `push/pull${header.join ? ' join' : ''} ${header.nodes} members`);
         if (this.#isDskit) this.#kv = createKvReader((pair) => ring.kv(source, pair));
       },
       node: (row) => {
         this.#messages++;
         ring.node(source, row);
+        if (table !== undefined && --table.left === 0) ring.tableRead(source, table.header);
         this.#excerpt.add(() => describeRow(row));
       },
       userMessage: (bytes) => {

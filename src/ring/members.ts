@@ -10,6 +10,7 @@ import type { Identity, Outside } from '../policy/identity.ts';
 import { NODE_META_MAX_BYTES } from '../wire/limits.ts';
 import type { MessageOf } from '../wire/messages.ts';
 import { NODE_STATE, type PushPullNode } from '../wire/push-pull.ts';
+import { AppName, type IsLocal } from './app-name.ts';
 import { BoundedTable } from './bounded.ts';
 import { hasBadVersions, type Versions, versionsOf } from './member-versions.ts';
 import { addressText, NAME_MAX_CHARS } from './tuple.ts';
@@ -53,6 +54,7 @@ export interface Word {
 export interface MembersOptions {
   readonly limit: number;
   readonly identity: Identity;
+  readonly isLocal: IsLocal;
   /** Whether nobody can make up that this address is a member's; such members outlive any flood of names. */
   vouched(address: string, nowMs: number): boolean;
 }
@@ -67,17 +69,13 @@ export class Members {
   #identity: Identity;
   #tooLong = 0;
   #changes = 0;
-  #app: string | undefined;
+  readonly app: AppName;
 
   constructor(options: MembersOptions) {
     this.#options = options;
     this.#identity = options.identity;
+    this.app = new AppName(options.isLocal);
     this.#table = new BoundedTable(options.limit);
-  }
-
-  /** Our app's name, once it showed it. */
-  get app(): string | undefined {
-    return this.#app;
   }
 
   get size(): number {
@@ -102,11 +100,7 @@ export class Members {
   }
 
   isApp(name: string): boolean {
-    return name === this.#app;
-  }
-
-  setApp(name: string): void {
-    if (name !== '' && name.length <= NAME_MAX_CHARS) this.#app = name;
+    return name === this.app.name;
   }
 
   get(name: string): Member | undefined {
@@ -231,6 +225,7 @@ export class Members {
     const versions = versionsOf(message.Vsn);
     if (versions !== undefined) Object.assign(member, versions);
     this.#change(member, state, word.atMs);
+    if (word.byApp && state === 'alive') this.app.named(member.name, address, member.port);
     this.#touch(word, member);
   }
 

@@ -1,5 +1,4 @@
 /** Readiness in words. Names and addresses of others are escaped. */
-import { formatEndpoint } from '../wire/address.ts';
 import { escapeBytes, escapeText } from '../wire/escape.ts';
 import type { Evidence, FenceProblem } from './evidence.ts';
 import type { Against } from './readiness-types.ts';
@@ -15,16 +14,14 @@ export function spanText(ms: number): string {
   return `${Math.max(1, Math.ceil(ms / SECOND_MS))} s`;
 }
 
-/** Who a row is about: its name and address, the port where it is not `usualPort`. */
-export function whoText(row: Pick<Evidence, 'name' | 'address' | 'port'>, usualPort?: number): string {
-  const where = usualPort === undefined || row.port === usualPort ? row.address : formatEndpoint(row);
-  return row.name === undefined ? where : `${escapeText(row.name)} ${where}`;
+/** Who a row is about: "tempo-ingester-3 10.0.3.7", or the address alone. Escaped. */
+export function whoText({ name, address }: Pick<Evidence, 'name' | 'address'>): string {
+  return name === undefined ? address : `${escapeText(name)} ${address}`;
 }
 
-/** The whole line of what stands against a step: "tempo-ingester-3 10.0.3.7:7946: drops labelled pings". Escaped. */
-export function againstText({ name, address, port, text }: Against): string {
-  if (address === undefined || port === undefined) return text;
-  return `${whoText({ name, address, port })}: ${text}`;
+/** The whole line of what stands against a step: "tempo-ingester-3 10.0.3.7: drops labelled pings". Escaped. */
+export function againstText({ name, address, text }: Against): string {
+  return address === undefined ? text : `${whoText({ name, address })}: ${text}`;
 }
 
 export function labelText(label: Uint8Array): string {

@@ -5,6 +5,7 @@ import type { KvPair } from '../wire/kv.ts';
 import type { Message } from '../wire/messages.ts';
 import type { PushPullNode } from '../wire/push-pull.ts';
 import type { AddressRules } from './address-rules.ts';
+import type { IsLocal } from './app-name.ts';
 import type { ForeignSighting } from './foreign.ts';
 import type { KvInstance, KvKey } from './instances.ts';
 import type { MemberView } from './member-view.ts';
@@ -52,6 +53,8 @@ export interface RingOptions {
   readonly limits?: Partial<RingLimits>;
   /** Whether the address lately showed the own label (ring/peers.ts). */
   proven(address: string, nowMs: number): boolean;
+  /** Whether a member there is our own app. Default: nowhere. */
+  isLocal?: IsLocal;
   /** Whether quarantine is carried out now: what it strips does not become our app's view. Default: never. */
   quarantining?(): boolean;
 }
@@ -73,8 +76,14 @@ export interface Ring {
   frame(source: FrameSource, form: SealForm | undefined): void;
   message(source: FrameSource, message: Message): void;
   pushPull(source: FrameSource, header: PushPullHeader): void;
+  /** Every row that the header announced was read. */
+  tableRead(source: FrameSource, header: PushPullHeader): void;
   node(source: FrameSource, node: PushPullNode): void;
   kv(source: FrameSource, pair: KvPair): void;
+  /** When a member table of somebody who does not just join was last read whole; 0: never. */
+  tableMs(): number;
+  /** Our own app's name, as it is; undefined until it is known. */
+  app(): string | undefined;
   members(nowMs: number): MemberView[];
   /** How many members there are in each state, without copies of them. */
   memberCounts(nowMs: number): Readonly<Record<MemberState, number>>;

@@ -33,7 +33,7 @@ import {
   type RingOptions,
 } from './ring-types.ts';
 import { type FrameSource, isForeignWord, isOwnGossip, spokenByPeer } from './source.ts';
-import { addressText } from './tuple.ts';
+import { tupleOf } from './tuple.ts';
 import { type MergeWarning, mergeWarnings } from './warnings.ts';
 
 export * from './ring-types.ts';
@@ -62,11 +62,14 @@ class RingTables implements Ring {
   #hasRules: boolean;
   #set: { readonly rules: QuarantineRules; readonly set: QuarantineSet };
   #prunedMs = 0;
+  #tableMs = 0;
+  readonly tableMs = () => this.#tableMs;
+  readonly app = () => this.#members.app.name;
 
   constructor(options: RingOptions) {
     const limits = { ...RING_LIMITS, ...options.limits };
     const identity = createIdentity(options.identity);
-    const { startedMs, warmUpMs = WARM_UP_MS, proven } = options;
+    const { startedMs, warmUpMs = WARM_UP_MS, proven, isLocal = () => false } = options;
     const provenSince = (address: string, sinceMs: number, nowMs: number) =>
       proven(address, nowMs) && this.#heard.ownLabelMs(address) >= sinceMs;
     const vouched = (address: string, nowMs: number) => this.#heard.vouched(address) || proven(address, nowMs);
@@ -76,7 +79,7 @@ class RingTables implements Ring {
     this.#identity = options.identity;
     this.#hasRules = identity.hasRules;
     this.#heard = new HeardTable(limits.members * 2);
-    this.#members = new Members({ limit: limits.members, identity, vouched });
+    this.#members = new Members({ limit: limits.members, identity, isLocal, vouched });
     this.#foreign = new ForeignTable(limits);
     this.#merge = new MergeWatch(
       { startedMs, warmUpMs, ownTuples, alarms: limits.alarms, provenSince, vouched },
@@ -100,7 +103,7 @@ class RingTables implements Ring {
       return;
     }
     if (!isOwnGossip(source)) return;
-    if (message.type === 'ping' && !byPeer) this.#members.setApp(message.SourceNode);
+    if (message.type === 'ping' && !byPeer) this.#members.app.show(message.SourceNode);
     if (message.type === 'alive') this.#ownAlive(source, tupleOf(message.Node, message), 'alive');
     const set = this.#quarantine(source);
     if (set !== undefined && fateOfMessage(message, set) !== 'pass') return;
@@ -112,6 +115,11 @@ class RingTables implements Ring {
 
   pushPull(source: FrameSource, _header: PushPullHeader): void {
     if (isOwnGossip(source)) this.#merge.ownTable(source.atMs);
+  }
+
+  tableRead(source: FrameSource, { join }: PushPullHeader): void {
+    // Who joins lists little more than itself.
+    if (isOwnGossip(source) && (source.answer || !join)) this.#tableMs = source.atMs;
   }
 
   node(source: FrameSource, node: PushPullNode): void {
@@ -239,8 +247,4 @@ class RingTables implements Ring {
     this.#instances.match(this.#members.livingAddresses(), nowMs);
     this.#heard.prune(nowMs - SILENT_MS);
   }
-}
-
-function tupleOf(name: string, { Addr, Port }: { readonly Addr: Uint8Array; readonly Port: number }): Tuple {
-  return { name, address: addressText(Addr), port: Port };
 }

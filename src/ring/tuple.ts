@@ -19,6 +19,11 @@ export function addressText(bytes: Uint8Array): string {
   return `0x${shown.join('')}`;
 }
 
+/** What a message or a row that names `name` says of where it is. */
+export function tupleOf(name: string, { Addr, Port }: { readonly Addr: Uint8Array; readonly Port: number }): Tuple {
+  return { name, address: addressText(Addr), port: Port };
+}
+
 /** One text a tuple; the name comes last, so that no name can look like another tuple. */
 export function tupleKey({ name, address, port }: Tuple): string {
   return `${endpointKey(address, port)} ${name}`;

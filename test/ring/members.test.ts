@@ -8,7 +8,7 @@ import { addressBytes, alive, dead, row, START_MS, suspect } from './frames.ts';
 
 function table(change: Partial<MembersOptions> = {}) {
   const identity = createIdentity({ cidrs: [], names: [] });
-  const members = new Members({ limit: 100, identity, vouched: () => false, ...change });
+  const members = new Members({ limit: 100, identity, isLocal: () => false, vouched: () => false, ...change });
   const peer = (atMs = START_MS) => ({ atMs, byApp: false });
   const app = (atMs = START_MS) => ({ atMs, byApp: true });
   const is = (name: string) => {
@@ -126,9 +126,9 @@ t.test("our app's rows are its table", async (t) => {
 
 t.test('what others say of our app, it refutes', async (t) => {
   const { members, peer, app, is } = table();
-  members.setApp('');
+  members.app.show('');
   t.equal(members.app, undefined);
-  members.setApp('me');
+  members.app.show('me');
   t.ok(members.isApp('me'));
   members.alive(peer(), alive('me'));
   members.suspect(peer(), suspect('me', 5));

@@ -1,0 +1,142 @@
+/** What is known of the other members of a fence's ring, and what that says of each step: read from every source, about once a second. */
+import type { FenceConfig } from '../config/types.ts';
+import type { Admission } from '../policy/admission.ts';
+import { STAGES, type Stage } from '../policy/stage.ts';
+import type { Evidence, FenceReport, ProbeReport } from '../ring/evidence.ts';
+import { gatherEvidence, type Target } from '../ring/gather.ts';
+import type { PeerTable } from '../ring/peers.ts';
+import { answerLifeMs, readiness, type Situation } from '../ring/readiness.ts';
+import type { Step } from '../ring/readiness-types.ts';
+import type { Ring } from '../ring/ring-types.ts';
+import { escapeText } from '../wire/escape.ts';
+
+/** How old what is said may be, ms: gathering walks every table, some 20 ms for 10,000 members. */
+const FRESH_MS = 1_000;
+
+/** Names that are kept waiting for in words; more have a common cause. */
+const DNS_UNKNOWN_MAX = 8;
+
+export interface EvidenceParts {
+  readonly config: Pick<FenceConfig, 'memory' | 'adoption'>;
+  /** What can change while the fence runs. */
+  stage(): Stage;
+  dialects(): Situation['dialects'];
+  admission(): Admission;
+  now(): number;
+  /** Undefined while inspection is off. */
+  readonly ring: Pick<Ring, 'members' | 'tableMs' | 'evictions'> | undefined;
+  readonly peers: Pick<PeerTable, 'records' | 'lastLossMs'>;
+  /** What DNS says (cli/admission.ts): addresses that should be members, and each configured name. */
+  readonly dns: {
+    listed(): readonly string[];
+    names(): readonly { readonly name: string; readonly lastSuccessMs: number }[];
+  };
+  probe(address: string, port: number): ProbeReport | undefined;
+  fence(target: Target): FenceReport | undefined;
+  /** Our own app's addresses, as formatAddress writes them, and its gossip port. */
+  readonly local: { has(address: string): boolean; readonly port: number };
+  /** Gossip was seen to be encrypted, and there are no keys. */
+  sealedWithoutKeys(): boolean;
+}
+
+export interface FenceEvidence {
+  /** At most about a second old, as everything here. */
+  situation(): Situation;
+  evidence(): readonly Evidence[];
+  /** What stands against going to `to` from the present stage. */
+  step(to: Stage): Step;
+  /** Members to ask: those of ours that gossip or DNS names, admitted or not. */
+  targets(): readonly Target[];
+}
+
+/** Starts to watch now; nothing in it has timers. */
+export function composeEvidence(parts: EvidenceParts): FenceEvidence {
+  const watchedSinceMs = parts.now();
+  const membersEvictedMs = watchGrowth(() => parts.ring?.evictions().members ?? 0, parts.now);
+  let situation: Situation | undefined;
+  let steps = new Map<Stage, Step>();
+
+  const look = (): Situation => {
+    const nowMs = parts.now();
+    const stage = parts.stage();
+    // A stage that was just entered must not be judged by what was said of the one before.
+    if (situation !== undefined && situation.stage === stage && nowMs - situation.nowMs < FRESH_MS) return situation;
+    steps = new Map();
+    situation = lookNow(parts, nowMs, stage, watchedSinceMs, membersEvictedMs());
+    return situation;
+  };
+  return {
+    situation: look,
+    evidence: () => look().evidence,
+    step(to) {
+      const now = look();
+      const known = steps.get(to) ?? readiness(to, now);
+      steps.set(to, known);
+      return known;
+    },
+    targets: () =>
+      look()
+        .evidence.filter(
+          ({ state, inDns, foreignLabel }) => foreignLabel === undefined && (state !== undefined || inDns),
+        )
+        .map(({ name, address, port }) => ({ name, address, port })),
+  };
+}
+
+function lookNow(
+  parts: EvidenceParts,
+  nowMs: number,
+  stage: Stage,
+  watchedSinceMs: number,
+  membersEvictedMs: number,
+): Situation {
+  const { config, ring, peers, dns, local, probe, fence } = parts;
+  const { windowMs } = config.memory;
+  const admission = parts.admission();
+  return {
+    nowMs,
+    stage,
+    dialects: parts.dialects(),
+    hasRules: admission.hasRules,
+    windowMs,
+    answerLifeMs: answerLifeMs(config.adoption.probeIntervalMs),
+    evidence: gatherEvidence({
+      nowMs,
+      windowMs,
+      members: ring?.members(nowMs) ?? [],
+      listed: dns.listed(),
+      records: peers.records(nowMs),
+      admission,
+      local,
+      probe,
+      fence,
+    }),
+    watchedSinceMs,
+    inspects: ring !== undefined,
+    tableMs: ring?.tableMs() ?? 0,
+    peersEvictedMs: peers.lastLossMs(),
+    membersEvictedMs,
+    sealedWithoutKeys: parts.sealedWithoutKeys(),
+    dnsUnknown: dns
+      .names()
+      .filter(({ lastSuccessMs }) => lastSuccessMs === 0)
+      .slice(0, DNS_UNKNOWN_MAX)
+      .map(({ name }) => escapeText(name)),
+  };
+}
+
+/** When a counter was last seen to have grown; 0: never. Seen later than it happened, it counts for longer. */
+function watchGrowth(count: () => number, now: () => number): () => number {
+  let known = count();
+  let grownMs = 0;
+  return () => {
+    const current = count();
+    if (current !== known) [known, grownMs] = [current, now()];
+    return grownMs;
+  };
+}
+
+/** The stages other than the one that the fence is in, in order. */
+export function otherStages(stage: Stage): readonly Stage[] {
+  return STAGES.filter((other) => other !== stage);
+}
