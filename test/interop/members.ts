@@ -142,9 +142,16 @@ export async function rawPing({ version, from, to, port, family = 'ipv4', label 
   return { from: ack.from, label: Buffer.from(carried).toString() };
 }
 
-/** Moves every fence to `stage` through the admin API. */
+/** Moves every fence to `stage` through the admin API, safe or not. */
 export async function moveTo(stage: string, fences: ReadonlyMap<Host, Fence>): Promise<void> {
   for (const host of fences.keys()) {
-    await fetchIn(host, 'http://127.0.0.1:9746/api/v1/stage', '-H', JSON_BODY, '-d', JSON.stringify({ stage }));
+    await fetchIn(
+      host,
+      'http://127.0.0.1:9746/api/v1/stage',
+      '-H',
+      JSON_BODY,
+      '-d',
+      JSON.stringify({ stage, force: true }),
+    );
   }
 }
