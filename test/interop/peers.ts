@@ -76,6 +76,16 @@ export async function startPeer(
   return peer;
 }
 
+/** A peer takes one command at a time; several askers wait for their turn. */
+export function inTurn(peer: Peer): Peer['command'] {
+  let last: Promise<unknown> = Promise.resolve();
+  return (line, timeoutMs) => {
+    const mine = last.then(() => peer.command(line, timeoutMs));
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+}
+
 /** Polls `failing` until it has nothing to say; rejects with what it says last. */
 export async function eventually(
   what: string,

@@ -9,7 +9,7 @@ import type { Host, Lab } from '../lab/lab.ts';
 import { ALERTMANAGER_PORT, type Alertmanager, startAlertmanager } from './alertmanagers.ts';
 import type { Watched } from './arrivals.ts';
 import { buildAlertmanager, buildMember } from './build.ts';
-import { eventually, type Peer, startPeer } from './peers.ts';
+import { eventually, inTurn, type Peer, startPeer } from './peers.ts';
 
 export const LABEL = 'alerts.prod';
 export const MEMBER_NAMES = ['one', 'two', 'native'] as const;
@@ -99,16 +99,6 @@ function lifeOf(peer: Peer, command: Peer['command']): Pick<RingApp, 'stop' | 'l
       await command('quit');
       await peer.process.exited(STOP_TIMEOUT_MS);
     },
-  };
-}
-
-/** A peer takes one command at a time; several askers wait for their turn. */
-export function inTurn(peer: Peer): Peer['command'] {
-  let last: Promise<unknown> = Promise.resolve();
-  return (line, timeoutMs) => {
-    const mine = last.then(() => peer.command(line, timeoutMs));
-    last = mine.catch(() => undefined);
-    return mine;
   };
 }
 
