@@ -22,8 +22,8 @@ export interface NameState {
   listed(): ReadonlySet<string>;
   /** The last good answer, and what is within the grace. */
   addresses(): Iterable<string>;
-  /** Takes a good answer. */
-  answer(found: ReadonlySet<string>, nowMs: number): void;
+  /** Takes a good answer; whether it is another one than before, or the first. */
+  answer(found: ReadonlySet<string>, nowMs: number): boolean;
   /** The configuration no longer has the name: everything that it listed leaves. */
   leave(nowMs: number): void;
   /** Forgets what left before `beforeMs`; gives when the oldest of the rest left, infinite without one. */
@@ -61,8 +61,11 @@ export function createNameState(name: string): NameState {
     listed: () => listed,
     addresses: () => [...listed, ...left.keys()],
     answer(found, nowMs) {
-      take(found, nowMs);
+      const same =
+        lastSuccessMs > 0 && found.size === listed.size && [...found].every((address) => listed.has(address));
+      if (!same) take(found, nowMs);
       lastSuccessMs = nowMs;
+      return !same;
     },
     leave(nowMs) {
       take(new Set(), nowMs);
@@ -80,4 +83,11 @@ export function createNameState(name: string): NameState {
     overflown: () =>
       overflow ? `more than ${LEFT_MAX} addresses left the answers within the grace: the first are out` : undefined,
   };
+}
+
+/** The lists as one, sorted; `before` itself when it is the same. */
+export function merged(lists: readonly Iterable<string>[], before: readonly string[]): readonly string[] {
+  const addresses = [...new Set(lists.flatMap((list) => [...list]))].sort();
+  const same = addresses.length === before.length && addresses.every((address, i) => address === before[i]);
+  return same ? before : addresses;
 }

@@ -19,7 +19,7 @@ export interface ResolverOptions {
   readonly refreshMs: number;
   /** How long an address stays after it left the answers, ms. */
   readonly graceMs: number;
-  /** `addresses()` changed, or a name answered for the first time. `anew`: addresses that no name had listed and one lists again or newly, not by its first answer. */
+  /** `addresses()`, `listed()` or `answered()` changed. `anew`: addresses that were in no answer before, and are in one that is not its name's first. */
   onChange(anew: readonly string[]): void;
   /** A name fails, said once; or, without `why`, answers again. */
   onProblem(name: string, why: string | undefined): void;
@@ -28,7 +28,7 @@ export interface ResolverOptions {
 export interface Resolver {
   /** Admitted now: the last good answers, and what left one within the grace. Sorted; the same array until it changes. */
   addresses(): readonly string[];
-  /** The last good answers: who should be there. Sorted. */
+  /** The last good answers: who should be there. Sorted; the same array until it changes. */
   listed(): readonly string[];
   /** Whether every name answered at least once. */
   answered(): boolean;

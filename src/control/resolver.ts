@@ -4,7 +4,7 @@
  * an empty answer is an answer, never "everyone".
  */
 import { canonicalAddress } from '../policy/admission.ts';
-import { createNameState, type DnsName, type NameState } from './resolver-name.ts';
+import { createNameState, type DnsName, merged, type NameState } from './resolver-name.ts';
 import type { DnsAnswer, Resolver, ResolverOptions } from './resolver-types.ts';
 
 export type { DnsAnswer, DnsName, Resolver };
@@ -38,6 +38,7 @@ class NameResolver implements Resolver {
   /** Names that the configuration no longer has, while what they listed is within the grace. */
   #gone: NameState[] = [];
   #addresses: readonly string[] = [];
+  #listed: readonly string[] = [];
   #running = false;
   /** Planned or under way; there is one whenever it runs and has names. */
   #round: Round | undefined;
@@ -58,7 +59,7 @@ class NameResolver implements Resolver {
   }
 
   listed(): readonly string[] {
-    return sorted(this.#names.flatMap((name) => [...name.listed()]));
+    return this.#listed;
   }
 
   answered(): boolean {
@@ -191,10 +192,10 @@ class NameResolver implements Resolver {
       }
     }
     const first = name.view().lastSuccessMs === 0;
-    const before = new Set(this.listed());
-    name.answer(found, this.#options.clock.now());
+    const before = new Set(this.#listed);
+    const changed = name.answer(found, this.#options.clock.now());
     this.#say(name, name.overflown() ?? problem);
-    this.#publish(first ? [] : [...found].filter((address) => !before.has(address)), first);
+    if (changed) this.#publish(first ? [] : [...found].filter((address) => !before.has(address)), true);
   }
 
   #say(name: NameState, why: string | undefined): void {
@@ -222,10 +223,17 @@ class NameResolver implements Resolver {
   }
 
   #publish(anew: readonly string[], always: boolean): void {
-    const addresses = sorted([...this.#names, ...this.#gone].flatMap((name) => [...name.addresses()]));
-    const same = addresses.length === this.#addresses.length && addresses.every((a, i) => a === this.#addresses[i]);
-    if (!same) this.#addresses = addresses;
-    if (!same || always || anew.length > 0) this.#options.onChange(anew);
+    const addresses = merged(
+      [...this.#names, ...this.#gone].map((name) => name.addresses()),
+      this.#addresses,
+    );
+    const changed = addresses !== this.#addresses;
+    this.#addresses = addresses;
+    this.#listed = merged(
+      this.#names.map((name) => name.listed()),
+      this.#listed,
+    );
+    if (changed || always) this.#options.onChange(anew);
   }
 }
 
@@ -235,8 +243,4 @@ function opened(): Pick<Round, 'over' | 'end'> {
     end = resolve;
   });
   return { over, end };
-}
-
-function sorted(addresses: readonly string[]): string[] {
-  return [...new Set(addresses)].sort();
 }

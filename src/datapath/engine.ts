@@ -91,6 +91,8 @@ export interface FenceContext {
 export interface Fault {
   readonly code: string;
   readonly message: string;
+  /** What it is about, from the configuration: faults of one code about different things are told apart. */
+  readonly about?: string;
 }
 
 /** What becomes of a native stream that is rejected. */

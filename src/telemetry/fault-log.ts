@@ -2,8 +2,8 @@
 import type { Logger } from 'pino';
 import type { Fault } from '../datapath/engine.ts';
 
-/** Fences times codes of faults; both are closed lists of ours, so this is never reached. */
-const FAULT_KEYS_MAX = 1_000;
+/** Fences times codes of faults and what they are about; all are closed lists of ours, so this is never reached. */
+const FAULT_KEYS_MAX = 10_000;
 
 export interface FaultLog {
   note(fence: string, fault: Fault): void;
@@ -14,8 +14,8 @@ export interface FaultLog {
 export function createFaultLog(logger: Pick<Logger, 'warn'>): FaultLog {
   const faults = new Map<string, Fault & { readonly fence: string; readonly count: number }>();
   return {
-    note(fence, { code, message }) {
-      const key = `${fence} ${code}`;
+    note(fence, { code, message, about = '' }) {
+      const key = `${fence} ${code} ${about}`;
       const held = faults.get(key);
       if (held !== undefined) faults.set(key, { ...held, message, count: held.count + 1 });
       else if (faults.size < FAULT_KEYS_MAX) {
