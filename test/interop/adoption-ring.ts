@@ -1,5 +1,8 @@
 /** A ring of real serf agents that adopts its label: agents that are restarted with a fence before them, as pods are, and DNS that names them. */
+import { chownSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Test } from 'tap';
+import { FENCE_UID } from '../lab/dist.ts';
 import { type LabDns, startDns } from '../lab/dns.ts';
 import type { Fence } from '../lab/fence.ts';
 import { createLab, type Host, type Lab } from '../lab/lab.ts';
@@ -32,34 +35,112 @@ export interface Seat {
 
 export interface FenceWish {
   /** Undefined: none is written, so the state file, the peers or the floor say it. */
-  readonly stage?: string | undefined;
-  readonly stateFile?: string | undefined;
+  readonly stage?: string;
+  /** Whether it keeps its stage in a file. */
+  readonly keeps?: boolean;
 }
 
 export interface AdoptionRing {
   readonly lab: Lab;
   readonly dns: LabDns;
   readonly journal: Journal;
+  /** Every seat that there ever was, by name. */
   readonly seats: readonly Seat[];
   seat(name: string): Seat;
   /** Seats whose agent runs. */
   running(): readonly Seat[];
-  /** Leaves gracefully, then comes back and joins another: with a fence before it where `wish` is given. The others see it alive when it resolves. */
+  /** Tells DNS to list exactly `names`. */
+  list(names: readonly string[]): void;
+  /** A fresh machine, with a fence before its agent where `wish` is given; `before` runs ahead of both. The others see it alive when it resolves. */
+  add(name: string, wish?: FenceWish, before?: (host: Host) => void): Promise<Seat>;
+  /** Leaves gracefully, then comes back and joins another: with a fence before it where `wish` is given. */
   restart(name: string, wish: FenceWish | undefined): Promise<void>;
-  /** The machine is gone, without a word; its address is free. */
-  kill(name: string): Promise<void>;
-  /** A fresh machine under the same name and address. */
-  bringBack(name: string, wish: FenceWish | undefined): Promise<void>;
-  /** Waits until every running agent sees every running one alive, and nobody but `gone` besides. */
-  complete(gone?: Readonly<Record<string, string>>): Promise<void>;
+  /** The machine is gone, without a word unless its agent left before; its address is free. */
+  remove(name: string): Promise<void>;
+  /** Waits until every running agent sees every running one alive, and nobody but `others` besides. */
+  complete(others?: Readonly<Record<string, string>>): Promise<void>;
 }
 
-/** The configuration of one member's fence. */
-export function fenceConfig({ stage, stateFile }: FenceWish): object {
+/** a1 is at 10.77.0.1. */
+const addressOf = (name: string) => `10.77.0.${name.slice(1)}`;
+
+/** An empty ring, and the name server of its lab. Everything ends with the test. */
+export async function createAdoptionRing(t: Test, labName: string): Promise<AdoptionRing> {
+  const lab = createLab({ name: labName });
+  t.teardown(() => lab.close());
+  const dns = await startDns(lab);
+  t.teardown(() => dns.close());
+  return createRing(lab, dns, createJournal());
+}
+
+/** Bare agents, in one ring; DNS lists `listed`. */
+export async function addBare(ring: AdoptionRing, names: readonly string[], listed: readonly string[]): Promise<void> {
+  ring.list(listed);
+  for (const name of names) await ring.add(name);
+}
+
+function createRing(lab: Lab, dns: LabDns, journal: Journal): AdoptionRing {
+  const seats = new Map<string, Seat>();
+  const gone = new Set<string>();
+  const running = () => [...seats.values()].filter(({ name }) => !gone.has(name));
+  const startFence = async (host: Host, wish: FenceWish | undefined) =>
+    wish === undefined ? undefined : host.fence(fenceConfig(lab, host.name, wish));
+  const come = async (one: Seat) => {
+    journal.follow(one.name, one.address, one.agent.process());
+    const [other] = running().filter(({ name }) => name !== one.name);
+    if (other !== undefined) await joinRing(one, other);
+    await ring.complete();
+  };
+  const ring: AdoptionRing = {
+    lab,
+    dns,
+    journal,
+    get seats() {
+      return [...seats.values()];
+    },
+    seat(name) {
+      const found = seats.get(name);
+      if (found === undefined) throw new Error(`no seat ${name}`);
+      return found;
+    },
+    running,
+    list: (names) => dns.set(RING_NAME, names.map(addressOf)),
+    async add(name, wish, before) {
+      const host = lab.addHost(name, { ipv4: addressOf(name) });
+      dns.use(host);
+      before?.(host);
+      const fence = await startFence(host, wish);
+      const seat = { name, address: host.ipv4, host, fence, agent: await startAgent(lab, host, 'ipv4') };
+      seats.set(name, seat);
+      gone.delete(name);
+      await come(seat);
+      return seat;
+    },
+    async restart(name, wish) {
+      const one = ring.seat(name);
+      await one.agent.leave();
+      one.fence ??= await startFence(one.host, wish);
+      await one.agent.start();
+      await come(one);
+    },
+    async remove(name) {
+      gone.add(name);
+      await ring.seat(name).host.remove();
+    },
+    async complete(others = {}) {
+      const expected = { ...allAlive(running().map(({ agent }) => agent)), ...others };
+      const left = Object.fromEntries([...gone].map((name) => [name, 'left']));
+      await Promise.all(running().map(({ agent }) => agent.waitForMembers({ ...left, ...expected }, SEE_ALL_MS)));
+    },
+  };
+  return ring;
+}
+
+function fenceConfig(lab: Lab, name: string, { stage, keeps = false }: FenceWish): object {
   const { memory, limits, grace } = TIMERS;
   return {
     admin: { address: ADMIN },
-    ...(stateFile === undefined ? {} : { stateFile }),
+    ...(keeps ? { stateFile: stateFileOf(lab, name) } : {}),
     fences: [
       {
         name: 'ring',
@@ -74,86 +155,11 @@ export function fenceConfig({ stage, stateFile }: FenceWish): object {
   };
 }
 
-/** Bare agents a1 to a`count`, in one ring; `listed`: the ones that DNS names from the beginning. */
-export async function createAdoptionRing(
-  t: Test,
-  labName: string,
-  count: number,
-  listed: readonly string[],
-): Promise<AdoptionRing> {
-  const lab = createLab({ name: labName });
-  t.teardown(() => lab.close());
-  const dns = await startDns(lab);
-  t.teardown(() => dns.close());
-  const journal = createJournal();
-  const names = Array.from({ length: count }, (_, i) => `a${i + 1}`);
-  const addressOf = (name: string) => `10.77.0.${name.slice(1)}`;
-  dns.set(RING_NAME, listed.map(addressOf));
-  const seats = await Promise.all(
-    names.map(async (name): Promise<Seat> => {
-      const host = lab.addHost(name, { ipv4: addressOf(name) });
-      dns.use(host);
-      const agent = await startAgent(lab, host, 'ipv4');
-      journal.follow(name, agent.address, agent.process());
-      return { name, address: agent.address, host, agent, fence: undefined };
-    }),
-  );
-  const ring = createRing(lab, dns, journal, seats);
-  for (const seat of seats.slice(1)) await joinRing(seat, seats[0] as Seat);
-  await ring.complete();
-  return ring;
-}
-
-function createRing(lab: Lab, dns: LabDns, journal: Journal, seats: readonly Seat[]): AdoptionRing {
-  const gone = new Set<string>();
-  const seat = (name: string) => {
-    const found = seats.find((each) => each.name === name);
-    if (found === undefined) throw new Error(`no seat ${name}`);
-    return found;
-  };
-  const running = () => seats.filter(({ name }) => !gone.has(name));
-  const follow = ({ name, address, agent }: Seat) => journal.follow(name, address, agent.process());
-  const come = async (one: Seat) => {
-    const [other] = running().filter(({ name }) => name !== one.name);
-    if (other !== undefined) await joinRing(one, other);
-    await ring.complete();
-  };
-  const ring: AdoptionRing = {
-    lab,
-    dns,
-    journal,
-    seats,
-    seat,
-    running,
-    async restart(name, wish) {
-      const one = seat(name);
-      await one.agent.leave();
-      if (wish !== undefined) one.fence = await one.host.fence(fenceConfig(wish));
-      await one.agent.start();
-      follow(one);
-      await come(one);
-    },
-    async kill(name) {
-      gone.add(name);
-      seat(name).fence = undefined;
-      await seat(name).host.remove();
-    },
-    async bringBack(name, wish) {
-      const one = seat(name);
-      one.host = lab.addHost(name, { ipv4: one.address });
-      dns.use(one.host);
-      if (wish !== undefined) one.fence = await one.host.fence(fenceConfig(wish));
-      one.agent = await startAgent(lab, one.host, 'ipv4');
-      gone.delete(name);
-      follow(one);
-      await come(one);
-    },
-    async complete(others = {}) {
-      const expected = { ...allAlive(running().map(({ agent }) => agent)), ...others };
-      await Promise.all(running().map(({ agent }) => agent.waitForMembers(expected, SEE_ALL_MS)));
-    },
-  };
-  return ring;
+/** In a directory that only the fence's user writes to. */
+function stateFileOf(lab: Lab, name: string): string {
+  const dir = lab.directory(`state-${name}`);
+  chownSync(dir, FENCE_UID, FENCE_UID);
+  return join(dir, 'stages.json');
 }
 
 /** Joins `one` to the ring of `other`; rejects with what serf says when it cannot. */
