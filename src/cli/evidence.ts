@@ -1,12 +1,14 @@
 /** What is known of the other members of a fence's ring, and what that says of each step: read from every source, about once a second. */
 import type { FenceConfig } from '../config/types.ts';
 import type { Admission } from '../policy/admission.ts';
-import { STAGES, type Stage } from '../policy/stage.ts';
+import type { Stage } from '../policy/stage.ts';
 import type { Evidence, FenceReport, ProbeReport } from '../ring/evidence.ts';
+import { type Fallback, fallbacksOf } from '../ring/fallbacks.ts';
 import { gatherEvidence, type Target } from '../ring/gather.ts';
-import type { PeerTable } from '../ring/peers.ts';
+import type { PeerRecord, PeerTable } from '../ring/peers.ts';
 import { answerLifeMs, readiness, type Situation } from '../ring/readiness.ts';
 import type { Step } from '../ring/readiness-types.ts';
+import { type Removable, removable } from '../ring/removable.ts';
 import type { Ring } from '../ring/ring-types.ts';
 import { escapeText } from '../wire/escape.ts';
 
@@ -45,6 +47,12 @@ export interface FenceEvidence {
   evidence(): readonly Evidence[];
   /** What stands against going to `to` from the present stage. */
   step(to: Stage): Step;
+  /** Peers that fell back from the own label to none, the latest first. */
+  fallbacks(): readonly Fallback[];
+  /** How many addresses are known to have several members behind them. */
+  ambiguous(): number;
+  /** Whether the fence could be taken away. */
+  removable(): Removable;
   /** Members to ask: those of ours that gossip or DNS names, admitted or not. */
   targets(): readonly Target[];
 }
@@ -53,34 +61,49 @@ export interface FenceEvidence {
 export function composeEvidence(parts: EvidenceParts): FenceEvidence {
   const watchedSinceMs = parts.now();
   const membersEvictedMs = watchGrowth(() => parts.ring?.evictions().members ?? 0, parts.now);
-  let situation: Situation | undefined;
-  let steps = new Map<Stage, Step>();
+  let last: Look | undefined;
 
-  const look = (): Situation => {
+  const look = (): Look => {
     const nowMs = parts.now();
     const stage = parts.stage();
     // A stage that was just entered must not be judged by what was said of the one before.
-    if (situation !== undefined && situation.stage === stage && nowMs - situation.nowMs < FRESH_MS) return situation;
-    steps = new Map();
-    situation = lookNow(parts, nowMs, stage, watchedSinceMs, membersEvictedMs());
-    return situation;
+    const fresh = last !== undefined && last.situation.stage === stage && nowMs - last.situation.nowMs < FRESH_MS;
+    if (!fresh || last === undefined) last = lookNow(parts, nowMs, stage, watchedSinceMs, membersEvictedMs());
+    return last;
   };
   return {
-    situation: look,
-    evidence: () => look().evidence,
+    situation: () => look().situation,
+    evidence: () => look().situation.evidence,
     step(to) {
-      const now = look();
-      const known = steps.get(to) ?? readiness(to, now);
+      const { steps, situation } = look();
+      const known = steps.get(to) ?? readiness(to, situation);
       steps.set(to, known);
       return known;
     },
+    fallbacks() {
+      const { records, situation } = look();
+      return fallbacksOf(records, situation.evidence, (address) => parts.admission().shared(address), situation);
+    },
+    ambiguous() {
+      const { records, situation } = look();
+      const rows = [...records, ...situation.evidence].filter(({ ambiguous }) => ambiguous);
+      return new Set(rows.map(({ address }) => address)).size;
+    },
+    removable: () => removable(look().situation),
     targets: () =>
       look()
-        .evidence.filter(
+        .situation.evidence.filter(
           ({ state, inDns, foreignLabel }) => foreignLabel === undefined && (state !== undefined || inDns),
         )
         .map(({ name, address, port }) => ({ name, address, port })),
   };
+}
+
+/** What is known at one moment. */
+interface Look {
+  readonly situation: Situation;
+  readonly records: readonly PeerRecord[];
+  readonly steps: Map<Stage, Step>;
 }
 
 function lookNow(
@@ -89,11 +112,12 @@ function lookNow(
   stage: Stage,
   watchedSinceMs: number,
   membersEvictedMs: number,
-): Situation {
+): Look {
   const { config, ring, peers, dns, local, probe, fence } = parts;
   const { windowMs } = config.memory;
   const admission = parts.admission();
-  return {
+  const records = peers.records(nowMs);
+  const situation = {
     nowMs,
     stage,
     dialects: parts.dialects(),
@@ -105,7 +129,7 @@ function lookNow(
       windowMs,
       members: ring?.members(nowMs) ?? [],
       listed: dns.listed(),
-      records: peers.records(nowMs),
+      records,
       admission,
       local,
       probe,
@@ -123,6 +147,7 @@ function lookNow(
       .slice(0, DNS_UNKNOWN_MAX)
       .map(({ name }) => escapeText(name)),
   };
+  return { situation, records, steps: new Map() };
 }
 
 /** When a counter was last seen to have grown; 0: never. Seen later than it happened, it counts for longer. */
@@ -134,9 +159,4 @@ function watchGrowth(count: () => number, now: () => number): () => number {
     if (current !== known) [known, grownMs] = [current, now()];
     return grownMs;
   };
-}
-
-/** The stages other than the one that the fence is in, in order. */
-export function otherStages(stage: Stage): readonly Stage[] {
-  return STAGES.filter((other) => other !== stage);
 }

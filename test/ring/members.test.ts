@@ -127,7 +127,7 @@ t.test("our app's rows are its table", async (t) => {
 t.test('what others say of our app, it refutes', async (t) => {
   const { members, peer, app, is } = table();
   members.app.show('');
-  t.equal(members.app, undefined);
+  t.equal(members.app.name, undefined);
   members.app.show('me');
   t.ok(members.isApp('me'));
   members.alive(peer(), alive('me'));
