@@ -11,13 +11,13 @@
  */
 import type { Socket } from 'node:net';
 import type { FrameState } from '../policy/facts.ts';
-import type { RejectReason } from '../policy/reason.ts';
+import type { LimitedReason } from '../policy/reason.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import { type AlertmanagerFrame, decodeAlertmanagerFrame, encodeAlertmanagerFrame } from '../wire/alertmanager.ts';
 import { ALERTMANAGER_FRAME_MAX_BYTES } from '../wire/limits.ts';
 import { dialForPackets, type PacketDial } from './alertmanager-dial.ts';
 import type { AcceptedStream } from './engine.ts';
-import { judge } from './judge.ts';
+import { judge, type Keep, refuseUnread } from './judge.ts';
 import { passPacket } from './packets.ts';
 import { reset } from './relay.ts';
 import type { Connection } from './tls.ts';
@@ -50,6 +50,8 @@ export class AlertmanagerPackets implements Connection {
   /** Runs while the other side is full, or still has to take what came before the end. */
   #stalled: NodeJS.Timeout | undefined;
   #ended = false;
+  /** The first frame waits until it is known who the peer is, and nothing is read meanwhile; or it did, and may not again. */
+  #doubt: 'waits' | 'waited' | undefined;
   /** Bytes that are no frames, passed on untouched (`observe` alone). */
   #blind = false;
 
@@ -90,7 +92,7 @@ export class AlertmanagerPackets implements Connection {
 
   /** Takes what has arrived, until more is needed or the other side is full. */
   #read(): void {
-    while (!this.#socket.destroyed && !this.#isFull()) {
+    while (!this.#socket.destroyed && !this.#isFull() && this.#doubt !== 'waits') {
       if (this.#heldBytes === 0 || this.#heldBytes < this.#needBytes) break;
       if (this.#blind) {
         if (this.#parts.context.snapshot().settings.stage === 'observe') this.#write(this.#take(this.#heldBytes));
@@ -113,9 +115,10 @@ export class AlertmanagerPackets implements Connection {
 
   /** Sees to it that reading goes on, or ends, within bounds. */
   #wait(): void {
-    if (this.#isFull()) {
+    const waits = this.#doubt === 'waits';
+    if (waits || this.#isFull()) {
       this.#socket.pause();
-      this.#stalls();
+      if (!waits) this.#stalls();
       return;
     }
     if (!this.#ended) {
@@ -159,7 +162,10 @@ export class AlertmanagerPackets implements Connection {
     const { context, labelHeader } = this.#parts;
     const { direction, peer } = this.#stream;
     const atMs = context.now();
-    const out = passPacket(context, labelHeader, frame.msg, direction, 'alertmanager', peer);
+    const keep = this.#doubt === 'waited' ? undefined : this.#keep;
+    const out = passPacket(context, labelHeader, frame.msg, direction, 'alertmanager', peer, keep);
+    if (this.#doubt === 'waits') return;
+    this.#doubt = undefined;
     if (out === undefined) {
       this.#take(frame.end);
       return;
@@ -177,6 +183,14 @@ export class AlertmanagerPackets implements Connection {
     context.tally.forwarded(direction, 'packet', (context.now() - atMs) / 1000);
   }
 
+  readonly #keep: Keep = () => {
+    this.#doubt = 'waits';
+    return () => {
+      this.#doubt = 'waited';
+      this.#read();
+    };
+  };
+
   #malformed(state: FrameState): void {
     if (this.#judge(state) === 'reject') this.cut();
     else this.#blind = true;
@@ -189,13 +203,10 @@ export class AlertmanagerPackets implements Connection {
     return judge(context, { ...WHERE, direction, state, peer, label: NO_BYTES, bytes, handshake: true }).verdict;
   }
 
-  #cutFor(reason: RejectReason): void {
-    const { context } = this.#parts;
+  #cutFor(reason: LimitedReason): void {
     const { direction, peer } = this.#stream;
-    context.tally.limited({ ...WHERE, direction }, 'malformed', reason);
-    const bytes = this.#heldBytes;
-    const atMs = context.now();
-    context.onRejection({ ...WHERE, direction, atMs, peer, labelState: 'malformed', reason, label: NO_BYTES, bytes });
+    const frame = { ...WHERE, direction, peer, labelState: 'malformed', bytes: this.#heldBytes } as const;
+    refuseUnread(this.#parts.context, frame, reason);
     this.cut();
   }
 

@@ -42,12 +42,13 @@ export class ExchangeRecord {
     return preview(this.#context, this.#frame(header, bytes));
   }
 
-  /** Judges, counts and reports the stream; once. */
-  judge(header: StreamHeader, bytes: number, harm?: ShieldReason): Decision {
+  /** Judges, counts and reports the stream; once. `neutral`: SeenFrame.neutral. */
+  judge(header: StreamHeader, bytes: number, neutral: boolean, harm?: ShieldReason): Decision {
     this.#headerAtMs ??= this.#context.now();
     const frame = this.#frame(header, bytes);
     this.#judged = { ...placeOf(frame), labelState: labelStateOf(frame.state), label: header.label };
-    const decision = judge(this.#context, harm === undefined ? frame : { ...frame, look: () => harm });
+    const look = harm === undefined ? {} : { look: () => harm };
+    const decision = judge(this.#context, { ...frame, neutral: () => neutral, ...look });
     this.#verdict = { frame, decision };
     if (decision.verdict === 'pass') this.#noteForwarded();
     return decision;

@@ -15,9 +15,12 @@ import type { AcceptedStream } from './engine.ts';
 import { ExchangeInside, type ExchangeParts } from './exchange-inside.ts';
 import { ExchangeRecord } from './exchange-record.ts';
 import { type FlowOf, passing, transforming } from './flow.ts';
-import { createHeaderTap, readHeader } from './header-reader.ts';
+import { readHeader } from './header-reader.ts';
 import { type HoldRefusal, holdRequest } from './hold.ts';
+import { turnsOnPeer } from './judge.ts';
 import { type Look, sizeOf } from './look.ts';
+import { isNeutral } from './neutral.ts';
+import { ObservedHeader } from './observed.ts';
 import { rejectStream } from './reject.ts';
 import { reset, startRelay } from './relay.ts';
 import { packetTransform, rewriteHead, sendsLabel } from './rewrite.ts';
@@ -39,10 +42,8 @@ export class Exchange {
   readonly #record: ExchangeRecord;
   readonly #inside: ExchangeInside;
   #upstream: Socket | undefined;
-  /** Reads the header of an observed stream along the way. */
-  #reader: ((chunk: Uint8Array, ended: boolean) => void) | undefined;
-  /** What that has read, until it has gone on and may be watched. */
-  #observed: { readonly header: StreamHeader; readonly seen: Uint8Array } | undefined;
+  #waited = false;
+  #observed: ObservedHeader | undefined;
 
   constructor(parts: ExchangeParts, socket: Socket, stream: AcceptedStream) {
     this.#parts = parts;
@@ -62,14 +63,28 @@ export class Exchange {
       if (this.#upstream === undefined || this.#upstream.closed) done();
       else this.#upstream.on('close', done);
     });
-    if (this.#inside.observes()) this.#observe();
-    else this.#guard();
+    // Until the stage is known, nothing is read.
+    if (!this.#parts.context.starting() || !this.#wait(() => this.#begin())) this.#begin();
   }
 
   /** Resets both sides now. */
   cut(): void {
     if (this.#upstream !== undefined) reset(this.#upstream);
     reset(this.#socket);
+  }
+
+  #begin(): void {
+    // Cut while it waited.
+    if (this.#socket.destroyed) return;
+    if (this.#inside.observes()) this.#observe();
+    else this.#guard();
+  }
+
+  /** Whether it waits, the socket paused, until it is known who its peer is, or at which stage we are: `again` is called then. Once at most. */
+  #wait(again: () => void): boolean {
+    if (this.#waited) return false;
+    this.#waited = this.#parts.context.doubts.wait({ address: this.#stream.peer.address, reached: true }, 0, again);
+    return this.#waited;
   }
 
   #guard(): void {
@@ -80,15 +95,21 @@ export class Exchange {
       onHeader: (header, head) => this.#onHeader(header, head),
       // A connection that never sent a byte was a probe, no frame.
       onGone: (header, head) => {
-        if (header !== undefined) this.#record.judge(header, head.length);
+        if (header !== undefined) this.#record.judge(header, head.length, isNeutral(header, head));
       },
       onTimeout: (head) => this.#onHeaderTimeout(head),
     });
   }
 
   #onHeader(header: StreamHeader, head: Buffer): void {
-    const passes = this.#record.preview(header, head.length).verdict === 'pass';
-    const look = passes ? this.#inside.lookAtRequest(header, head) : undefined;
+    const { reason } = this.#record.preview(header, head.length);
+    if (turnsOnPeer(reason) && this.#wait(() => this.#onHeader(header, head))) return;
+    if (this.#socket.destroyed) {
+      // Gone while it waited.
+      this.#record.judge(header, head.length, isNeutral(header, head));
+      return;
+    }
+    const look = reason === undefined ? this.#inside.lookAtRequest(header, head) : undefined;
     if (look === undefined) {
       this.#decide(header, head, undefined, undefined);
       return;
@@ -99,7 +120,7 @@ export class Exchange {
         this.#decide(header, head, look, look.harm());
       },
       onRefused: (reason) => this.#onRefused(header, head, look, reason),
-      onGone: () => this.#record.judge(header, header.bodyAt + sizeOf(look.taken())),
+      onGone: () => this.#record.judge(header, header.bodyAt + sizeOf(look.taken()), look.neutral()),
     });
   }
 
@@ -109,7 +130,8 @@ export class Exchange {
     const header = malformed === undefined ? known : { ...known, malformed };
     const seen = look?.taken() ?? [head.subarray(header.bodyAt)];
     const bytes = header.bodyAt + sizeOf(seen);
-    const { reason, rewrite } = this.#record.judge(header, bytes, harm);
+    const neutral = look?.neutral() ?? isNeutral(header, head);
+    const { reason, rewrite } = this.#record.judge(header, bytes, neutral, harm);
     if (reason !== undefined) {
       this.#reject(header, seen, reason, look);
       return;
@@ -173,27 +195,11 @@ export class Exchange {
   }
 
   #observe(): void {
-    const read = createHeaderTap(this.#parts.settings.transport, (header, head) => {
-      const { verdict } = this.#record.judge(header, head.length);
-      // Rejected only if the stage has changed since the stream was accepted.
-      if (verdict === 'reject') this.cut();
-      else {
-        this.#record.count(0);
-        this.#observed = { header, seen: head.subarray(header.bodyAt) };
-      }
-    });
-    this.#reader = read;
-    this.#socket.on('close', () => read(NO_BYTES, true));
+    const { transport } = this.#parts.settings;
+    const observed = new ObservedHeader(transport, this.#record, this.#inside, () => this.cut());
+    this.#observed = observed;
+    this.#socket.on('close', () => observed.read(NO_BYTES, true));
     this.#relay([], passing, passing);
-  }
-
-  /** Begins to watch an observed stream, once. */
-  #watchObserved(): boolean {
-    if (this.#observed === undefined) return false;
-    const { header, seen } = this.#observed;
-    this.#observed = undefined;
-    this.#inside.watchPassing(header, [seen]);
-    return true;
   }
 
   #pass(header: StreamHeader, { first, request, seen }: Passing): void {
@@ -217,18 +223,18 @@ export class Exchange {
       answer,
       idleTimeoutMs: this.#parts.settings.limits.idleTimeoutMs,
       onRequest: (chunk) => {
-        this.#reader?.(chunk, false);
+        this.#observed?.read(chunk, false);
         // Unless the reader just rejected it.
         if (!this.#socket.destroyed) this.#record.count(chunk.length);
       },
       onAnswer: (chunk) => this.#record.count(chunk.length),
       afterRequest: (chunk) => {
-        if (!this.#watchObserved()) this.#inside.sawRequest(chunk);
+        if (this.#observed?.watch() !== true) this.#inside.sawRequest(chunk);
       },
       afterAnswer: (chunk) => this.#inside.sawAnswer(chunk),
       onRequestEnd: () => {
-        this.#reader?.(NO_BYTES, true);
-        this.#watchObserved();
+        this.#observed?.read(NO_BYTES, true);
+        this.#observed?.watch();
         this.#inside.requestEnded();
       },
       onAnswerEnd: () => this.#inside.answerEnded(),
@@ -238,7 +244,7 @@ export class Exchange {
 
   #onCut(reason: RejectReason): void {
     // An observed header that never ended is judged by what came of it.
-    this.#reader?.(NO_BYTES, true);
+    this.#observed?.read(NO_BYTES, true);
     this.#record.cut(reason);
   }
 }

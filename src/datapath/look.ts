@@ -53,6 +53,8 @@ export interface Look {
   sealed(): SealOutcome | undefined;
   /** Undefined when the message was not encrypted, or no key opens it. */
   opened(): OpenedSeal | undefined;
+  /** Whether its label says nothing about the app behind its sender (SeenFrame.neutral), as far as it was taken. */
+  neutral(): boolean;
   /** Called once, when nothing more is needed; the look keeps nothing of what it took. */
   release(as: ReleaseAs): Released;
 }

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { ShieldReason } from '../policy/reason.ts';
 import { rewriteDigest } from '../wire/dskit.ts';
 import { DSKIT_DIGEST_BYTES, DSKIT_PACKET_MAX_BYTES } from '../wire/limits.ts';
+import { isProbe } from '../wire/probe.ts';
 import type { MalformedReason } from '../wire/reason.ts';
 import { joined, type Look, type ReleaseAs, type Released, unchanged } from './look.ts';
 import type { PacketInside } from './packet-inside.ts';
@@ -74,6 +75,10 @@ export class PacketLook implements Look {
   sealed(): undefined {}
 
   opened(): undefined {}
+
+  neutral(): boolean {
+    return this.#inside?.isProbe() ?? isProbe(this.#chunks[0] ?? NO_BYTES);
+  }
 
   release({ labelled }: ReleaseAs): Released {
     const body = this.#inside === undefined ? this.#body : this.#inside.rewrite(labelled);

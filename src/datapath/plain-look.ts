@@ -5,6 +5,7 @@ import type { QuarantineSet } from '../ring/quarantine.ts';
 import { quarantinePushPull } from '../ring/quarantine-push-pull.ts';
 import type { FrameSource } from '../ring/source.ts';
 import type { Keyring } from '../wire/encryption.ts';
+import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import { createStreamReader, type StreamReader } from '../wire/stream-reader.ts';
 import { joined, type Look, type Released, unchanged } from './look.ts';
 
@@ -33,6 +34,7 @@ export class PlainLook implements Look {
   #isUser = false;
   #wanted: boolean;
   #whole = false;
+  #first: number | undefined;
 
   constructor(rules: StreamRules) {
     this.#rules = rules;
@@ -43,6 +45,7 @@ export class PlainLook implements Look {
   }
 
   push(chunk: Uint8Array): boolean {
+    this.#first ??= chunk[0];
     if (this.#rules.releases) this.#chunks.push(chunk);
     if (this.#shield !== undefined && !this.#clear) this.#note(this.#shield.push(chunk));
     if (this.#reader !== undefined && this.#wanted) this.#follow(this.#reader.push(chunk));
@@ -75,6 +78,10 @@ export class PlainLook implements Look {
   sealed(): undefined {}
 
   opened(): undefined {}
+
+  neutral(): boolean {
+    return this.#first === MESSAGE_TYPE.ping;
+  }
 
   release(): Released {
     const { quarantine, source } = this.#rules;

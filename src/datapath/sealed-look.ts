@@ -71,6 +71,10 @@ export class SealedLook implements Look {
     return this.#opened;
   }
 
+  neutral(): boolean {
+    return this.#inner?.neutral() ?? false;
+  }
+
   release({ form }: ReleaseAs): Released {
     const opened = this.#opened;
     const inner = this.#inner?.release();

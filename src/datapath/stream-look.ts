@@ -72,6 +72,10 @@ class StreamLook implements Look {
     return this.#of.opened();
   }
 
+  neutral(): boolean {
+    return this.#of.neutral();
+  }
+
   release(as: ReleaseAs): Released {
     return this.#of.release(as);
   }
