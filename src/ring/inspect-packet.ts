@@ -4,6 +4,7 @@ import { type Keyring, looksEncrypted, openPacket } from '../wire/encryption.ts'
 import { decodeKvPair } from '../wire/kv.ts';
 import { DSKIT_PACKET_MAX_BYTES } from '../wire/limits.ts';
 import type { Message } from '../wire/messages.ts';
+import { isProbe } from '../wire/probe.ts';
 import { walkPacket } from '../wire/walk.ts';
 import { describeBytes, describeKey, describeMessage, Excerpt } from './excerpt.ts';
 import type { Ring } from './ring.ts';
@@ -29,10 +30,11 @@ export function inspectPacket(
 ): Inspected {
   const opened = keyring === undefined ? undefined : openPacket(keyring, bytes, source.label);
   const form = opened?.ok === true ? opened.value.form : undefined;
-  ring.frame(source, form);
+  const plain = opened?.ok === true ? opened.value.plain : bytes;
+  // What a fence asks in its own name says nothing of what the app behind it speaks, nor how that seals.
+  if (!isProbe(plain)) ring.frame(source, form);
   if (bytes.length > maxBytes) return unread(failed('expanded_limit', maxBytes), bytes);
   if (opened?.ok !== true && looksEncrypted(bytes)) return unread(opened ?? failed('no_key', 0), bytes);
-  const plain = opened?.ok === true ? opened.value.plain : bytes;
   const { messages, failures } = walkPacket(plain);
   const excerpt = new Excerpt();
   for (const message of messages) {

@@ -3,11 +3,18 @@
  * encrypted message once it is whole. Pure and total; holds no more than a sealed message or a user message of bounded size.
  */
 import { type CodecFailure, failed } from '../wire/codec-reason.ts';
-import { type Keyring, openStream, SEALED_STREAM_HEADER_BYTES, streamFrameBytes } from '../wire/encryption.ts';
+import {
+  type Keyring,
+  openStream,
+  SEALED_STREAM_HEADER_BYTES,
+  type SealForm,
+  streamFrameBytes,
+} from '../wire/encryption.ts';
 import { createKvReader, decodeKvPair, type KvReader } from '../wire/kv.ts';
 import { SEALED_STREAM_MAX_BYTES } from '../wire/limits.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import { Pending } from '../wire/pending.ts';
+import { isProbe } from '../wire/probe.ts';
 import { createStreamReader, type StreamReader } from '../wire/stream-reader.ts';
 import { describeKey, describeMessage, describeRow, Excerpt } from './excerpt.ts';
 import type { Inspected } from './inspect-packet.ts';
@@ -84,7 +91,7 @@ class Inspection implements StreamInspection {
     if (!this.#started) {
       this.#started = true;
       if (chunk[0] === MESSAGE_TYPE.encrypt) this.#sealed = new Pending();
-      else this.#ring.frame(this.#source, undefined);
+      else this.#noteFrame(chunk, undefined);
     }
     if (this.#sealed === undefined) this.#read(chunk);
     else this.#collect(this.#sealed, chunk);
@@ -122,8 +129,9 @@ class Inspection implements StreamInspection {
   }
 
   #open(opened: ReturnType<typeof openStream>): void {
-    this.#ring.frame(this.#source, opened.ok ? opened.value.form : undefined);
-    if (!opened.ok) {
+    if (opened.ok) this.#noteFrame(opened.value.plain, opened.value.form);
+    else {
+      this.#ring.frame(this.#source, undefined);
       this.#sealed?.take(this.#sealed.length);
       this.#fail(opened);
       return;
@@ -131,6 +139,11 @@ class Inspection implements StreamInspection {
     this.#sealed = undefined;
     this.#read(opened.value.plain);
     if (!this.#over) this.#endReader(true);
+  }
+
+  /** Unless it is a fence's own ping, which says nothing of the app behind it. */
+  #noteFrame(start: Uint8Array, form: SealForm | undefined): void {
+    if (!isProbe(start)) this.#ring.frame(this.#source, form);
   }
 
   /** No more bytes will come. */
