@@ -2,24 +2,27 @@
 import t from 'tap';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { buildKv } from './build.ts';
-import { adoptKv } from './kv-adoption.ts';
+import { adoptKv, runAhead } from './kv-adoption.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go']);
 const SEED = 20_261_122;
 
 t.setTimeout(400_000);
+t.jobs = 2;
 
 t.before(async () => {
   if (skip === false) await buildKv();
 });
 
-t.test('no write is lost, forwards and backwards', { skip }, (t) =>
-  adoptKv(t, 'adoptkv', SEED, {
-    // Longer than dskit's push/pull (5 s) and than a probe's round (5 s), as by default.
-    memory: { window: '12s' },
-    limits: { probeInterval: '1s', drainGrace: '0s' },
-    safeMs: 45_000,
-    arriveMs: 6_000,
-    holdMs: 2_000,
-  }),
-);
+/** The window is longer than dskit's push/pull (5 s) and than a probe's round (5 s), as it is by default. */
+const TIMERS = {
+  memory: { window: '12s' },
+  limits: { probeInterval: '1s', drainGrace: '0s' },
+  safeMs: 45_000,
+  arriveMs: 6_000,
+  holdMs: 2_000,
+};
+
+t.test('no write is lost, forwards and backwards', { skip }, (t) => adoptKv(t, 'adoptkv', SEED, TIMERS));
+
+t.test('control: out of step, writes and members are lost', { skip }, (t) => runAhead(t, 'hastykv', SEED, TIMERS));

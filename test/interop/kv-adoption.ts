@@ -17,6 +17,10 @@ import { eventually, GOSSIP_PORT, inTurn, type Peer, startPeer } from './peers.t
 const NAMES = ['k1', 'k2', 'k3', 'k4', 'k5'] as const;
 const JOIN_TIMEOUT_MS = 30_000;
 const WRITE_MS = 1_000;
+/** Few, so that a long run is about gossip and not about merging tokens. */
+const TOKENS = '8';
+/** A suspicion of dskit ends after some 20 s. */
+const DAMAGE_MS = 90_000;
 
 /** Timers of the fences, and how long things may take with them. */
 export interface KvTimers {
@@ -41,19 +45,14 @@ interface Run {
   readonly members: readonly Member[];
   readonly timers: KvTimers;
   readonly random: () => number;
+  readonly arrivals: Arrivals;
 }
 
 /** The whole way for one seed. */
 export async function adoptKv(t: Test, labName: string, seed: number, timers: KvTimers): Promise<void> {
-  const lab = createLab({ name: labName });
-  t.teardown(() => lab.close());
-  const random = seeded(seed);
-  t.comment(`seed ${seed}`);
-  const members = await startMembers(lab, timers);
-  const run: Run = { t, members, timers, random };
-  const arrivals = createArrivals(members.map(watch));
-  arrivals.start();
-  const writer = startWriter(run, arrivals);
+  const run = await startRun(t, labName, seed, timers);
+  const { members, arrivals } = run;
+  const writer = startWriter(run);
   await upwards(run);
   await twoDownAtOnce(run);
   for (const to of ['label', 'accept', 'observe'] as const) await round(run, to);
@@ -66,10 +65,45 @@ export async function adoptKv(t: Test, labName: string, seed: number, timers: Kv
   t.strictSame(arrivals.late(timers.arriveMs), [], `and was within ${timers.arriveMs} ms`);
   t.strictSame(arrivals.findings(), [], 'nobody was missing from a member list');
   for (const { name, peer, fence } of members) {
-    const suspicions = peer.process.lines().filter((line) => /suspect/i.test(line));
-    t.strictSame(suspicions, [], `${name} suspected nobody, and was not suspected`);
+    t.strictSame(suspicions(peer), [], `${name} suspected nobody, and was not suspected`);
     t.strictSame(await rejections(fence), {}, `the fence of ${name} rejected nothing`);
   }
+}
+
+/** The same ring, where one fence goes to enforce while the others are at observe: what the proof looks for is there to be seen. */
+export async function runAhead(t: Test, labName: string, seed: number, timers: KvTimers): Promise<void> {
+  const run = await startRun(t, labName, seed, timers);
+  const { members, arrivals } = run;
+  const writer = startWriter(run);
+  await sleep(timers.holdMs);
+  const hasty = pick(members, run.random);
+  const { ok, text } = await askStage(hasty.host, 'enforce', true);
+  t.ok(ok, `${hasty.name} is forced to enforce ${ok ? '' : text}`);
+  const seen = eventually('the damage is seen', DAMAGE_MS, () => {
+    const suspected = members.filter(({ peer }) => suspicions(peer).length > 0).length;
+    const late = arrivals.late(timers.arriveMs).length;
+    const lost = arrivals.findings().length;
+    return late > 0 && suspected > 0 && lost > 0 ? undefined : `${late} late, ${suspected} suspicious, ${lost} unseen`;
+  });
+  await t.resolves(seen, 'writes are late, members are suspected and vanish from lists');
+  await writer.stop();
+  await arrivals.stop();
+  t.not((await arrivals.missing()).length, 0, 'and at the end writes are missing');
+  t.not(Object.keys(await rejections(hasty.fence)).length, 0, 'its fence rejected frames');
+}
+
+const suspicions = (peer: Peer) => peer.process.lines().filter((line) => /suspect/i.test(line));
+
+/** The ring is complete and under watch when it resolves. */
+async function startRun(t: Test, labName: string, seed: number, timers: KvTimers): Promise<Run> {
+  const lab = createLab({ name: labName });
+  t.teardown(() => lab.close());
+  t.comment(`seed ${seed}`);
+  const members = await startMembers(lab, timers);
+  const arrivals = createArrivals(members.map(watch));
+  t.teardown(() => arrivals.stop());
+  arrivals.start();
+  return { t, members, timers, random: seeded(seed), arrivals };
 }
 
 async function startMembers(lab: Lab, { memory, limits }: KvTimers): Promise<readonly Member[]> {
@@ -87,7 +121,9 @@ async function startMembers(lab: Lab, { memory, limits }: KvTimers): Promise<rea
   const members = await Promise.all(
     hosts.map(async (host): Promise<Member> => {
       const fence = await host.fence(config);
-      const peer = await startPeer(lab, host, program, ['-bind', host.ipv4, '-port', String(GOSSIP_PORT)]);
+      const peer = await startPeer(lab, host, program, [
+        ...['-bind', host.ipv4, '-port', String(GOSSIP_PORT), '-tokens', TOKENS],
+      ]);
       await fence.waitUntil('ready');
       return { name: host.name, host, fence, peer, command: inTurn(peer) };
     }),
@@ -116,7 +152,7 @@ function watch({ name, command }: Member) {
 }
 
 /** Writes a new instance into the one ring descriptor every second, on a random member. */
-function startWriter({ members, random }: Run, arrivals: Arrivals) {
+function startWriter({ t, members, random, arrivals }: Run) {
   let running = true;
   const failures: string[] = [];
   const loop = async () => {
@@ -131,6 +167,9 @@ function startWriter({ members, random }: Run, arrivals: Arrivals) {
     }
   };
   const done = loop();
+  t.teardown(() => {
+    running = false;
+  });
   return {
     failures: () => failures,
     async stop() {

@@ -37,6 +37,7 @@ type settings struct {
 	noCompress  bool
 	compression string
 	debug       bool
+	tokens      int
 	commands    string
 	tlsCert     string
 	tlsKey      string
@@ -56,6 +57,7 @@ func main() {
 	flag.BoolVar(&s.noCompress, "no-compress", false, "switch compression off")
 	flag.StringVar(&s.compression, "compression", "lzw", "lzw or snappy")
 	flag.BoolVar(&s.debug, "debug", false, "log every packet and stream")
+	flag.IntVar(&s.tokens, "tokens", 128, "tokens of each instance that is written")
 	flag.StringVar(&s.commands, "commands", "", "Unix socket to make and take commands from, instead of standard input")
 	flag.StringVar(&s.tlsCert, "tls-cert", "", "memberlist.tls-cert-path; TLS is on with it")
 	flag.StringVar(&s.tlsKey, "tls-key", "", "memberlist.tls-key-path")
@@ -119,17 +121,21 @@ type node struct {
 	kv       *memberlist.KV
 	client   *memberlist.Client
 	registry *prometheus.Registry
+	tokens   int
 }
 
 func run(s settings) error {
 	if s.name == "" {
 		return fmt.Errorf("-name is missing")
 	}
+	if s.tokens < 1 || s.tokens > 1_000 {
+		return fmt.Errorf("-tokens must be 1 to 1000")
+	}
 	cfg, err := configure(s)
 	if err != nil {
 		return err
 	}
-	n := &node{registry: prometheus.NewRegistry()}
+	n := &node{registry: prometheus.NewRegistry(), tokens: s.tokens}
 	logger := log.With(log.NewLogfmtLogger(log.NewSyncWriter(os.Stderr)), "ts", log.DefaultTimestampUTC)
 	n.service = memberlist.NewKVInitService(&cfg, logger, &addresses{}, n.registry)
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)

@@ -33,16 +33,16 @@ func (n *node) cas(key, id, count string) (map[string]any, error) {
 		}
 		now := time.Now()
 		for _, id := range ids {
-			desc.AddIngester(id, id+":9095", "zone-a", tokensOf(id), ring.ACTIVE, now, false, time.Time{}, nil)
+			desc.AddIngester(id, id+":9095", "zone-a", tokensOf(id, n.tokens), ring.ACTIVE, now, false, time.Time{}, nil)
 		}
 		return desc, true, nil
 	})
 }
 
-// tokensOf makes 128 tokens, sorted as the ring wants them.
-func tokensOf(id string) []uint32 {
+// tokensOf makes `count` tokens, sorted as the ring wants them.
+func tokensOf(id string, count int) []uint32 {
 	hash := fnv.New32a()
-	tokens := make([]uint32, 128)
+	tokens := make([]uint32, count)
 	for i := range tokens {
 		fmt.Fprintf(hash, "%s %d", id, i)
 		tokens[i] = hash.Sum32()
