@@ -12,6 +12,7 @@ import { type Agent, allAlive, startAgent } from './serf-agents.ts';
 /** The name under which DNS lists the members, as a headless service would. */
 export const RING_NAME = 'gossip-ring.traces.svc.cluster.local';
 const ADMIN = '0.0.0.0:9746';
+export const CLUSTER = 'ours';
 const SEE_ALL_MS = 40_000;
 
 /**
@@ -144,7 +145,7 @@ function fenceConfig(lab: Lab, name: string, { stage, keeps = false }: FenceWish
     fences: [
       {
         name: 'ring',
-        cluster: 'ours',
+        cluster: CLUSTER,
         ...(stage === undefined ? {} : { stage }),
         transparent: {},
         admit: { dns: [RING_NAME], grace },

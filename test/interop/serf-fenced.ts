@@ -1,9 +1,9 @@
 /** The fenced arm: what merged in the control arm stays apart, and the counters say why. */
 import type { Test } from 'tap';
-import type { Host } from '../lab/lab.ts';
 import { pingUdp, probeTcp } from '../lab/probes.ts';
 import { type Agent, allAlive, assertQuiet, assertRing, type Family, SERF_PORT } from './serf-agents.ts';
 import { buildStand, type FencedHost, growth, marksOf, type Stand, sleep } from './serf-stand.ts';
+import { kernelCount, watchWire } from './serf-wire.ts';
 
 const QUIET_MS = 60_000;
 const PROXY_PORT = 17_946;
@@ -11,7 +11,7 @@ const BYPASS = ['bypass_in', 'bypass_out'] as const;
 
 export async function fencedArm(t: Test, family: Family): Promise<void> {
   const stand = await buildStand(t, family);
-  for (const { host } of stand.a) watchWire(host);
+  for (const { host } of stand.a) watchWire(host, 'a');
   const everyone = [...stand.a, ...stand.b, stand.stray];
   const unchanged = async (t: Test, when: string) => {
     await assertRing(t, stand.a, `A is itself ${when}`);
@@ -52,8 +52,8 @@ async function throughTheFence(t: Test, { a, fences }: Stand): Promise<void> {
   t.equal(await fences.a1.metric('frames_total', { direction: 'inbound', label_state: 'none' }), 0, 'none came bare');
   for (const agent of a) {
     for (const way of ['in', 'out']) {
-      t.ok(kernelCount(agent, 'watch', `labelled_${way}`) > 0, `the kernel saw label a, ${way} of ${agent.name}`);
-      t.equal(kernelCount(agent, 'watch', `other_${way}`), 0, `and no other datagram, ${way} of ${agent.name}`);
+      t.ok(kernelCount(agent.host, 'watch', `labelled_${way}`) > 0, `the kernel saw label a, ${way} of ${agent.name}`);
+      t.equal(kernelCount(agent.host, 'watch', `other_${way}`), 0, `and no other datagram, ${way} of ${agent.name}`);
     }
   }
   const streams = a[0].process().lines().join('\n');
@@ -108,7 +108,10 @@ async function singleFrames(t: Test, stand: Stand): Promise<void> {
     a2: { 'inbound native packet label_foreign': 1 },
     a3: { 'inbound native packet label_foreign': 1 },
   });
-  t.ok(kernelCount(a[1], 'ringfence', 'bypass_in') >= 2, "what was sent to the fence's own port, the kernel counted");
+  t.ok(
+    kernelCount(a[1].host, 'ringfence', 'bypass_in') >= 2,
+    "what was sent to the fence's own port, the kernel counted",
+  );
   const own = await growth(stand, async () => {
     const ping = await pingUdp(b[1].host, at(a[0]), { node: 'a1', label: 'a' });
     t.equal(ping, 'silence', 'the answer to an own-labelled stranger is not let out: it is not admitted');
@@ -131,7 +134,7 @@ async function killedFence(t: Test, stand: Stand): Promise<void> {
   const { a, b, fences } = stand;
   const [a1, a2, a3] = a;
   const mark = a1.process().mark();
-  const dropsBefore = BYPASS.map((name) => kernelCount(a2, 'ringfence', name));
+  const dropsBefore = BYPASS.map((name) => kernelCount(a2.host, 'ringfence', name));
   await fences.a2.kill9();
   const at = ({ address }: Agent) => ({ address, port: SERF_PORT });
   const probes = await Promise.all([
@@ -155,33 +158,11 @@ async function killedFence(t: Test, stand: Stand): Promise<void> {
   );
   t.ok(a1.alarms(mark).length > 0, 'a failure does show in the log that was searched for quiet');
   for (const [i, name] of BYPASS.entries()) {
-    t.ok(kernelCount(a2, 'ringfence', name) > (dropsBefore[i] as number), `the kernel counted ${name}`);
+    t.ok(kernelCount(a2.host, 'ringfence', name) > (dropsBefore[i] as number), `the kernel counted ${name}`);
   }
   await fences.a2.start('ready');
   await t.resolves(
     Promise.all(a.map((one) => one.waitForMembers(allAlive(a), 60_000))),
     'the ring recovers with the fence',
   );
-}
-
-/** Counts the datagrams on the wire by their first three bytes, outside of the fence and of its rules. */
-function watchWire(host: Host): void {
-  const label = '@th,64,24 0xf40161';
-  host.exec('nft', [
-    `table inet watch {
-      counter labelled_in { }; counter other_in { }; counter labelled_out { }; counter other_out { }
-      chain in { type filter hook prerouting priority -400; iif eth0 udp dport ${SERF_PORT} jump count_in; }
-      chain out { type filter hook postrouting priority 400; oif eth0 udp dport ${SERF_PORT} jump count_out; }
-      chain count_in { ${label} counter name labelled_in return; counter name other_in; }
-      chain count_out { ${label} counter name labelled_out return; counter name other_out; }
-    }`,
-  ]);
-}
-
-/** What a counter of the kernel's rules stands at. */
-function kernelCount({ host }: Agent, table: string, counter: string): number {
-  const text = host.exec('nft', ['list', 'counter', 'inet', table, counter]);
-  const packets = /packets (\d+)/.exec(text)?.[1];
-  if (packets === undefined) throw new Error(`nft shows no counter: ${text}`);
-  return Number(packets);
 }
