@@ -1,87 +1,223 @@
-/** What moves one fence through its adoption, put together: the stage machine and what it asks. */
+/** What moves one fence through its adoption, put together: who is admitted, who is asked, what that says, and the stage. */
 import type { FenceConfig } from '../config/types.ts';
 import type { Clock } from '../control/clock.ts';
-import { nearestPossible } from '../control/stage-guard.ts';
+import { createFleet, type Fleet } from '../control/fleet.ts';
+import { createProber, type Prober } from '../control/prober.ts';
+import type { StageBounds } from '../control/stage-guard.ts';
 import { changeText, createStageMachine, type OwnedStageMachine } from '../control/stage-machine.ts';
 import type { StageOrigin } from '../control/stage-types.ts';
+import { createStarter, type Starter } from '../control/starter.ts';
 import type { StateFile } from '../control/state-file.ts';
-import type { Admission } from '../policy/admission.ts';
+import { appSeals } from '../datapath/app-seals.ts';
+import type { FenceContext, Stranger, StreamSettings } from '../datapath/engine.ts';
 import type { Stage } from '../policy/stage.ts';
+import type { Ring } from '../ring/ring-types.ts';
+import { parseAddress } from '../wire/address.ts';
+import { composeAdmission, type FenceAdmission } from './admission.ts';
+import { createAdminAsker } from './ask-admin.ts';
+import { createLookup } from './dns.ts';
+import { composeEvidence, type FenceEvidence } from './evidence.ts';
 import type { RulesChange } from './fence-rules.ts';
+import type { FirstStage } from './first-stage.ts';
+import { createOwnAddresses, type OwnAddresses } from './own-addresses.ts';
+import { createPinger } from './pinger.ts';
 
-/** Where a fence says what it does by itself. */
+/** Where a fence says what it does by itself; `message` is one line, escaped. */
 export type Say = (level: 'info' | 'warn', message: string, fields?: object) => void;
 
 export interface AdoptionOptions {
+  /** Its configuration as it is in force. */
   config(): FenceConfig;
+  /** What it can be; while a new configuration is being taken, by that one. */
+  bounds(): StageBounds;
   readonly first: FirstStage;
   readonly clock: Clock;
   readonly stateFile: StateFile | undefined;
+  /** The port of the admin API, here and at every other member; 0: no fence is asked. */
+  readonly adminPort: number;
+  readonly context: FenceContext;
+  readonly ring: Ring | undefined;
+  readonly streams: StreamSettings;
   readonly say: Say;
-  admission(): Admission;
+  tallies(): readonly ArrayBufferLike[];
   /** Resolves when every thread decides by it. */
   setRules(change: RulesChange): Promise<void>;
+  /** What strangers were asked about until now is answered. */
+  answered(): void;
 }
 
 export interface FenceAdoption {
   readonly machine: OwnedStageMachine;
+  readonly admission: FenceAdmission;
+  readonly evidence: FenceEvidence;
+  /** Somebody is unknown, and frames of theirs may wait: ends in `answered`. */
+  ask(peer: Stranger): void;
   start(): void;
   stop(): void;
-}
-
-/** Where a fence starts. */
-export interface FirstStage {
-  readonly stage: Stage;
-  readonly origin: StageOrigin;
-}
-
-/** An explicit stage, then the state file, then the lowest. */
-export function firstStage(config: FenceConfig, stateFile: StateFile | undefined): FirstStage {
-  if (config.stage !== undefined) return { stage: config.stage, origin: 'config' };
-  const kept = stateFile?.stageOf(config.name, config.label);
-  if (kept !== undefined) return { stage: nearestPossible(kept, config), origin: 'state_file' };
-  return { stage: config.floor, origin: 'default' };
 }
 
 const ORIGIN_TEXT: Readonly<Record<StageOrigin, string>> = {
   config: 'the configuration',
   state_file: 'the state file',
   peers: 'the fences of the first peers',
-  default: 'nowhere: it is the lowest',
+  default: 'nowhere else, the lowest',
   api: 'the admin API',
   auto: 'auto',
 };
 
 export function composeAdoption(options: AdoptionOptions): FenceAdoption {
-  const { config, first, clock, stateFile, say } = options;
-  const { name, label, auto, adoption } = config();
-  const keep = (stage: Stage) => void stateFile?.save(name, label, stage);
-  const machine = createStageMachine({
+  const { config, clock, context, ring } = options;
+  const { memory, adoption, label } = config();
+  const own = createOwnAddresses(config().mode, clock.now);
+  const admission = admissionOf(options);
+  const asks = createAsks(options, () => evidence.targets());
+  const evidence = composeEvidence({
+    config: { memory, adoption },
+    stage: () => machine.stage(),
+    dialects: () => config().dialects,
+    admission: context.admission,
+    now: clock.now,
+    ring,
+    peers: context.peers,
+    dns: admission,
+    probe: asks.prober.report,
+    fence: ({ address, name }) => asks.fleet.report(address, name),
+    local: own,
+    sealedWithoutKeys: () => appSeals(context) === true && context.inside.keyring() === undefined,
+  });
+  const machine = createMachine(options, evidence);
+  const starter = options.first.starting ? startFromPeers(options, machine, admission, asks.fleet, own) : undefined;
+  return {
+    machine,
+    admission,
+    evidence,
+    ask(peer) {
+      starter?.seen(peer);
+      void Promise.all([admission.ask(peer), starter?.ended()]).then(() => {
+        starter?.look();
+        options.answered();
+      });
+    },
+    start() {
+      tellStart(options, machine);
+      if (!machine.starting()) void options.stateFile?.save(config().name, label, machine.stage());
+      admission.start((rules) => {
+        void options.setRules({ admission: rules });
+        starter?.look();
+      });
+      asks.prober.start();
+      asks.fleet.start();
+      machine.start();
+    },
+    stop() {
+      machine.stop();
+      starter?.stop();
+      asks.prober.stop();
+      asks.fleet.stop();
+      admission.stop();
+    },
+  };
+}
+
+function admissionOf({ config, clock, ring, context }: AdoptionOptions): FenceAdmission {
+  return composeAdmission({
+    config: config(),
+    refreshMs: config().adoption.dnsRefreshMs,
+    ring,
+    lookup: createLookup(),
     clock,
+    absolve(address) {
+      const bytes = parseAddress(address);
+      if (bytes !== undefined) context.peers.absolve(bytes, context.now());
+    },
+    onFault: context.onFault,
+  });
+}
+
+/** Who is asked, again and again: members by labelled pings, their fences through their admin API. */
+function createAsks(
+  options: AdoptionOptions,
+  targets: FenceEvidence['targets'],
+): { readonly prober: Prober; readonly fleet: Fleet } {
+  const { config, clock, context, streams, tallies, adminPort } = options;
+  const { probeIntervalMs } = config().adoption;
+  const admits = (address: string) => context.admission().admits(address);
+  const prober = createProber({
+    clock,
+    intervalMs: probeIntervalMs,
+    targets,
+    pinger: createPinger({ config: config(), context, streams, clock, tallies }),
+    onOwn(address) {
+      const bytes = parseAddress(address);
+      if (bytes !== undefined) context.peers.learn(bytes, 'own', context.now());
+    },
+  });
+  const fleet = createFleet({
+    clock,
+    intervalMs: probeIntervalMs,
+    ask: createAdminAsker({ port: adminPort }),
+    label: context.label,
+    targets: () => (adminPort === 0 ? [] : targets()),
+    admits: (address) => adminPort !== 0 && admits(address),
+  });
+  return { prober, fleet };
+}
+
+function createMachine(options: AdoptionOptions, evidence: FenceEvidence): OwnedStageMachine {
+  const { config, first, say, stateFile, context } = options;
+  const { name, label, auto, adoption } = config();
+  return createStageMachine({
+    clock: options.clock,
     start: first,
-    starting: false,
+    starting: first.starting,
     auto,
     settleMs: adoption.settleMs,
     random: Math.random,
-    bounds: config,
-    step: (to) => ({ to, readiness: 'unknown', against: [], againstTotal: 0, notes: [] }),
+    bounds: options.bounds,
+    step: evidence.step,
     apply: (stage) => options.setRules({ stage, starting: false }),
     onChange(change) {
-      keep(change.to);
+      void stateFile?.save(name, label, change.to);
       const { from, to, origin, force, by } = change;
       say('warn', changeText(change), { from, to, origin, force, by, readiness: change.step?.readiness });
-      if (to === 'observe' || options.admission().hasRules) return;
-      say('warn', `NO ADMISSION RULES at stage ${to}: everyone is admitted`);
+      sayUnruled(to, context, say);
     },
     onWaits: (text) => say('info', text === undefined ? 'auto waits for nothing any more' : `auto waits: ${text}`),
   });
-  return {
-    machine,
-    start() {
-      say('info', `stage ${machine.stage()} from ${ORIGIN_TEXT[machine.origin()]}`, { stage: machine.stage() });
-      keep(machine.stage());
-      machine.start();
-    },
-    stop: machine.stop,
-  };
+}
+
+function sayUnruled(stage: Stage, context: FenceContext, say: Say): void {
+  if (stage === 'observe' || context.admission().hasRules) return;
+  say('warn', `NO ADMISSION RULES at stage ${stage}: everyone is admitted`);
+}
+
+function tellStart({ say, first, context }: AdoptionOptions, machine: OwnedStageMachine): void {
+  const stage = machine.stage();
+  if (machine.starting()) {
+    say('info', 'stage not known yet: once the app speaks, the fences of the first peers are asked', {
+      starting: true,
+    });
+    return;
+  }
+  const bent = first.wanted === stage ? '' : `, which says ${first.wanted}: that cannot be here`;
+  say('info', `stage ${stage} from ${ORIGIN_TEXT[machine.origin()]}${bent}`, { stage, origin: machine.origin() });
+  sayUnruled(stage, context, say);
+}
+
+function startFromPeers(
+  { clock, config, bounds, context }: AdoptionOptions,
+  machine: OwnedStageMachine,
+  admission: FenceAdmission,
+  fleet: Fleet,
+  own: OwnAddresses,
+): Starter {
+  return createStarter({
+    clock,
+    waitMs: config().adoption.strangerWaitMs,
+    bounds,
+    listed: admission.listed,
+    mayAsk: (address) => !own.has(address) && context.admission().admits(address),
+    first: fleet.first,
+    begin: machine.begin,
+  });
 }

@@ -2,25 +2,20 @@
 import type { FenceConfig, ListenMode, TransparentMode } from '../config/types.ts';
 import type { Clock } from '../control/clock.ts';
 import type { StateFile } from '../control/state-file.ts';
-import {
-  type DataPath,
-  type Fault,
-  type FenceContext,
-  type FenceRules,
-  NO_DOUBTS,
-  type Rejection,
-} from '../datapath/engine.ts';
+import type { Cut, DataPath, Fault, FenceContext, FenceRules, Rejection, Stranger } from '../datapath/engine.ts';
 import type { Pump } from '../datapath/inspection-pump.ts';
 import type { ListenPath } from '../datapath/listen.ts';
+import { createTimedDoubts, type TimedDoubts } from '../datapath/timed-doubts.ts';
 import type { PolicySettings } from '../policy/decide.ts';
 import { createTally, TALLY_BYTES } from '../policy/tally.ts';
 import { createPeerTable, peerTableBytes } from '../ring/peers.ts';
 import type { Ring } from '../ring/ring-types.ts';
 import { createSightings, type Sightings } from '../telemetry/sightings.ts';
 import { parseAddress } from '../wire/address.ts';
-import { composeAdoption, type FenceAdoption, type FirstStage, firstStage } from './adoption.ts';
+import { composeAdoption, type FenceAdoption } from './adoption.ts';
 import { monotonicNow } from './clock.ts';
 import { createRulesKeeper, type RulesChange, type RulesKeeper } from './fence-rules.ts';
+import { type FirstStage, firstStage } from './first-stage.ts';
 import { composeInside, type FenceInside } from './inside.ts';
 import { composeTls, type FenceTls } from './tls.ts';
 
@@ -48,6 +43,8 @@ export interface Fence<Path extends DataPath = DataPath> {
   rules(): FenceRules;
   /** Takes effect with the next frame; resolves once it is in force in workers too. Whether it is wise is the caller's business. */
   setRules(change: RulesChange): Promise<void>;
+  /** Stops everything of it, and says what that cut. */
+  stop(): Promise<Cut>;
   /** Every buffer that this fence counts in (policy/tally.ts readTallies). */
   tallies(): readonly ArrayBufferLike[];
 }
@@ -59,6 +56,8 @@ export interface FenceEnv {
   readonly clock: Clock;
   /** Where stages are kept; undefined: nowhere. */
   readonly stateFile: StateFile | undefined;
+  /** The port of the admin API, here and at every other member; 0: no fence is asked. */
+  readonly adminPort: number;
 }
 
 interface Core {
@@ -70,6 +69,9 @@ interface Core {
   readonly peersBuffer: SharedArrayBuffer;
   readonly rules: RulesKeeper;
   readonly first: FirstStage;
+  readonly doubts: TimedDoubts;
+  /** Who is asked about strangers, once that is there. */
+  readonly asks: { ask(peer: Stranger): void };
 }
 
 async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceEnv): Promise<Core> {
@@ -77,7 +79,7 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
   const sightings = createSightings({ windowMs: config.memory.windowMs });
   const first = firstStage(config, stateFile);
-  const rules = createRulesKeeper(config, { stage: first.stage, starting: false });
+  const rules = createRulesKeeper(config, first);
   const peers = createPeerTable(peersBuffer, config.memory);
   const onFault = (fault: Fault) => sink.fault(config.name, fault);
   const inside = await composeInside({
@@ -93,13 +95,21 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
     onFault,
   });
   const tls = await composeTls(config, monotonicNow, onFault);
+  const asks = { ask: (_peer: Stranger) => {} };
+  const doubts = createTimedDoubts({
+    canAsk: () => rules.rules().admission.byDns,
+    starting: () => rules.rules().starting,
+    ask: (peer) => asks.ask(peer),
+    now: monotonicNow,
+    ...waitsOf(config),
+  });
   const context: FenceContext = {
     name: config.name,
     label: config.label,
     snapshot: rules.snapshot,
     admission: rules.admission,
     starting: () => rules.rules().starting,
-    doubts: NO_DOUBTS,
+    doubts,
     peers,
     tally: createTally(tallyBuffer),
     inside: inside.inside,
@@ -110,7 +120,12 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
     },
     onFault,
   };
-  return { context, sightings, inside, tls, tallyBuffer, peersBuffer, rules, first };
+  return { context, sightings, inside, tls, tallyBuffer, peersBuffer, rules, first, doubts, asks };
+}
+
+/** How long, and how much of it, frames of strangers may wait. */
+function waitsOf({ adoption }: FenceConfig): { readonly waitMs: number; readonly bytesMax: number } {
+  return { waitMs: adoption.strangerWaitMs, bytesMax: adoption.strangerWaitBytes };
 }
 
 function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path, env: FenceEnv): Fence<Path> {
@@ -125,15 +140,24 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
     core.rules.change(change);
     return path.rulesChanged();
   };
+  const tallies = () => [core.tallyBuffer, ...path.tallies()];
   const adoption = composeAdoption({
     config: () => config,
+    bounds: () => config,
     first: core.first,
     clock: env.clock,
     stateFile: env.stateFile,
+    adminPort: env.adminPort,
+    context: core.context,
+    ring,
+    streams: core.tls.streams,
     say: (level, message, fields) => sink.say(config.name, level, message, fields),
-    admission: core.rules.admission,
+    tallies,
     setRules,
+    answered: () => path.answered(),
   });
+  core.asks.ask = adoption.ask;
+  core.rules.change({ admission: adoption.admission.rules() });
   return {
     config,
     context: core.context,
@@ -145,7 +169,15 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
     settings: () => core.rules.rules().policy,
     rules: core.rules.rules,
     setRules,
-    tallies: () => [core.tallyBuffer, ...path.tallies()],
+    tallies,
+    async stop() {
+      adoption.stop();
+      core.inside.stop();
+      core.tls.stop();
+      const cut = await path.stop();
+      core.doubts.stop();
+      return cut;
+    },
   };
 }
 
@@ -175,8 +207,8 @@ async function composeTransparentFence(
       peersBuffer: core.peersBuffer,
       peers: config.memory,
       rules: core.rules.rules,
-      ask: () => {},
-      waits: { waitMs: config.adoption.strangerWaitMs, bytesMax: config.adoption.strangerWaitBytes },
+      ask: (peer) => core.asks.ask(peer),
+      waits: waitsOf(config),
       inside: core.inside.rules,
       rings: core.inside.rings,
     },

@@ -45,7 +45,7 @@ export async function openDemoFences(
     findings: () => undefined,
     say: (fence, _level, message) => narrator.say('fence', `${fence} fence`, message),
   };
-  const env = { sink, pump: createPump(), clock: SYSTEM_CLOCK, stateFile: undefined };
+  const env = { sink, pump: createPump(), clock: SYSTEM_CLOCK, stateFile: undefined, adminPort: 0 };
   const fences = new Map<string, ListenFence>();
   for (const pod of cast) fences.set(pod.name, await composeListenFence(configOf(pod), env));
   const all = [...fences.values()];

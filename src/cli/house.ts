@@ -56,8 +56,7 @@ export async function openHouse(fences: readonly Fence[], adminConfig: AdminConf
       fence.adoption.start();
     }
   } catch (error) {
-    for (const { adoption } of started) adoption.stop();
-    await Promise.all(started.map(({ path }) => bounded(path.stop())));
+    await Promise.all(started.map((fence) => bounded(fence.stop())));
     await admin.stop();
     throw error;
   }
@@ -73,11 +72,8 @@ export async function openHouse(fences: readonly Fence[], adminConfig: AdminConf
     async stop() {
       readiness.end('stopping');
       await Promise.all(
-        fences.map(async ({ config, path, inside, tls, adoption }) => {
-          adoption.stop();
-          inside.stop();
-          tls.stop();
-          const cut = await bounded(path.stop());
+        fences.map(async ({ config, stop }) => {
+          const cut = await bounded(stop());
           const fence = config.name;
           if (cut === undefined) log.error({ fence }, `the data path did not stop within ${STOP_TIMEOUT_MS} ms`);
           else log.info({ fence, ...cut }, `stopped; cut ${cut.streams} streams and ${cut.sessions} sessions`);

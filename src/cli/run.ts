@@ -42,7 +42,13 @@ export async function run(file: string): Promise<number> {
 
 async function open(config: Config, log: Log): Promise<House> {
   const stateFile = await openState(config, log);
-  const env = { sink: logSink(log), pump: createPump(), clock: SYSTEM_CLOCK, stateFile };
+  const env = {
+    sink: logSink(log),
+    pump: createPump(),
+    clock: SYSTEM_CLOCK,
+    stateFile,
+    adminPort: config.admin.address.port,
+  };
   const fences: Fence[] = [];
   try {
     for (const fence of config.fences) fences.push(await composeFence(fence, env));
