@@ -2,6 +2,7 @@
 import type { AdminView, FenceView } from '../admin/view.ts';
 import type { FenceConfig } from '../config/types.ts';
 import { readTallies } from '../policy/tally.ts';
+import type { PeerRecord } from '../ring/peers.ts';
 import type { MetricsFence } from '../telemetry/metric-types.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { foreignAddresses } from '../telemetry/peer-states.ts';
@@ -32,7 +33,7 @@ export function metricsFence(fence: Fence): MetricsFence {
     counts: () => path.counts(),
     appUp: () => path.appUp(),
     bypassDropped: () => path.bypassDropped?.(),
-    peerRecords: (nowMs) => context.peers.records(nowMs),
+    peerRecords: (nowMs) => peerRecords(fence, nowMs),
     peerEvictions: () => context.peers.evictions(),
     foreignPeers: (nowMs) => sightings.foreignPeers(nowMs),
     steadyForeignLabels: (nowMs, limit) => sightings.steadyForeignLabels(nowMs, limit),
@@ -45,6 +46,14 @@ export function metricsFence(fence: Fence): MetricsFence {
     sealedPeers: (nowMs) => inside.seals?.peers(nowMs) ?? [],
     sealEvictions: () => inside.seals?.evictions() ?? 0,
   };
+}
+
+/** What is remembered of peers, and of each address whether gossip says that it has several members behind it. */
+function peerRecords({ context }: Fence, nowMs: number): PeerRecord[] {
+  const admission = context.admission();
+  return context.peers
+    .records(nowMs)
+    .map((record) => ({ ...record, ambiguous: record.ambiguous || admission.shared(record.address) }));
 }
 
 function guardsOutbound({ mode }: FenceConfig): boolean {
@@ -70,7 +79,7 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
     notReady: () => readiness.of(config.name),
     tally: () => readTallies(fence.tallies()),
     open: () => path.counts(),
-    peers: () => context.peers.records(now()),
+    peers: () => peerRecords(fence, now()),
     rejections: (limit) =>
       sightings.rejections(limit).map(({ peer, ...row }) => ({ ...row, peer: formatEndpoint(peer) })),
     rejectionsLeftOut: () => sightings.leftOut(),
@@ -90,6 +99,13 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
       problem: inside.keys.problem,
     },
     tls: { notAfterMs: fence.tls.notAfterMs, problem: fence.tls.problem },
+    adoption: {
+      label: config.label,
+      member: () => inside.ring?.app(),
+      machine: fence.adoption.machine,
+      evidence: fence.adoption.evidence,
+      dns: () => fence.adoption.admission.names(),
+    },
   };
 }
 

@@ -42,8 +42,6 @@ export interface DoubtsOptions {
 export interface DoubtsQueue extends Doubts {
   /** Ends the waits that have lasted waitMs at `nowMs`. Returns when the next one will have (same clock); undefined when nothing waits. */
   expire(nowMs: number): number | undefined;
-  /** Frames that wait now. */
-  waiting(): number;
 }
 
 interface Waiting {

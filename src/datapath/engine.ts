@@ -63,9 +63,16 @@ export interface Doubts {
   ask(peer: Stranger): void;
   /** The questions up to `upTo`, without it all until now, are answered: what waited for them is decided by the rules of now. */
   answered(upTo?: number): void;
+  /** Frames that wait now. */
+  waiting(): number;
 }
 
-export const NO_DOUBTS: Doubts = { wait: () => false, ask: () => undefined, answered: () => undefined };
+export const NO_DOUBTS: Doubts = {
+  wait: () => false,
+  ask: () => undefined,
+  answered: () => undefined,
+  waiting: () => 0,
+};
 
 /** What a path needs of its fence. `snapshot`, `admission` and `starting` are asked for every frame, because they can change at any time. */
 export interface FenceContext {
@@ -149,8 +156,8 @@ export interface OpenCounts {
   readonly streamsOutbound: number;
   /** UDP sessions dropped for newer ones since the start. */
   readonly sessionEvictions: number;
-  /** Packets that wait in this path's worker until it is known who their peer is; those of this thread are the context's. */
-  readonly waitingInWorker: number;
+  /** Frames that wait until it is known who their peer is, in all threads. */
+  readonly waitingFrames: number;
 }
 
 /** Packets that the kernel dropped because no fence took them. */

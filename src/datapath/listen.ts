@@ -116,7 +116,7 @@ class PortableListen implements ListenPath {
       sessionEvictions: this.#sessions?.evictions() ?? 0,
       streamsInbound: inbound,
       streamsOutbound: outbound,
-      waitingInWorker: 0,
+      waitingFrames: this.#context.doubts.waiting(),
     };
   }
 

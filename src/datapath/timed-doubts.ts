@@ -3,8 +3,6 @@ import { createDoubts, type DoubtsOptions, type DoubtsQueue } from './doubts.ts'
 import type { Doubts } from './engine.ts';
 
 export interface TimedDoubts extends Doubts {
-  /** Frames that wait now. */
-  waiting(): number;
   /** Ends the timer; what still waits is not called any more. The paths are stopped before. */
   stop(): void;
 }

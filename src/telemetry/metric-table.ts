@@ -109,6 +109,18 @@ export const METRICS: readonly MetricSpec[] = [
       ),
   },
   {
+    name: 'ringfence_ambiguous_peers',
+    type: 'gauge',
+    help: 'Peer addresses with several members behind them: what such an address shows is not held against it.',
+    read: ({ records }) => [one(records.filter(({ port, ambiguous }) => port === 0 && ambiguous).length)],
+  },
+  {
+    name: 'ringfence_waiting_frames',
+    type: 'gauge',
+    help: 'Frames that wait until it is known who their peer is (DNS), or at a start at which stage the fence is.',
+    read: ({ counts }) => [one(counts.waitingFrames)],
+  },
+  {
     name: 'ringfence_stage',
     type: 'gauge',
     help: '1 for the stage that the fence is in.',

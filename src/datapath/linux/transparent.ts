@@ -117,8 +117,8 @@ export function createTransparentPath(context: FenceContext, options: Transparen
     },
     counts() {
       const { inbound, outbound } = streams.counts();
-      const waitingInWorker = worker?.waiting() ?? 0;
-      return { sessions: 0, streamsInbound: inbound, streamsOutbound: outbound, sessionEvictions: 0, waitingInWorker };
+      const waitingFrames = context.doubts.waiting() + (worker?.waiting() ?? 0);
+      return { sessions: 0, streamsInbound: inbound, streamsOutbound: outbound, sessionEvictions: 0, waitingFrames };
     },
     appUp: () => health.up(),
     bypassDropped: () => bypass?.dropped(),
