@@ -22,7 +22,7 @@ export function membersOf(fences: readonly FenceView[], limit: number): unknown 
   return { fences: fences.map((fence) => ({ name: fence.name, ring: ringOf(fence, limit) })) };
 }
 
-function ringOf({ ring, now }: FenceView, limit: number): unknown {
+function ringOf({ ring, now, adoption }: FenceView, limit: number): unknown {
   if (ring === undefined) return null;
   const nowMs = now();
   const list = <Row>(rows: readonly Row[], show: (row: Row) => unknown) => ({
@@ -30,10 +30,12 @@ function ringOf({ ring, now }: FenceView, limit: number): unknown {
     rows: rows.slice(0, limit).map(show),
   });
   const { keys, instances } = ring.instances(nowMs);
+  const answering = adoption.evidence.evidence().filter(({ fence }) => fence?.outcome === 'fence');
+  const fences = new Set(answering.map(({ name }) => name));
   return {
     canTellMerges: ring.canTellMerges(),
     warmingUp: ring.warmingUp(nowMs),
-    members: list(ring.members(nowMs).sort(liveFirst), showMember),
+    members: list(ring.members(nowMs).sort(liveFirst), (member) => showMember(member, fences.has(member.name))),
     foreign: list(
       ring.foreignTuples(nowMs).sort((a, b) => b.lastMs - a.lastMs),
       showForeign,
@@ -54,7 +56,8 @@ function liveFirst(a: MemberView, b: MemberView): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-function showMember(member: MemberView): unknown {
+/** `answers`: its fence says so itself. */
+function showMember(member: MemberView, answers: boolean): unknown {
   const { protocol, delegate, meta, labelState, sealForm, fenced, outside, foreignLabel } = member;
   const nodeMeta = decodeNodeMeta(meta);
   return {
@@ -75,7 +78,7 @@ function showMember(member: MemberView): unknown {
     labelState: labelState ?? null,
     sealForm: sealForm ?? null,
     app: member.app,
-    fenced: fenced ?? null,
+    fenced: answers || fenced || null,
     outside: outside ?? null,
     foreignLabel: foreignLabel === undefined ? null : escapeBytes(foreignLabel),
   };

@@ -1,4 +1,5 @@
 /** The routes of the admin API, each from a request to a response, without a socket. */
+import { adoptionOf } from './adoption.ts';
 import { type AdminRequest, type AdminResponse, failure, json, text } from './http.ts';
 import { MEMBERS_LIMIT, membersOf } from './members.ts';
 import { changeStage } from './stage-change.ts';
@@ -33,6 +34,11 @@ const ROUTES: Readonly<Record<string, Route>> = {
     method: 'GET',
     what: `the ring as gossip tells it (?fence=, ?limit=1..${MEMBERS_LIMIT.max})`,
     answer: (view, request) => limited(view, request, MEMBERS_LIMIT, membersOf),
+  },
+  '/api/v1/adoption': {
+    method: 'GET',
+    what: 'which stage is safe next, and who stands against it (?fence=, ?brief=true)',
+    answer: adoption,
   },
   '/api/v1/rejections': {
     method: 'GET',
@@ -71,6 +77,12 @@ function ready(view: AdminView): AdminResponse {
 async function metrics(view: AdminView): Promise<AdminResponse> {
   const { contentType, body } = await view.metrics();
   return { status: 200, contentType, body };
+}
+
+function adoption(view: AdminView, request: AdminRequest): AdminResponse {
+  const brief = request.query.get('brief') ?? 'false';
+  if (brief !== 'true' && brief !== 'false') return failure(400, 'brief must be true or false');
+  return ofFences(view, request, (fences) => json(200, adoptionOf(view.version, fences, brief === 'true')));
 }
 
 /** An answer of at most `?limit=` rows. */

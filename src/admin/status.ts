@@ -2,6 +2,7 @@
 import { LABEL_STATES, type LabelState } from '../policy/facts.ts';
 import { REASON_SENTENCES, REJECT_REASONS, type RejectReason } from '../policy/reason.ts';
 import type { Stage } from '../policy/stage.ts';
+import { type AdoptionStatus, adoptionNotes, adoptionStatus } from './adoption-status.ts';
 import { type QuarantineStatus, quarantineStatus, type RingStatus, ringNotes, ringStatus } from './ring-status.ts';
 import { type EncryptionStatus, encryptionNotes, encryptionStatus, sealedOf } from './seal-status.ts';
 import type { AdminView, FenceView } from './view.ts';
@@ -59,6 +60,7 @@ export interface FenceStatus {
   readonly encryption: EncryptionStatus;
   /** The fence's own certificate; null where it opens no TLS. */
   readonly tls: { readonly notAfter: string; readonly problem: string | null } | null;
+  readonly adoption: AdoptionStatus;
   readonly notes: readonly string[];
 }
 
@@ -125,6 +127,7 @@ function fenceStatus(fence: FenceView): FenceStatus {
     quarantine: quarantineStatus(fence),
     encryption: encryptionStatus(fence),
     tls: tlsStatus(fence),
+    adoption: adoptionStatus(fence),
     notes: notesOf(fence),
   };
 }
@@ -135,7 +138,7 @@ function tlsStatus({ tls }: FenceView): FenceStatus['tls'] {
 }
 
 function notesOf(fence: FenceView): string[] {
-  const notes: string[] = [];
+  const notes = adoptionNotes(fence);
   const stage = fence.stage();
   if (!fence.hasAdmissionRules && stage !== 'observe') notes.push(NO_RULES_NOTES[stage]);
   if (!fence.guardsOutbound) {

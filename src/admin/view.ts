@@ -1,12 +1,18 @@
 /** What the admin API sees of the process: filled by the composition root, read at each request. Texts are escaped already. */
 
-import type { StageAnswer, StageWish } from '../control/stage-types.ts';
+import type { DnsName } from '../control/resolver.ts';
+import type { StageAnswer, StageMachine, StageWish } from '../control/stage-types.ts';
 import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import type { Direction, Kind, LabelState } from '../policy/facts.ts';
 import type { RejectReason } from '../policy/reason.ts';
 import type { Dialects, Stage } from '../policy/stage.ts';
 import type { TallyReading } from '../policy/tally.ts';
+import type { Evidence } from '../ring/evidence.ts';
+import type { Fallback } from '../ring/fallbacks.ts';
 import type { PeerRecord } from '../ring/peers.ts';
+import type { Situation } from '../ring/readiness.ts';
+import type { Step } from '../ring/readiness-types.ts';
+import type { Removable } from '../ring/removable.ts';
 import type { Ring } from '../ring/ring-types.ts';
 import type { SealedPeer } from '../ring/seals.ts';
 import type { Transport } from '../wire/transport.ts';
@@ -78,6 +84,27 @@ export interface FenceView {
   readonly quarantine: boolean;
   readonly encryption: EncryptionView;
   readonly tls: TlsView;
+  readonly adoption: AdoptionView;
+}
+
+/** How far the fence is on its way to the own label, and what is known of the others. */
+export interface AdoptionView {
+  /** The cluster's label. */
+  readonly label: Uint8Array;
+  /** The app's name in gossip; undefined until it is known. */
+  member(): string | undefined;
+  readonly machine: Pick<StageMachine, 'stage' | 'origin' | 'sinceMs' | 'starting' | 'auto' | 'waitsFor'>;
+  readonly evidence: {
+    situation(): Situation;
+    evidence(): readonly Evidence[];
+    step(to: Stage): Step;
+    fallbacks(): readonly Fallback[];
+    /** How many addresses are known to have several members behind them. */
+    ambiguous(): number;
+    removable(): Removable;
+  };
+  /** Each configured DNS name and what it last answered. */
+  dns(): readonly DnsName[];
 }
 
 type RingParts =

@@ -5,12 +5,18 @@ import { createStageMachine, type StageChange } from '../../src/control/stage-ma
 import { createSnapshot, decide } from '../../src/policy/decide.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { createTally, readTallies, TALLY_BYTES } from '../../src/policy/tally.ts';
+import type { Situation } from '../../src/ring/readiness.ts';
 import type { Step } from '../../src/ring/readiness-types.ts';
+import { removable } from '../../src/ring/removable.ts';
+import { situation } from '../ring/evidence-rows.ts';
 
 export interface MachineChange {
   readonly stage?: Stage;
   /** What readiness says; safe unless told. */
   step?(to: Stage): Step;
+  /** What is known of the ring; nothing unless told. */
+  readonly situation?: Situation;
+  readonly adoption?: Partial<FenceView['adoption']['evidence']>;
 }
 
 export interface RecordedFence extends FenceView {
@@ -38,6 +44,7 @@ export function fenceView(change: Partial<FenceView> = {}, more: MachineChange =
     onChange: (made) => changes.push(made),
     onWaits: () => {},
   });
+  const known = more.situation ?? situation([], { stage, dialects });
   const buffer = new SharedArrayBuffer(TALLY_BYTES);
   const tally = createTally(buffer);
   const snapshot = createSnapshot({
@@ -108,6 +115,21 @@ export function fenceView(change: Partial<FenceView> = {}, more: MachineChange =
     encryption: { keys: () => 0, reseal: false, problem: () => undefined },
     tls: { notAfterMs: () => undefined, problem: () => undefined },
     sealedPeers: () => [],
+    adoption: {
+      label: new TextEncoder().encode('blue'),
+      member: () => 'a-1',
+      machine,
+      evidence: {
+        situation: () => known,
+        evidence: () => known.evidence,
+        step,
+        fallbacks: () => [],
+        ambiguous: () => 0,
+        removable: () => removable(known),
+        ...more.adoption,
+      },
+      dns: () => [],
+    },
     ...change,
   };
 }
