@@ -1,6 +1,7 @@
 /** Fences as the admin API and the metrics see them. */
 import type { AdminView, FenceView } from '../admin/view.ts';
 import type { FenceConfig } from '../config/types.ts';
+import { STAGE_INDEX } from '../policy/stage.ts';
 import { readTallies } from '../policy/tally.ts';
 import type { PeerRecord } from '../ring/peers.ts';
 import type { MetricsFence } from '../telemetry/metric-types.ts';
@@ -29,6 +30,9 @@ export function metricsFence(fence: Fence): MetricsFence {
     windowMs: config.memory.windowMs,
     now: context.now,
     stage: () => fence.settings().stage,
+    readyToAdvance: (to) =>
+      STAGE_INDEX[to] > STAGE_INDEX[fence.adoption.machine.stage()] &&
+      fence.adoption.evidence.step(to).readiness === 'safe',
     tallies: fence.tallies,
     counts: () => path.counts(),
     appUp: () => path.appUp(),

@@ -127,6 +127,15 @@ export const METRICS: readonly MetricSpec[] = [
     read: ({ fence }) => STAGES.map((stage) => one(fence.stage() === stage ? 1 : 0, { stage })),
   },
   {
+    name: 'ringfence_ready_to_advance',
+    type: 'gauge',
+    help: '1 for each stage above the present one that is safe to enter by what is known of every member.',
+    read: ({ fence }) =>
+      STAGES.filter((to) => to !== 'observe' && canEnter(fence.shape, to)).map((to) =>
+        one(fence.readyToAdvance(to) ? 1 : 0, { to }),
+      ),
+  },
+  {
     name: 'ringfence_sessions',
     type: 'gauge',
     help: 'Open UDP sessions.',

@@ -17,6 +17,8 @@ export interface MetricsFence {
   readonly windowMs: number;
   now(): number;
   stage(): Stage;
+  /** Whether going up to `to` is safe; false for a stage that is not above the present one. */
+  readyToAdvance(to: Stage): boolean;
   tallies(): readonly ArrayBufferLike[];
   counts(): OpenCounts;
   appUp(): boolean | undefined;
