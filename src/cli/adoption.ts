@@ -42,8 +42,8 @@ export interface AdoptionOptions {
   tallies(): readonly ArrayBufferLike[];
   /** Resolves when every thread decides by it. */
   setRules(change: RulesChange): Promise<void>;
-  /** What strangers were asked about until now is answered. */
-  answered(): void;
+  /** What was asked about the stranger at `address` until now is answered. */
+  answered(address: string): void;
 }
 
 export interface FenceAdoption {
@@ -95,7 +95,7 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
       starter?.seen(peer);
       void Promise.all([admission.ask(peer), starter?.ended()]).then(() => {
         starter?.look();
-        options.answered();
+        options.answered(peer.address);
       });
     },
     start() {

@@ -154,7 +154,7 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
     say: (level, message, fields) => sink.say(config.name, level, message, fields),
     tallies,
     setRules,
-    answered: () => path.answered(),
+    answered: (address) => path.answered(address),
   });
   core.asks.ask = adoption.ask;
   core.rules.change({ admission: adoption.admission.rules() });

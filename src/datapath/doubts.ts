@@ -102,17 +102,20 @@ class Queue implements DoubtsQueue {
     if (question > before) this.#options.ask(peer, question);
   }
 
-  answered(upTo = this.#questions): void {
+  answered(address?: string, upTo = this.#questions): void {
     // What waits for the stage is not answered by what DNS says.
     if (this.#options.starting()) return;
     const nowMs = this.#options.now();
-    for (const asked of this.#asked.values()) {
-      if (asked.question > upTo) break;
-      if (asked.openUntilMs <= nowMs) continue;
+    for (const about of address === undefined ? this.#asked.keys() : [address]) {
+      const asked = this.#asked.get(about);
+      if (asked === undefined || asked.question > upTo || asked.openUntilMs <= nowMs) continue;
       asked.openUntilMs = nowMs;
       asked.restsUntilMs = nowMs + REST_MS;
     }
-    this.#release(({ question }) => question <= upTo);
+    // What nobody was asked about waited for the stage alone.
+    const ends = ({ question, peer }: Waiting) =>
+      question === 0 || (question <= upTo && (address === undefined || address === peer.address));
+    this.#release(ends);
   }
 
   expire(nowMs: number): number | undefined {

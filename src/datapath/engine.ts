@@ -61,8 +61,8 @@ export interface Doubts {
   wait(peer: Stranger, bytes: number, again: () => void): boolean;
   /** Has a peer asked about whose frame does not wait: in `observe`, where nothing does. */
   ask(peer: Stranger): void;
-  /** The questions up to `upTo`, without it all until now, are answered: what waited for them is decided by the rules of now. */
-  answered(upTo?: number): void;
+  /** What was asked about `address`, without it about everyone, is answered: what waited for that is decided by the rules of now. */
+  answered(address?: string, upTo?: number): void;
   /** Frames that wait now. */
   waiting(): number;
 }
@@ -186,8 +186,11 @@ export interface DataPath {
   notReady(): Promise<readonly string[]>;
   /** Gives workers the rules of now. Resolves once each decides by them, or has not said so for a second (a fault, reported). */
   rulesChanged(): Promise<void>;
-  /** All that strangers were asked about until now is answered: what waited, in this thread and in workers, is decided by the rules of now, given before. */
-  answered(): void;
+  /**
+   * What was asked about the stranger at `address` until now, without it about everyone, is answered: its frames that waited, in this thread
+   * and in workers, are decided by the rules of now, given before.
+   */
+  answered(address?: string): void;
   /** Tells workers that keys or quarantine rules changed. */
   insideChanged(): void;
   /** The buffers that this path's own worker threads count in (policy/tally.ts); the context's tally is not among them. */

@@ -136,8 +136,8 @@ class PortableListen implements ListenPath {
     return Promise.resolve();
   }
 
-  answered(): void {
-    this.#context.doubts.answered();
+  answered(address?: string): void {
+    this.#context.doubts.answered(address);
   }
 
   /** Nothing to tell either: the rules are asked for every frame. */

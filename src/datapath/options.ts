@@ -37,7 +37,7 @@ export interface TransparentOptions {
     readonly peersBuffer: SharedArrayBuffer;
     readonly peers: PeerTableOptions;
     rules(): FenceRules;
-    /** Somebody unknown, whose packets wait in the worker; the path's answered() ends the wait. To be answered always, and never before this returns. */
+    /** Somebody unknown, whose packets wait in the worker; the path's answered(address) ends the wait. To be answered always, and never before this returns. */
     ask(peer: Stranger): void;
     /** How long packets wait for that, ms, and bytes of them at once. */
     readonly waits: { readonly waitMs: number; readonly bytesMax: number };

@@ -30,7 +30,7 @@ export function createTimedDoubts(options: DoubtsOptions): TimedDoubts {
       return waits;
     },
     ask: (peer) => queue.ask(peer),
-    answered: (upTo) => queue.answered(upTo),
+    answered: (address, upTo) => queue.answered(address, upTo),
     waiting: () => queue.waiting(),
     stop() {
       stopped = true;

@@ -133,9 +133,9 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       return why;
     },
     rulesChanged: () => worker?.takeRules(options.worker.rules()) ?? Promise.resolve(),
-    answered() {
-      context.doubts.answered();
-      worker?.answered();
+    answered(address) {
+      context.doubts.answered(address);
+      worker?.answered(address);
     },
     insideChanged: () => worker?.post({ type: 'inside', inside: options.worker.inside() }),
     tallies: () => [tallyBuffer],

@@ -22,8 +22,8 @@ export interface WorkerHandle {
   /** Resolves when its sockets are open. Rejects with a StartError. */
   ready(): Promise<void>;
   post(message: ToWorker): void;
-  /** All that it asked about until now is answered. */
-  answered(): void;
+  /** What it asked about `address`, without it about everyone, is answered. */
+  answered(address?: string): void;
   /** Packets that wait there. */
   waiting(): number;
   /** Gives it the rules; resolves once it decides by them, or has not said so within RULES_TIMEOUT_MS (a fault, reported). */
@@ -165,7 +165,7 @@ export function startWorker(
       await ready.finally(() => clearTimeout(timer));
     },
     post,
-    answered: () => post({ type: 'answered', upTo: asked }),
+    answered: (address) => post({ type: 'answered', address, upTo: asked }),
     waiting: () => Atomics.load(new Int32Array(waitingBuffer), 0),
     takeRules,
     selfTest(families) {

@@ -37,8 +37,8 @@ export interface WorkerStart {
 export type ToWorker =
   /** Answered by `rules` of the same revision once they are in force. */
   | { readonly type: 'rules'; readonly revision: number; readonly rules: FenceRules }
-  /** What was asked about strangers, up to this question, is answered. */
-  | { readonly type: 'answered'; readonly upTo: number }
+  /** What was asked about `address`, undefined: about everyone, up to this question is answered. */
+  | { readonly type: 'answered'; readonly address: string | undefined; readonly upTo: number }
   | { readonly type: 'inside'; readonly inside: InsideRules }
   | { readonly type: 'self_test'; readonly nonce: Uint8Array }
   | { readonly type: 'stop' };

@@ -102,7 +102,7 @@ function readMessages(port: MessagePort, start: WorkerStart, state: State, doubt
         port.postMessage({ type: 'rules', revision: message.revision } satisfies FromWorker);
         break;
       case 'answered':
-        doubts.answered(message.upTo);
+        doubts.answered(message.address, message.upTo);
         break;
       case 'inside':
         state.inside.change(message.inside);
