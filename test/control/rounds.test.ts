@@ -78,11 +78,8 @@ t.test('more targets than timer steps, and than there may be', async (t) => {
   many.rounds.start();
   await many.clock.pass(15_000);
   t.equal(Math.max(...many.seen.visits.map(({ target }) => target)), ROUND_TARGETS_MAX - 1);
-  t.equal(
-    many.seen.visits.filter(({ atMs }) => atMs < INTERVAL_MS).length,
-    ROUND_TARGETS_MAX,
-    'all within the interval',
-  );
+  const lastMs = many.seen.visits[ROUND_TARGETS_MAX - 1]?.atMs ?? 0;
+  t.ok(lastMs >= INTERVAL_MS - 20 && lastMs <= INTERVAL_MS + 20, `spread over the interval, the last at ${lastMs} ms`);
 });
 
 t.test('nobody to visit', async (t) => {
