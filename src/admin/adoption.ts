@@ -38,6 +38,7 @@ function fullOf(fence: FenceView) {
   const { evidence, dns } = fence.adoption;
   const rows = [...evidence.evidence()].sort(livingFirst);
   return {
+    at: time(fence.now()),
     next: nextStage(fence) ?? null,
     readyToAdvance: readyToAdvance(fence),
     steps: possibleSteps(fence).map((to) => showStep(evidence.step(to))),

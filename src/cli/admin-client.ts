@@ -17,7 +17,20 @@ export interface AdminCall {
   readonly body?: unknown;
 }
 
-/** The parsed answer of a 200. Rejects with a CliError that holds the API's own reason, or what went wrong on the way. */
+/** The API answered with something else than 200. */
+export class AdminRefusal extends CliError {
+  override readonly name = 'AdminRefusal';
+  readonly status: number;
+  /** The parsed body, whoever wrote it. */
+  readonly answer: unknown;
+  constructor(status: number, answer: unknown, line: string) {
+    super(EXIT.failure, [line]);
+    this.status = status;
+    this.answer = answer;
+  }
+}
+
+/** The parsed answer of a 200. Rejects with an AdminRefusal for any other, or with a CliError, that holds the API's own reason, or what went wrong on the way. */
 export async function callAdmin(call: AdminCall): Promise<unknown> {
   const url = targetOf(call);
   const headers = new Headers({ accept: 'application/json' });
@@ -29,8 +42,9 @@ export async function callAdmin(call: AdminCall): Promise<unknown> {
     const response = await fetch(url, init);
     const answer = parse(await readBounded(response));
     if (response.status === 200) return answer;
-    const reason = (answer as { error?: unknown } | undefined)?.error;
-    throw fail(url, typeof reason === 'string' ? reason : `answered ${response.status}`);
+    const reason = (answer as { error?: unknown } | null)?.error;
+    const why = typeof reason === 'string' ? reason : `answered ${response.status}`;
+    throw new AdminRefusal(response.status, answer, lineOf(url, why));
   } catch (error) {
     if (error instanceof CliError) throw error;
     throw fail(url, reasonOf(error), error);
@@ -46,7 +60,11 @@ function targetOf({ admin, path }: AdminCall): URL {
 }
 
 function fail(url: URL, why: string, cause?: unknown): CliError {
-  return new CliError(EXIT.failure, [`ringfence: ${url.origin}${url.pathname}: ${oneLine(why)}`], { cause });
+  return new CliError(EXIT.failure, [lineOf(url, why)], { cause });
+}
+
+function lineOf(url: URL, why: string): string {
+  return `ringfence: ${url.origin}${url.pathname}: ${oneLine(why)}`;
 }
 
 async function readBounded(response: Response): Promise<string> {

@@ -4,7 +4,7 @@ export const EXIT = { ok: 0, failure: 1, usage: 64, config: 78 } as const;
 
 /** A failure that was foreseen: each of `lines` goes to standard error, without a stack. */
 export class CliError extends Error {
-  override readonly name = 'CliError';
+  override readonly name: string = 'CliError';
   readonly exitCode: number;
   readonly lines: readonly string[];
   constructor(exitCode: number, lines: readonly string[], options?: ErrorOptions) {

@@ -115,14 +115,21 @@ function addOnline(program: Command, finish: Finish): void {
   online('stage')
     .description('change the stage of a running fence: observe, accept, label or enforce')
     .argument('<stage>', 'the stage to go to')
-    .option('--force', 'climb more than one stage at once')
+    .option('--force', 'take a step that is not known to be safe, or several at once')
     .action(async (stage: string, flags: StageFlags) =>
       finish((await import('./stage.ts')).setStage(stage, withToken(flags))),
     );
   online('status')
     .description('what a running fence says of itself')
     .option('--json', 'as JSON')
-    .action(async (flags: StatusFlags) => finish((await import('./status.ts')).printStatus(withToken(flags))));
+    .option('--fleet', 'every member: what it showed, and how far its fence is')
+    .action(async (flags: StatusFlags) =>
+      finish(
+        flags.fleet === true
+          ? (await import('./status-fleet.ts')).printFleet(withToken(flags))
+          : (await import('./status.ts')).printStatus(withToken(flags)),
+      ),
+    );
 }
 
 // A reader that went away (`ringfence status | head`) is no failure of ours.

@@ -1,6 +1,7 @@
 /** `ringfence stage NAME`: moves a running fence to another step of adoption. */
 import { STAGES } from '../policy/stage.ts';
-import { callAdmin } from './admin-client.ts';
+import { AdminRefusal, callAdmin } from './admin-client.ts';
+import { againstLines, fieldsOf } from './adoption-answer.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 
 export interface StageFlags {
@@ -10,18 +11,35 @@ export interface StageFlags {
   readonly token?: string;
 }
 
-/** Rejects with a CliError that holds the fence's own reason when it refuses. */
+/** Rejects with a CliError that holds the fence's own reason when it refuses, and by name whom the step would cut and what is unknown. */
 export async function setStage(stage: string, flags: StageFlags): Promise<number> {
   if (!STAGES.some((name) => name === stage)) {
     throw new CliError(EXIT.usage, [oneLine(`ringfence: no stage named ${stage}; there are: ${STAGES.join(', ')}`)]);
   }
   const body = { stage, force: flags.force ?? false, ...(flags.fence === undefined ? {} : { fence: flags.fence }) };
-  const answer = (await callAdmin({ admin: flags.admin, path: '/api/v1/stage', token: flags.token, body })) as {
-    readonly fence?: unknown;
-    readonly from?: unknown;
-    readonly stage?: unknown;
-  } | null;
-  const [fence, from, to] = [answer?.fence, answer?.from, answer?.stage].map((part) => oneLine(String(part)));
-  process.stdout.write(from === to ? `${fence}: already at ${to}\n` : `${fence}: ${from} -> ${to}\n`);
+  const answer = await ask({ admin: flags.admin, path: '/api/v1/stage', token: flags.token, body });
+  const { fence, from, stage: now, cuts, unknown } = fieldsOf(answer);
+  const [name, before, to] = [fence, from, now].map((part) => oneLine(String(part)));
+  const lines = [
+    before === to ? `${name}: already at ${to}` : `${name}: ${before} -> ${to}`,
+    ...rows('cuts', cuts),
+    ...rows('unknown', unknown),
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
   return EXIT.ok;
+}
+
+async function ask(call: Parameters<typeof callAdmin>[0]): Promise<unknown> {
+  try {
+    return await callAdmin(call);
+  } catch (error) {
+    if (!(error instanceof AdminRefusal)) throw error;
+    const { against, unknown } = fieldsOf(error.answer);
+    const named = [...rows('would cut', against), ...rows('unknown', unknown)];
+    throw new CliError(error.exitCode, [...error.lines, ...named], { cause: error });
+  }
+}
+
+function rows(what: string, value: unknown): string[] {
+  return againstLines(value).map(({ text }) => `  ${what}: ${text}`);
 }

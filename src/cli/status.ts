@@ -2,10 +2,12 @@
 import type { FenceStatus, Status } from '../admin/status.ts';
 import { callAdmin } from './admin-client.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
+import { adoptionLines, nextSteps } from './status-adoption.ts';
 
 export interface StatusFlags {
   readonly admin: string;
   readonly json?: boolean;
+  readonly fleet?: boolean;
   readonly fence?: string;
   readonly token?: string;
 }
@@ -19,8 +21,13 @@ export async function printStatus(flags: StatusFlags): Promise<number> {
     const names = answer.fences.map(({ name }) => name).join(', ');
     throw new CliError(EXIT.failure, [oneLine(`ringfence: no fence named ${flags.fence}; there are: ${names}`)]);
   }
-  const text =
-    flags.json === true ? JSON.stringify({ ...answer, fences }, null, 2) : fences.map(formatFence).join('\n\n');
+  if (flags.json === true) {
+    process.stdout.write(`${JSON.stringify({ ...answer, fences }, null, 2)}\n`);
+    return EXIT.ok;
+  }
+  const more = callAdmin({ admin: flags.admin, path: '/api/v1/adoption', token: flags.token });
+  const steps = nextSteps(await more.catch(() => undefined));
+  const text = fences.map((fence) => formatFence(fence, steps.get(fence.name))).join('\n\n');
   process.stdout.write(`${text}\n`);
   return EXIT.ok;
 }
@@ -47,7 +54,7 @@ function counts(record: object): string {
   return pairs.join(', ') || 'none';
 }
 
-function formatFence(fence: FenceStatus): string {
+function formatFence(fence: FenceStatus, next: unknown): string {
   const { app, frames, rejected, wouldReject, wouldStrand, dropped, streams, foreignLabels } = fence;
   const ceiling = fence.ceiling === null ? '' : ` (at most ${fence.ceiling})`;
   const states = Object.entries(frames)
@@ -59,6 +66,7 @@ function formatFence(fence: FenceStatus): string {
     `  path           ${fence.mode} (${fence.engine})`,
     `  app            ${app.up === null ? 'not tried yet' : app.up ? 'up' : 'DOWN'}; sends ${app.sends}, takes ${app.takes}; wire ${fence.wire}`,
     `  admission      ${fence.admissionRules ? 'by rules' : 'NO RULES: everyone'}`,
+    ...adoptionLines(fence.adoption, next),
     ...fence.notReady.map((reason) => `  not ready      ${reason}`),
     `  frames         ${states} (passed/rejected)`,
     `  rejected       ${counts(rejected)}`,

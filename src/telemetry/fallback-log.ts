@@ -15,9 +15,14 @@ export interface FallbackLog {
   look(fallbacks: readonly Fallback[], nowMs: number): void;
 }
 
+/** When a peer was last told of, and which of its frames was the last then. */
+interface Told {
+  readonly atMs: number;
+  readonly lastMs: number;
+}
+
 export function createFallbackLog(fence: string, log: Pick<Log, 'warn'>): FallbackLog {
-  /** When each was last named or counted, and until when its frames were told. */
-  const told = new Map<string, { readonly atMs: number; readonly lastMs: number }>();
+  const told = new Map<string, Told>();
   return {
     look(fallbacks, nowMs) {
       const due = fallbacks.filter(({ address, lastMs }) => {
@@ -38,15 +43,15 @@ export function createFallbackLog(fence: string, log: Pick<Log, 'warn'>): Fallba
       const more = due.length - FALLBACK_LINES_MAX;
       if (more > 0)
         log.warn({ fence, more }, `FALL-BACK: ${more} more peers sent the label and now send frames without it`);
-      forget(told, nowMs);
+      forget(told, new Set(fallbacks.map(({ address }) => address)), nowMs);
     },
   };
 }
 
-/** Who was silent for a minute is forgotten, and whoever was told of longest ago when there are too many. */
-function forget(told: Map<string, { readonly atMs: number; readonly lastMs: number }>, nowMs: number): void {
-  for (const [address, { atMs, lastMs }] of told) {
-    const over = nowMs - Math.max(atMs, lastMs) > 10 * FALLBACK_LINE_EVERY_MS;
+/** Who is no fall-back any more is forgotten after a minute, and whoever was told of longest ago when there are too many. */
+function forget(told: Map<string, Told>, current: ReadonlySet<string>, nowMs: number): void {
+  for (const [address, { atMs }] of told) {
+    const over = !current.has(address) && nowMs - atMs >= FALLBACK_LINE_EVERY_MS;
     if (over || told.size > REMEMBERED_MAX) told.delete(address);
   }
 }
