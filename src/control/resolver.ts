@@ -92,8 +92,8 @@ class NameResolver implements Resolver {
   start(): void {
     if (this.#running) return;
     this.#running = true;
-    this.#hasten();
     this.#expire();
+    this.#hasten();
   }
 
   stop(): void {
