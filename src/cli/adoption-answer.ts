@@ -28,7 +28,7 @@ export interface AgainstLine {
 
 /** Rows of `against` as lines: "tempo-ingester-3 10.0.3.7: drops labelled pings", of the status the lines that it has. What is neither is left out. */
 export function againstLines(rows: unknown): readonly AgainstLine[] {
-  return listOf(rows).flatMap((value) => {
+  return listOf(rows).flatMap((value): AgainstLine[] => {
     if (typeof value === 'string') return [{ cuts: undefined, text: oneLine(value) }];
     const { cuts, name, address, text } = fieldsOf(value);
     const who = [textOf(name), textOf(address)].filter((part) => part !== undefined).join(' ');
@@ -51,6 +51,11 @@ export function stepLines(step: unknown): readonly string[] {
       return text === undefined ? [] : [`note     ${text}`];
     }),
   ];
+}
+
+/** Of one fence where it is named: an answer has up to a thousand members of each. */
+export function adoptionPath(fence: string | undefined): string {
+  return `/api/v1/adoption${fence === undefined ? '' : `?fence=${encodeURIComponent(fence)}`}`;
 }
 
 /** The fences of an answer, the one named `only` where it is given; undefined when it is no such answer. */

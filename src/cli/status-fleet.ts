@@ -1,7 +1,7 @@
 /** `ringfence status --fleet`: every member that a fence knows, what it showed, and how far its own fence is. */
 
 import { callAdmin } from './admin-client.ts';
-import { adoptionFences, fieldsOf, listOf, stepLines, textOf } from './adoption-answer.ts';
+import { adoptionFences, adoptionPath, fieldsOf, listOf, stepLines, textOf } from './adoption-answer.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 import type { StatusFlags } from './status.ts';
 
@@ -12,7 +12,8 @@ const HEAD = ['NAME', 'ADDRESS', 'STATE', 'SENT LABEL', 'SENT WITHOUT', 'PING UD
 
 /** Rejects with a CliError when there is no answer, no fence of that name, or a version that does not tell. */
 export async function printFleet(flags: StatusFlags): Promise<number> {
-  const answer = await callAdmin({ admin: flags.admin, path: '/api/v1/adoption', token: flags.token });
+  const path = adoptionPath(flags.fence);
+  const answer = await callAdmin({ admin: flags.admin, path, token: flags.token });
   const fences = adoptionFences(answer, flags.fence);
   if (fences === undefined) throw new CliError(EXIT.failure, ['ringfence: the answer is not the adoption of a fence']);
   if (fences.length === 0) throw new CliError(EXIT.failure, [oneLine(`ringfence: no fence named ${flags.fence}`)]);

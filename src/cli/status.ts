@@ -1,6 +1,7 @@
 /** `ringfence status`: what a running process says of its fences. */
 import type { FenceStatus, Status } from '../admin/status.ts';
 import { callAdmin } from './admin-client.ts';
+import { adoptionPath } from './adoption-answer.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 import { adoptionLines, nextSteps } from './status-adoption.ts';
 
@@ -25,7 +26,7 @@ export async function printStatus(flags: StatusFlags): Promise<number> {
     process.stdout.write(`${JSON.stringify({ ...answer, fences }, null, 2)}\n`);
     return EXIT.ok;
   }
-  const more = callAdmin({ admin: flags.admin, path: '/api/v1/adoption', token: flags.token });
+  const more = callAdmin({ admin: flags.admin, path: adoptionPath(flags.fence), token: flags.token });
   const steps = nextSteps(await more.catch(() => undefined));
   const text = fences.map((fence) => formatFence(fence, steps.get(fence.name))).join('\n\n');
   process.stdout.write(`${text}\n`);
