@@ -20,7 +20,9 @@ const TIMERS = {
   limits: { probeInterval: '1s', drainGrace: '0s' },
   safeMs: 45_000,
   arriveMs: 6_000,
-  holdMs: 2_000,
+  /** Nearly a round of dskit's probes (5 s), some twenty of gossip. */
+  holdMs: 4_000,
+  pollMs: 400,
 };
 
 t.test('no write is lost, forwards and backwards', { skip }, (t) => adoptKv(t, 'adoptkv', SEED, TIMERS));

@@ -1,5 +1,6 @@
 /** What a fence says of adoption through its admin API, and steps that are asked for before they are taken. */
 import type { Test } from 'tap';
+import type { StageOrigin } from '../../src/control/stage-types.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import type { AgainstCode, Readiness } from '../../src/ring/readiness-types.ts';
 import { type Fence, fetchIn } from '../lab/fence.ts';
@@ -27,6 +28,7 @@ export interface Step {
 /** One fence of `/api/v1/adoption`. */
 export interface Adoption {
   readonly stage: Stage;
+  readonly origin: StageOrigin;
   readonly steps: readonly Step[];
   readonly removable: { readonly yes: boolean; readonly why: string };
 }
@@ -86,4 +88,12 @@ export async function advance(t: Test, { host, fence }: Guarded, to: Stage, time
   t.ok(ok, `${host.name}: ${to} is taken without force ${ok ? '' : text}`);
   t.equal(await fence.metric('stage', { stage: to }), 1, `${host.name} is at ${to}`);
   return waitedMs;
+}
+
+/** Frames of these kinds did cross with the label, so that the proof is about it. */
+export async function assertLabelled(t: Test, name: string, fence: Fence, kinds: readonly string[]): Promise<void> {
+  for (const kind of kinds) {
+    const own = { direction: 'inbound', label_state: 'own', verdict: 'pass', kind };
+    t.ok((await fence.metric('frames_total', own)) > 0, `labelled ${kind}s came to ${name}`);
+  }
 }

@@ -1,8 +1,6 @@
 /** A load under watch: what is written must arrive at every reader, and nobody may be missing from anybody's member list. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How often each reader is asked. */
-const POLL_MS = 400;
 /** Findings that are kept; all are counted. */
 const FINDINGS_MAX = 50;
 
@@ -42,7 +40,8 @@ export interface Arrivals {
   missing(): Promise<readonly string[]>;
 }
 
-export function createArrivals(watched: readonly Watched[]): Arrivals {
+/** Asks each of `watched` every `pollMs`. */
+export function createArrivals(watched: readonly Watched[], pollMs: number): Arrivals {
   const all = new Map<string, Written>();
   const restarts: { readonly fromMs: number; untilMs: number }[] = [];
   const resting = new Set<string>();
@@ -89,7 +88,7 @@ export function createArrivals(watched: readonly Watched[]): Arrivals {
   const loop = async (who: Watched) => {
     while (running) {
       await ask(who);
-      await sleep(POLL_MS);
+      await sleep(pollMs);
     }
   };
   return {

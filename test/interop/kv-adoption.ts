@@ -8,7 +8,7 @@ import type { Stage } from '../../src/policy/stage.ts';
 import { seeded } from '../datapath/harness.ts';
 import { createLab, type Lab } from '../lab/lab.ts';
 import { rejections } from '../lab/rejections.ts';
-import { advance, askStage, type Guarded, sayStep, stepTo } from './adoption-kit.ts';
+import { advance, askStage, assertLabelled, type Guarded, sayStep, stepTo } from './adoption-kit.ts';
 import { type Arrivals, createArrivals } from './arrivals.ts';
 import { buildKv } from './build.ts';
 import { RING_KEY } from './kv-peers.ts';
@@ -30,8 +30,9 @@ export interface KvTimers {
   readonly safeMs: number;
   /** For a write to be read everywhere. */
   readonly arriveMs: number;
-  /** How long the ring is watched after each round of steps. */
+  /** How long the ring lives in each state between two steps. */
   readonly holdMs: number;
+  readonly pollMs: number;
 }
 
 interface Member extends Guarded {
@@ -54,6 +55,7 @@ export async function adoptKv(t: Test, labName: string, seed: number, timers: Kv
   const { members, arrivals } = run;
   const writer = startWriter(run);
   await upwards(run);
+  for (const { name, fence } of members) await assertLabelled(t, name, fence, ['packet', 'stream']);
   await twoDownAtOnce(run);
   for (const to of ['label', 'accept', 'observe'] as const) await round(run, to);
   await writer.stop();
@@ -100,7 +102,7 @@ async function startRun(t: Test, labName: string, seed: number, timers: KvTimers
   t.teardown(() => lab.close());
   t.comment(`seed ${seed}`);
   const members = await startMembers(lab, timers);
-  const arrivals = createArrivals(members.map(watch));
+  const arrivals = createArrivals(members.map(watch), timers.pollMs);
   t.teardown(() => arrivals.stop());
   arrivals.start();
   return { t, members, timers, random: seeded(seed), arrivals };
@@ -161,7 +163,10 @@ function startWriter({ t, members, random, arrivals }: Run) {
       await sleep(Math.max(0, startMs + number * WRITE_MS - Date.now()));
       const { name, command } = pick(members, random);
       const word = `write-${number}-${name}`;
-      const { ok, error } = await command(`cas ${RING_KEY} ${word}`);
+      const { ok, error } = await command(`cas ${RING_KEY} ${word}`).catch(({ message }: Error) => ({
+        ok: false,
+        error: message,
+      }));
       if (ok) arrivals.written(word);
       else failures.push(`${word}: ${error}`);
     }
@@ -206,8 +211,8 @@ async function round({ t, members, timers, random }: Run, to: Stage, tooEarly?: 
       await refused(t, pick(order.slice(0, -1), random), tooEarly, last, timers);
     const waitedMs = await advance(t, member, to, timers.safeMs);
     t.comment(`${member.name}: ${to} was safe after ${waitedMs} ms`);
+    await sleep(timers.holdMs);
   }
-  await sleep(timers.holdMs);
 }
 
 /** `asker` says that `to` is not safe and names the one that is behind and nobody else, and refuses it without force. */
