@@ -100,7 +100,11 @@ export function createPeerTable(buffer: ArrayBufferLike, options: PeerTableOptio
     absolve(address, nowMs) {
       // Never makes a record: there is nothing to end in a new one.
       if ((records.read(address, 0, (time) => time(T.foreign)) ?? 0) === 0) return;
-      records.write(address, 0, nowMs, 'stranger', (_time, stamp) => stamp(T.foreign, 0));
+      records.write(address, 0, nowMs, 'stranger', (_time, stamp) => {
+        stamp(T.foreign, 0);
+        // Somebody new: what comes next is the first change of identity, and not the second.
+        stamp(T.switched, 0);
+      });
     },
     answers(address, port, nowMs) {
       const sentAt = records.read(address, port, (time) => time(T.sent)) ?? 0;

@@ -8,6 +8,7 @@ import { encodeCompound } from '../../src/wire/compound.ts';
 import { createKeyring, sealPacket } from '../../src/wire/encryption.ts';
 import { encodeKvPair } from '../../src/wire/kv.ts';
 import { encodeMessage, type Message } from '../../src/wire/messages.ts';
+import { encodeProbe } from '../../src/wire/probe.ts';
 import { PROPERTY } from '../property.ts';
 import { addressBytes, alive, dead, foreignFrame, frame, ping, START_MS, suspect } from './frames.ts';
 
@@ -149,4 +150,17 @@ t.test('total on garbage, whatever the frame', async (t) => {
       PROPERTY,
     ),
   );
+});
+
+t.test("a fence's own ping is no word of the member behind it", async (t) => {
+  const seen: string[] = [];
+  const ring = newRing();
+  ring.frame = (_source, form) => void seen.push(String(form));
+  const probe = encodeProbe({ seqNo: 7, node: 'tempo-1' });
+  inspectPacket(ring, frame(), probe, undefined);
+  inspectPacket(ring, frame({ labelState: 'own', label: LABEL }), sealPacket(KEYRING, probe, LABEL, 1, 0), KEYRING);
+  t.strictSame(seen, []);
+  inspectPacket(ring, frame(), encodeMessage(ping('tempo-1')), undefined);
+  inspectPacket(ring, frame({ labelState: 'own', label: LABEL }), sealPacket(KEYRING, probe, LABEL, 1, 0), undefined);
+  t.strictSame(seen, ['undefined', 'undefined'], "members' are, and what nobody can open");
 });

@@ -9,6 +9,7 @@ import { encodeCompress } from '../../src/wire/compress.ts';
 import { createKeyring, type Keyring, sealStream } from '../../src/wire/encryption.ts';
 import { encodeKvPair, encodeKvRun } from '../../src/wire/kv.ts';
 import { encodeMessage } from '../../src/wire/messages.ts';
+import { encodeProbe } from '../../src/wire/probe.ts';
 import { encodePushPull, encodeUserStream } from '../../src/wire/push-pull.ts';
 import { chunked, PROPERTY } from '../property.ts';
 import { foreignFrame, frame, ping, row, START_MS } from './frames.ts';
@@ -153,4 +154,19 @@ t.test('total on garbage', async (t) => {
       PROPERTY,
     ),
   );
+});
+
+t.test("a fence's own ping is no word of the member behind it, sealed or not", async (t) => {
+  const seen: string[] = [];
+  const ring = newRing();
+  ring.frame = (_source, form) => void seen.push(String(form));
+  const probe = encodeProbe({ seqNo: 7, node: 'tempo-1' });
+  const tell = (bytes: Uint8Array, keyring?: Keyring) => void createStreamInspection(ring, OWN, keyring).push(bytes);
+  tell(probe);
+  tell(sealStream(KEYRING, probe, LABEL, 1, 0), KEYRING);
+  t.strictSame(seen, []);
+  tell(encodeMessage(ping('tempo-1')));
+  tell(sealStream(KEYRING, encodeMessage(ping('tempo-1')), LABEL, 1, 0), KEYRING);
+  tell(sealStream(KEYRING, probe, LABEL, 1, 0), createKeyring([new Uint8Array(32).fill(2)]));
+  t.strictSame(seen, ['undefined', 'label', 'undefined'], "members' are, and what no key opens");
 });

@@ -221,3 +221,67 @@ t.test('property: while there is room, the table remembers what a plain map of e
   });
   t.doesNotThrow(() => fc.assert(property, PROPERTY));
 });
+
+t.test('unlabelled frames are counted, and anew after a window without any', async (t) => {
+  const table = fresh();
+  const of = (nowMs: number) => table.records(nowMs).find(({ port }) => port === 0)?.unlabelled;
+  for (const atMs of [0, 10, OPTIONS.windowMs + 10]) table.unlabelled(PEER, NOW + atMs);
+  const lastMs = NOW + OPTIONS.windowMs + 10;
+  t.strictSame(of(lastMs), { count: 3, sinceMs: NOW, lastMs });
+  t.strictSame(table.recall(PEER, lastMs), { proven: false, foreign: false, ambiguous: false }, 'they prove nothing');
+  t.strictSame(of(lastMs + OPTIONS.windowMs)?.count, 3);
+  table.learn(PEER, 'own', lastMs + OPTIONS.windowMs + 1);
+  t.equal(of(lastMs + OPTIONS.windowMs + 1), undefined, 'too long ago, though the record lives');
+  table.unlabelled(PEER, lastMs + OPTIONS.windowMs + 1);
+  t.match(of(lastMs + OPTIONS.windowMs + 1), { count: 1, sinceMs: lastMs + OPTIONS.windowMs + 1 });
+  t.equal(table.records(NOW).find(({ port }) => port === 0)?.lastNoneMs, 0, 'a datagram is no TCP exchange');
+});
+
+t.test('whoever is absolved is no foreigner any more; nobody is remembered for it', async (t) => {
+  const table = after(['own', 0], ['foreign', 10]);
+  table.absolve(PEER, NOW + 11);
+  t.strictSame(table.recall(PEER, NOW + 11), { proven: true, foreign: false, ambiguous: false });
+  table.learn(PEER, 'foreign', NOW + 12);
+  t.equal(table.recall(PEER, NOW + 12).foreign, true, 'until it shows a foreign label again');
+  table.absolve(address('10.0.0.8'), NOW);
+  t.equal(table.records(NOW + 12).length, 1);
+});
+
+t.test('what speaks against a member outlives strangers; losing it is told, losing theirs is not', async (t) => {
+  const table = fresh({ ...OPTIONS, peers: 2 });
+  table.unlabelled(PEER, NOW);
+  for (let i = 0; i < 5_000; i++) table.learn(stranger(i), 'none', NOW + i);
+  t.equal(table.records(NOW + 5_000).find(({ unlabelled }) => unlabelled !== undefined)?.address, '10.0.0.7');
+  t.ok(table.evictions() > 4_000);
+  t.equal(table.lastLossMs(), 0, 'nothing that matters is lost');
+  for (let i = 0; i < 8; i++) table.learn(stranger(i), 'own', NOW + 6_000 + i);
+  t.equal(table.lastLossMs(), NOW + 6_007, 'proven peers need its room');
+  table.learn(stranger(9), 'none', NOW + 7_000);
+  t.equal(table.lastLossMs(), NOW + 6_007, 'a stranger that finds no room is no loss');
+  table.unlabelled(PEER, NOW + 8_000);
+  t.equal(table.lastLossMs(), NOW + 8_000, 'what a member said finds none either');
+});
+
+t.test('a flood of spoofed unlabelled datagrams clears no foreigner, while its evidence is fresh', async (t) => {
+  const table = fresh({ ...OPTIONS, peers: 2 });
+  table.learn(PEER, 'foreign', NOW);
+  for (let i = 0; i < 5_000; i++) table.unlabelled(stranger(i), NOW + 1 + i / 1_000);
+  t.equal(table.recall(PEER, NOW + 6).foreign, true);
+  const later = NOW + OPTIONS.foreignMs + 1;
+  for (let i = 0; i < 20; i++) table.unlabelled(stranger(i), later);
+  t.equal(
+    table.records(later).find(({ lastForeignMs }) => lastForeignMs > 0),
+    undefined,
+    'it goes first then',
+  );
+});
+
+t.test('a lock that cannot be had loses what was to be written, and says so where it matters', async (t) => {
+  const buffer = new ArrayBuffer(peerTableBytes(OPTIONS.peers));
+  const table = createPeerTable(buffer, OPTIONS);
+  Atomics.store(new Int32Array(buffer), 0, (Math.floor(NOW) % 2 ** 30) + 1);
+  table.learn(PEER, 'none', NOW);
+  t.strictSame([table.evictions(), table.lastLossMs()], [1, 0]);
+  table.learn(PEER, 'own', NOW);
+  t.strictSame([table.evictions(), table.lastLossMs()], [2, NOW]);
+});
