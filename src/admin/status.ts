@@ -146,6 +146,7 @@ function notesOf(fence: FenceView): string[] {
   } else if (stage !== 'observe') notes.push(ANSWERS_NOTE);
   if (fence.ceiling !== undefined) notes.push(fence.ceiling.why);
   notes.push(...ringNotes(fence), ...encryptionNotes(fence));
+  notes.push(...fence.fileProblems().map((problem) => `${problem}.`));
   const tlsProblem = fence.tls.problem();
   if (tlsProblem !== undefined) notes.push(`TLS: ${tlsProblem}.`);
   return notes;

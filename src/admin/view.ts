@@ -84,6 +84,8 @@ export interface FenceView {
   readonly quarantine: boolean;
   readonly encryption: EncryptionView;
   readonly tls: TlsView;
+  /** What is wrong with the files of the process: the configuration as it is now, the state file. */
+  fileProblems(): readonly string[];
   readonly adoption: AdoptionView;
 }
 

@@ -1,9 +1,7 @@
 /** What moves one fence through its adoption, put together: who is admitted, who is asked, what that says, and the stage. */
-import type { FenceConfig } from '../config/types.ts';
 import type { Clock } from '../control/clock.ts';
 import { createFleet, type Fleet } from '../control/fleet.ts';
 import { createProber, type Prober } from '../control/prober.ts';
-import type { StageBounds } from '../control/stage-guard.ts';
 import { changeText, createStageMachine, type OwnedStageMachine } from '../control/stage-machine.ts';
 import type { StageOrigin } from '../control/stage-types.ts';
 import { createStarter, type Starter } from '../control/starter.ts';
@@ -17,19 +15,17 @@ import { composeAdmission, type FenceAdmission } from './admission.ts';
 import { createAdminAsker } from './ask-admin.ts';
 import { createLookup } from './dns.ts';
 import { composeEvidence, type FenceEvidence } from './evidence.ts';
-import type { RulesChange } from './fence-rules.ts';
+import { policyOf, type RulesChange } from './fence-rules.ts';
 import type { FirstStage } from './first-stage.ts';
 import { createOwnAddresses, type OwnAddresses } from './own-addresses.ts';
 import { createPinger } from './pinger.ts';
+import type { ConfigKeeper } from './reconfigure.ts';
 
 /** Where a fence says what it does by itself; `message` is one line, escaped. */
 export type Say = (level: 'info' | 'warn', message: string, fields?: object) => void;
 
 export interface AdoptionOptions {
-  /** Its configuration as it is in force. */
-  config(): FenceConfig;
-  /** What it can be; while a new configuration is being taken, by that one. */
-  bounds(): StageBounds;
+  readonly keeper: ConfigKeeper;
   readonly first: FirstStage;
   readonly clock: Clock;
   readonly stateFile: StateFile | undefined;
@@ -66,8 +62,9 @@ const ORIGIN_TEXT: Readonly<Record<StageOrigin, string>> = {
 };
 
 export function composeAdoption(options: AdoptionOptions): FenceAdoption {
-  const { config, clock, context, ring } = options;
-  const { memory, adoption, label } = config();
+  const { clock, context, ring } = options;
+  const { config } = options.keeper;
+  const { memory, adoption } = config();
   const own = createOwnAddresses(config().mode, clock.now);
   const admission = admissionOf(options);
   const asks = createAsks(options, () => evidence.targets());
@@ -99,8 +96,9 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
       });
     },
     start() {
+      const { name, label } = config();
       tellStart(options, machine);
-      if (!machine.starting()) void options.stateFile?.save(config().name, label, machine.stage());
+      if (!machine.starting()) void options.stateFile?.save(name, label, machine.stage());
       admission.start((rules) => {
         void options.setRules({ admission: rules });
         starter?.look();
@@ -119,10 +117,11 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
   };
 }
 
-function admissionOf({ config, clock, ring, context }: AdoptionOptions): FenceAdmission {
+function admissionOf({ keeper, clock, ring, context }: AdoptionOptions): FenceAdmission {
+  const config = keeper.config();
   return composeAdmission({
-    config: config(),
-    refreshMs: config().adoption.dnsRefreshMs,
+    config,
+    refreshMs: config.adoption.dnsRefreshMs,
     ring,
     lookup: createLookup(),
     clock,
@@ -139,14 +138,27 @@ function createAsks(
   options: AdoptionOptions,
   targets: FenceEvidence['targets'],
 ): { readonly prober: Prober; readonly fleet: Fleet } {
-  const { config, clock, context, streams, tallies, adminPort } = options;
-  const { probeIntervalMs } = config().adoption;
+  const { keeper, clock, context, streams, tallies, adminPort } = options;
+  const { mode, encryption, adoption } = keeper.config();
+  const { probeIntervalMs } = adoption;
   const admits = (address: string) => context.admission().admits(address);
   const prober = createProber({
     clock,
     intervalMs: probeIntervalMs,
     targets,
-    pinger: createPinger({ config: config(), context, streams, clock, tallies }),
+    pinger: createPinger({
+      config: {
+        mode,
+        encryption,
+        get dialects() {
+          return keeper.config().dialects;
+        },
+      },
+      context,
+      streams,
+      clock,
+      tallies,
+    }),
     onOwn(address) {
       const bytes = parseAddress(address);
       if (bytes !== undefined) context.peers.learn(bytes, 'own', context.now());
@@ -164,8 +176,8 @@ function createAsks(
 }
 
 function createMachine(options: AdoptionOptions, evidence: FenceEvidence): OwnedStageMachine {
-  const { config, first, say, stateFile, context } = options;
-  const { name, label, auto, adoption } = config();
+  const { keeper, first, say, stateFile, context } = options;
+  const { name, label, auto, adoption } = keeper.config();
   return createStageMachine({
     clock: options.clock,
     start: first,
@@ -173,9 +185,10 @@ function createMachine(options: AdoptionOptions, evidence: FenceEvidence): Owned
     auto,
     settleMs: adoption.settleMs,
     random: Math.random,
-    bounds: options.bounds,
+    bounds: keeper.incoming,
     step: evidence.step,
-    apply: (stage) => options.setRules({ stage, starting: false }),
+    // All that goes with a stage is taken at once, so that no frame meets a new stage in the old dialect.
+    apply: (stage) => options.setRules({ stage, starting: false, policy: policyOf(keeper.incoming()) }),
     onChange(change) {
       void stateFile?.save(name, label, change.to);
       const { from, to, origin, force, by } = change;
@@ -205,7 +218,7 @@ function tellStart({ say, first, context }: AdoptionOptions, machine: OwnedStage
 }
 
 function startFromPeers(
-  { clock, config, bounds, context }: AdoptionOptions,
+  { clock, keeper, context }: AdoptionOptions,
   machine: OwnedStageMachine,
   admission: FenceAdmission,
   fleet: Fleet,
@@ -213,8 +226,8 @@ function startFromPeers(
 ): Starter {
   return createStarter({
     clock,
-    waitMs: config().adoption.strangerWaitMs,
-    bounds,
+    waitMs: keeper.config().adoption.strangerWaitMs,
+    bounds: keeper.incoming,
     listed: admission.listed,
     mayAsk: (address) => !own.has(address) && context.admission().admits(address),
     first: fleet.first,

@@ -17,6 +17,7 @@ import { monotonicNow } from './clock.ts';
 import { createRulesKeeper, type RulesChange, type RulesKeeper } from './fence-rules.ts';
 import { type FirstStage, firstStage } from './first-stage.ts';
 import { composeInside, type FenceInside } from './inside.ts';
+import { type ConfigKeeper, createConfigKeeper, createReconfigure, type Reconfigure } from './reconfigure.ts';
 import { composeTls, type FenceTls } from './tls.ts';
 
 /** Where a fence's events go besides its own sightings: the log. */
@@ -31,6 +32,7 @@ export interface FenceSink {
 
 /** A fence put together, not yet started. */
 export interface Fence<Path extends DataPath = DataPath> {
+  /** As it is in force: asked anew each time. */
   readonly config: FenceConfig;
   readonly context: FenceContext;
   readonly path: Path;
@@ -38,6 +40,7 @@ export interface Fence<Path extends DataPath = DataPath> {
   readonly inside: FenceInside;
   readonly tls: FenceTls;
   readonly adoption: FenceAdoption;
+  readonly reconfigure: Reconfigure;
   settings(): PolicySettings;
   /** What decides about frames now. */
   rules(): FenceRules;
@@ -67,6 +70,7 @@ interface Core {
   readonly tls: FenceTls;
   readonly tallyBuffer: SharedArrayBuffer;
   readonly peersBuffer: SharedArrayBuffer;
+  readonly keeper: ConfigKeeper;
   readonly rules: RulesKeeper;
   readonly first: FirstStage;
   readonly doubts: TimedDoubts;
@@ -78,6 +82,7 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
   const peersBuffer = new SharedArrayBuffer(peerTableBytes(config.memory.peers));
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
   const sightings = createSightings({ windowMs: config.memory.windowMs });
+  const keeper = createConfigKeeper(config);
   const first = firstStage(config, stateFile);
   const rules = createRulesKeeper(config, first);
   const peers = createPeerTable(peersBuffer, config.memory);
@@ -90,6 +95,7 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
       const bytes = parseAddress(address);
       return bytes !== undefined && peers.recall(bytes, nowMs).proven;
     },
+    quarantine: () => keeper.config().quarantine,
     mayChange: () => rules.rules().policy.stage !== 'observe',
     onExcerpt: (source, text) => sightings.excerpt(source, text),
     onFault,
@@ -120,7 +126,7 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
     },
     onFault,
   };
-  return { context, sightings, inside, tls, tallyBuffer, peersBuffer, rules, first, doubts, asks };
+  return { context, sightings, inside, tls, tallyBuffer, peersBuffer, keeper, rules, first, doubts, asks };
 }
 
 /** How long, and how much of it, frames of strangers may wait. */
@@ -140,10 +146,10 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
     core.rules.change(change);
     return path.rulesChanged();
   };
+  const { keeper } = core;
   const tallies = () => [core.tallyBuffer, ...path.tallies()];
   const adoption = composeAdoption({
-    config: () => config,
-    bounds: () => config,
+    keeper,
     first: core.first,
     clock: env.clock,
     stateFile: env.stateFile,
@@ -159,13 +165,16 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
   core.asks.ask = adoption.ask;
   core.rules.change({ admission: adoption.admission.rules() });
   return {
-    config,
+    get config() {
+      return keeper.config();
+    },
     context: core.context,
     path,
     sightings: core.sightings,
     inside: core.inside,
     tls: core.tls,
     adoption,
+    reconfigure: createReconfigure({ keeper, ...adoption, setRules }),
     settings: () => core.rules.rules().policy,
     rules: core.rules.rules,
     setRules,

@@ -8,7 +8,7 @@ import { formatEndpoint } from '../wire/address.ts';
 import type { Fence, FenceSink } from './compose.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
 import { VERSION } from './version.ts';
-import { createAdminView } from './views.ts';
+import { createAdminView, type ProcessFiles } from './views.ts';
 
 /** Closing sockets takes milliseconds; a path that hangs must not keep the process. */
 const STOP_TIMEOUT_MS = 5_000;
@@ -44,9 +44,14 @@ export function logSink(log: Log): FenceSink {
 const REACHABILITY_FAULTS: ReadonlySet<string> = new Set(['app_unreachable', 'app_reachable']);
 
 /** Starts `fences` and the admin API. When one cannot start, what was started is stopped again, and it rejects with the error. */
-export async function openHouse(fences: readonly Fence[], adminConfig: AdminConfig, log: Log): Promise<House> {
+export async function openHouse(
+  fences: readonly Fence[],
+  adminConfig: AdminConfig,
+  log: Log,
+  files: ProcessFiles,
+): Promise<House> {
   const readiness = createReadiness(fences, log);
-  const admin = await startAdmin(createAdminView(fences, readiness, VERSION), adminConfig);
+  const admin = await startAdmin(createAdminView(fences, readiness, VERSION, files), adminConfig);
   const started: Fence[] = [];
   try {
     for (const fence of fences) {

@@ -45,6 +45,8 @@ export interface InsideOptions {
   now(): number;
   /** Whether the address lately showed the own label. */
   proven(address: string, nowMs: number): boolean;
+  /** Whether foreign members are stripped; asked about once a second, because a reload changes it. */
+  quarantine(): boolean;
   /** Whether the stage lets frames be changed. */
   mayChange(): boolean;
   /** What an inspected frame held, escaped. */
@@ -57,7 +59,7 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
   const { config, now } = options;
   const keys = await openGossipKeys(config.encryption.keyFiles, options.onFault);
   const eyes = config.inspectBytesPerSecond > 0 ? openEyes(options, keys) : undefined;
-  const quarantine = createQuarantineWatch(config.quarantine ? eyes?.ring : undefined, now);
+  const quarantine = createQuarantineWatch(eyes?.ring, options.quarantine, now);
   const { reseal } = config.encryption;
   let timer: NodeJS.Timeout | undefined;
   return {
@@ -99,7 +101,7 @@ function openEyes(options: InsideOptions, keys: GossipKeys) {
     identity: { cidrs: config.cidrs, names: config.names },
     graceMs: config.graceMs,
     proven,
-    quarantining: () => config.quarantine && mayChange(),
+    quarantining: () => options.quarantine() && mayChange(),
   });
   const seals = createSeals({
     peers: config.memory.peers,
@@ -122,20 +124,18 @@ function openEyes(options: InsideOptions, keys: GossipKeys) {
   return { ring, rings, seals, inspection };
 }
 
-/** Makes the set anew when the ring's rules change; without a ring there is none. */
-function createQuarantineWatch(ring: Ring | undefined, now: () => number) {
-  let rules: QuarantineRules | undefined = ring?.quarantineRules(now());
-  let set: QuarantineSet | undefined = rules === undefined ? undefined : createQuarantine(rules);
-  return {
-    set: () => set,
-    rules: () => rules,
-    /** Whether they changed. */
-    look(): boolean {
-      const latest = ring?.quarantineRules(now());
-      if (latest === undefined || latest === rules) return false;
-      rules = latest;
-      set = createQuarantine(latest);
-      return true;
-    },
+/** Makes the set anew when the ring's rules change; without a ring, or while `on` is false, there is none. */
+function createQuarantineWatch(ring: Ring | undefined, on: () => boolean, now: () => number) {
+  let rules: QuarantineRules | undefined;
+  let set: QuarantineSet | undefined;
+  /** Whether they changed. */
+  const look = (): boolean => {
+    const latest = on() ? ring?.quarantineRules(now()) : undefined;
+    if (latest === rules) return false;
+    rules = latest;
+    set = latest === undefined ? undefined : createQuarantine(latest);
+    return true;
   };
+  look();
+  return { set: () => set, rules: () => rules, look };
 }

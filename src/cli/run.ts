@@ -10,16 +10,17 @@ import { createLog, type Log } from '../telemetry/log.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import { SYSTEM_CLOCK } from './clock.ts';
 import { composeFence, type Fence } from './compose.ts';
-import { readConfigFile } from './config-file.ts';
+import { readConfigWithText } from './config-file.ts';
 import { descriptorWarning } from './descriptors.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 import { type House, logSink, openHouse } from './house.ts';
+import { type ConfigWatch, type ConfigWatchOptions, watchConfig } from './reload.ts';
 import { type Signals, takeSignals } from './signals.ts';
 import { VERSION } from './version.ts';
 
 /** Runs the fences of `file` until a signal ends them. Resolves with the exit code; a start that fails rejects with a CliError. */
 export async function run(file: string): Promise<number> {
-  const config = readConfigFile(file);
+  const { config, text } = readConfigWithText(file);
   const labels = new Map(config.fences.map(({ name, label }) => [name, label]));
   const log = createLog({ ...config.log, ownLabel: (fence) => labels.get(fence) });
   // A data path whose worker died ends the process on the spot (datapath/linux/transparent.ts); its last words must get out.
@@ -31,16 +32,18 @@ export async function run(file: string): Promise<number> {
     for (const { level, text } of config.notes) log[level]({}, text);
     const tooFew = descriptorWarning(config.fences);
     if (tooFew !== undefined) log.warn({}, tooFew);
-    const house = await open(config, log);
+    const { house, watch } = await open({ file, config, text, log });
     const { address } = house.admin;
     log.info({ admin: formatEndpoint(address) }, `admin API on http://${formatEndpoint(address)}`);
-    return await Promise.race([untilSignalled(house, signals, log), crashed]);
+    watch.start();
+    return await Promise.race([untilSignalled(house, watch, signals, log), crashed]);
   } finally {
     log.close();
   }
 }
 
-async function open(config: Config, log: Log): Promise<House> {
+async function open(start: Omit<ConfigWatchOptions, 'fences'>): Promise<{ house: House; watch: ConfigWatch }> {
+  const { config, log } = start;
   const stateFile = await openState(config, log);
   const env = {
     sink: logSink(log),
@@ -52,7 +55,9 @@ async function open(config: Config, log: Log): Promise<House> {
   const fences: Fence[] = [];
   try {
     for (const fence of config.fences) fences.push(await composeFence(fence, env));
-    return await openHouse(fences, config.admin, log);
+    const watch = await watchConfig({ ...start, fences });
+    const house = await openHouse(fences, config.admin, log, { config: watch.last, stateFile: stateFile?.problem });
+    return { house, watch };
   } catch (error) {
     if (error instanceof KeyFileError) {
       throw new CliError(EXIT.config, [`ringfence: encryption.keyFiles: ${oneLine(error.message)}`], { cause: error });
@@ -81,8 +86,9 @@ function openState({ stateFile }: Config, log: Log): Promise<StateFile | undefin
 }
 
 /** First signal: drain, then stop. Second: stop at once. */
-async function untilSignalled(house: House, signals: Signals, log: Log): Promise<number> {
+async function untilSignalled(house: House, watch: ConfigWatch, signals: Signals, log: Log): Promise<number> {
   const first = await signals.next();
+  watch.stop();
   log.info({ signal: first }, `${first}: forwarding goes on until the app is gone or the grace ends`);
   const drained = house.drain().then(() => undefined);
   const hurry = await Promise.race([drained, signals.next()]);

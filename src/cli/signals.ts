@@ -1,4 +1,4 @@
-/** SIGTERM and SIGINT as values to wait for. */
+/** SIGTERM and SIGINT as values to wait for; SIGHUP ends nothing. */
 
 export interface Signals {
   /** The next one that was not waited for yet. */
@@ -22,6 +22,8 @@ export function takeSignals(): Signals {
     } else if (kept.length < KEPT_MAX) kept.push(signal);
   };
   process.on('SIGTERM', take).on('SIGINT', take);
+  // Whoever looks at the file on it (reload.ts) may not be there yet, and sees it then.
+  process.on('SIGHUP', () => {});
   return {
     next() {
       const signal = kept.shift();

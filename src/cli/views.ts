@@ -1,35 +1,34 @@
 /** Fences as the admin API and the metrics see them. */
 import type { AdminView, FenceView } from '../admin/view.ts';
 import type { FenceConfig } from '../config/types.ts';
+import type { LastReload } from '../control/reload.ts';
 import { STAGE_INDEX } from '../policy/stage.ts';
 import { readTallies } from '../policy/tally.ts';
 import type { PeerRecord } from '../ring/peers.ts';
 import type { MetricsFence } from '../telemetry/metric-types.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { foreignAddresses } from '../telemetry/peer-states.ts';
+import type { Shape } from '../telemetry/possible.ts';
 import { formatEndpoint } from '../wire/address.ts';
-import { escapeBytes } from '../wire/escape.ts';
+import { escapeBytes, escapeText } from '../wire/escape.ts';
 import type { Fence } from './compose.ts';
 import type { Readiness } from './readiness.ts';
+
+/** How much of a file's problem the status shows. */
+const PROBLEM_BYTES = 500;
 
 /** What the metrics read of a fence. */
 export function metricsFence(fence: Fence): MetricsFence {
   const { config, context, path, sightings, inside } = fence;
   return {
     name: config.name,
-    shape: {
-      mode: config.mode.kind,
-      guardsOutbound: guardsOutbound(config),
-      transport: config.streams.transport,
-      tls: config.tls !== undefined,
-      hasAdmissionRules: context.admission().hasRules,
-      shield: config.shield,
-      hasKeys: config.encryption.keyFiles.length > 0,
-      ceiling: config.ceiling?.stage ?? 'enforce',
+    get shape() {
+      return shapeOf(fence);
     },
     windowMs: config.memory.windowMs,
     now: context.now,
     stage: () => fence.settings().stage,
+    stageChanges: fence.adoption.machine.changes,
     readyToAdvance: (to) =>
       STAGE_INDEX[to] > STAGE_INDEX[fence.adoption.machine.stage()] &&
       fence.adoption.evidence.step(to).readiness === 'safe',
@@ -52,6 +51,20 @@ export function metricsFence(fence: Fence): MetricsFence {
   };
 }
 
+/** Asked anew for each page, because a reload changes it. */
+function shapeOf({ config, context }: Fence): Shape {
+  return {
+    mode: config.mode.kind,
+    guardsOutbound: guardsOutbound(config),
+    transport: config.streams.transport,
+    tls: config.tls !== undefined,
+    hasAdmissionRules: context.admission().hasRules,
+    shield: config.shield,
+    hasKeys: config.encryption.keyFiles.length > 0,
+    ceiling: config.ceiling?.stage ?? 'enforce',
+  };
+}
+
 /** What is remembered of peers, and of each address whether gossip says that it has several members behind it. */
 function peerRecords({ context }: Fence, nowMs: number): PeerRecord[] {
   const admission = context.admission();
@@ -64,7 +77,7 @@ function guardsOutbound({ mode }: FenceConfig): boolean {
   return mode.kind === 'transparent' || mode.appInside === true;
 }
 
-function fenceView(fence: Fence, readiness: Readiness): FenceView {
+function fenceView(fence: Fence, readiness: Readiness, files: ProcessFiles): FenceView {
   const { config, context, path, sightings, inside } = fence;
   const { now } = context;
   return {
@@ -73,9 +86,15 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
     mode: config.mode.kind,
     guardsOutbound: guardsOutbound(config),
     engine: path.engine,
-    dialects: config.dialects,
-    hasAdmissionRules: context.admission().hasRules,
-    ceiling: config.ceiling,
+    get dialects() {
+      return fence.config.dialects;
+    },
+    get hasAdmissionRules() {
+      return context.admission().hasRules;
+    },
+    get ceiling() {
+      return fence.config.ceiling;
+    },
     now,
     stage: () => fence.settings().stage,
     requestStage: fence.adoption.machine.request,
@@ -96,13 +115,16 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
     ring: inside.ring,
     inspectionSkipped: inside.skipped,
     sealedPeers: () => inside.seals?.peers(now()) ?? [],
-    quarantine: config.quarantine,
+    get quarantine() {
+      return fence.config.quarantine;
+    },
     encryption: {
       keys: () => inside.keys.keyring()?.size ?? 0,
       reseal: config.encryption.reseal,
       problem: inside.keys.problem,
     },
     tls: { notAfterMs: fence.tls.notAfterMs, problem: fence.tls.problem },
+    fileProblems: () => fileProblems(files),
     adoption: {
       label: config.label,
       member: () => inside.ring?.app(),
@@ -113,12 +135,29 @@ function fenceView(fence: Fence, readiness: Readiness): FenceView {
   };
 }
 
+/** How the files that the fences of a process share stand; undefined where there are none. */
+export interface ProcessFiles {
+  /** The configuration, once it is watched. */
+  config?(): LastReload;
+  stateFile?: (() => string | undefined) | undefined;
+}
+
+function fileProblems({ config, stateFile }: ProcessFiles): string[] {
+  const found = [config?.().problem, stateFile?.()];
+  return found.filter((problem) => problem !== undefined).map((problem) => escapeText(problem, PROBLEM_BYTES));
+}
+
 /** The admin API's view of `fences`. */
-export function createAdminView(fences: readonly Fence[], readiness: Readiness, version: string): AdminView {
-  const page = createMetrics(fences.map(metricsFence), version);
+export function createAdminView(
+  fences: readonly Fence[],
+  readiness: Readiness,
+  version: string,
+  files: ProcessFiles = {},
+): AdminView {
+  const page = createMetrics(fences.map(metricsFence), version, files.config);
   return {
     version,
-    fences: fences.map((fence) => fenceView(fence, readiness)),
+    fences: fences.map((fence) => fenceView(fence, readiness, files)),
     metrics: async () => ({ contentType: page.contentType, body: await page.render() }),
   };
 }

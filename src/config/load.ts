@@ -34,7 +34,11 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Reads and checks `file`. Throws a ConfigError. */
 export function loadConfig(file: string, env: Env): Config {
-  let text: string;
+  return parseConfig(readConfigText(file), file, env);
+}
+
+/** The text of `file`. Throws a ConfigError. */
+export function readConfigText(file: string): string {
   try {
     const stat = statSync(file);
     // A pipe or a device may never end.
@@ -42,11 +46,10 @@ export function loadConfig(file: string, env: Env): Config {
     const { size } = stat;
     if (size > CONFIG_MAX_BYTES)
       throw new Error(`it has ${size} bytes; a configuration has at most ${CONFIG_MAX_BYTES}`);
-    text = readFileSync(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (error) {
     throw new ConfigError([`${file}: cannot be read: ${readError(error)}`], { cause: error });
   }
-  return parseConfig(text, file, env);
 }
 
 /** Checks `text` as `file` would be. Throws a ConfigError. */
@@ -72,7 +75,14 @@ export function parseConfig(text: string, file: string, env: Env): Config {
     text: `${file}:${lineOf(document, lines, path)}: ${formatPath(path)}: ${message}`,
   }));
   const stateFile = checked.file.stateFile === '' ? undefined : checked.file.stateFile;
-  return { fences: resolved, admin: { address, writeToken: admin.writeToken }, stateFile, log, notes };
+  return {
+    fences: resolved,
+    admin: { address, writeToken: admin.writeToken },
+    stateFile,
+    log,
+    notes,
+    file: checked.file,
+  };
 }
 
 function parseYaml(text: string, file: string, lineCounter: LineCounter): Document {

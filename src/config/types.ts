@@ -5,6 +5,7 @@ import type { VerifyServer } from '../datapath/tls-socket.ts';
 import type { Cidr } from '../policy/admission.ts';
 import type { Dialects, Stage } from '../policy/stage.ts';
 import type { PeerTableOptions } from '../ring/peers.ts';
+import type { ConfigFile } from './schema.ts';
 
 export interface ListenMode {
   readonly kind: 'listen';
@@ -117,4 +118,6 @@ export interface Config {
   readonly stateFile: string | undefined;
   readonly log: LogConfig;
   readonly notes: readonly ConfigNote[];
+  /** The checked file as it stands, defaults filled in: to be compared with another one. */
+  readonly file: ConfigFile;
 }

@@ -25,6 +25,8 @@ export interface Log {
   error(fields: object, message: string): void;
   rejection(fence: string, rejection: Rejection): void;
   fault(fence: string, fault: Fault): void;
+  /** The least level that is written from now on. */
+  setLevel(level: LogSettings['level']): void;
   /** Writes what is still held back: summaries, then the buffer. */
   close(): void;
 }
@@ -74,6 +76,9 @@ export function createLog(options: LogOptions): Log {
       if (line !== undefined) write(line);
     },
     fault: (fence, fault) => faults.note(fence, fault),
+    setLevel(level) {
+      logger.level = level;
+    },
     close() {
       clearInterval(timer);
       flush();

@@ -1,5 +1,6 @@
 /** One typed table of every metric of a fence, with its names and labels as users meet them, and how each is read. */
-import { STAGES } from '../policy/stage.ts';
+import type { StageOrigin } from '../control/stage-types.ts';
+import { STAGES, type Stage } from '../policy/stage.ts';
 import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
 import { type Labels, type MetricSpec, type MetricValue, one } from './metric-types.ts';
 import { foreignAddresses, lastShown } from './peer-states.ts';
@@ -7,6 +8,9 @@ import { canEnter, placeOccurs, reasonOccurs, stateOccurs, wouldRejectOccurs } f
 import { RING_METRICS } from './ring-metrics.ts';
 import { SEAL_METRICS } from './seal-metrics.ts';
 import { TLS_METRICS } from './tls-metrics.ts';
+
+/** Who changes a stage while a fence runs: a state file only says where it starts. */
+const CHANGING_ORIGINS = ['config', 'peers', 'default', 'api', 'auto'] as const satisfies readonly StageOrigin[];
 
 /** Foreign labels on the metrics page: an attacker chooses them, so they are few. */
 export const FOREIGN_LABEL_SERIES_MAX = 20;
@@ -134,6 +138,19 @@ export const METRICS: readonly MetricSpec[] = [
       STAGES.filter((to) => to !== 'observe' && canEnter(fence.shape, to)).map((to) =>
         one(fence.readyToAdvance(to) ? 1 : 0, { to }),
       ),
+  },
+  {
+    name: 'ringfence_stage_changes_total',
+    type: 'counter',
+    help: 'Changes of the stage while the fence runs, by where they led and who made them.',
+    read: ({ fence }) => {
+      const made = fence.stageChanges();
+      const count = (to: Stage, origin: StageOrigin) =>
+        made.find((change) => change.to === to && change.origin === origin)?.count ?? 0;
+      return STAGES.filter((to) => canEnter(fence.shape, to)).flatMap((to) =>
+        CHANGING_ORIGINS.map((origin) => one(count(to, origin), { to, origin })),
+      );
+    },
   },
   {
     name: 'ringfence_sessions',

@@ -1,4 +1,5 @@
 /** What metrics are made of: what they read of a fence, and their form. */
+import type { StageOrigin } from '../control/stage-types.ts';
 import type { BypassDropped, OpenCounts } from '../datapath/engine.ts';
 import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import type { Stage } from '../policy/stage.ts';
@@ -17,6 +18,8 @@ export interface MetricsFence {
   readonly windowMs: number;
   now(): number;
   stage(): Stage;
+  /** Changes of the stage since the start, by where they led and who made them. */
+  stageChanges(): readonly { readonly to: Stage; readonly origin: StageOrigin; readonly count: number }[];
   /** Whether going up to `to` is safe; false for a stage that is not above the present one. */
   readyToAdvance(to: Stage): boolean;
   tallies(): readonly ArrayBufferLike[];

@@ -115,6 +115,7 @@ export function fenceView(change: Partial<FenceView> = {}, more: MachineChange =
     encryption: { keys: () => 0, reseal: false, problem: () => undefined },
     tls: { notAfterMs: () => undefined, problem: () => undefined },
     sealedPeers: () => [],
+    fileProblems: () => [],
     adoption: {
       label: new TextEncoder().encode('blue'),
       member: () => 'a-1',

@@ -38,6 +38,7 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
     windowMs: 600_000,
     now: () => 1_000_000,
     stage: () => 'accept',
+    stageChanges: () => [{ to: 'accept', origin: 'api', count: 2 }],
     readyToAdvance: (to) => to === 'label',
     tallies: () => [buffer],
     counts: () => ({ sessions: 3, streamsInbound: 2, streamsOutbound: 1, sessionEvictions: 7, waitingFrames: 4 }),

@@ -33,6 +33,8 @@ const DESIGN: Readonly<Record<string, readonly string[]>> = {
   sealed_peers: ['fence', 'state'],
   inspection_skipped_total: ['fence', 'reason'],
   stage: ['fence', 'stage'],
+  stage_changes_total: ['fence', 'to', 'origin'],
+  ready_to_advance: ['fence', 'to'],
   sessions: ['fence'],
   streams_open: ['fence', 'direction'],
   oversize_packets_total: ['fence'],
@@ -44,13 +46,22 @@ const DESIGN: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Of the design, but of later capabilities. */
-const LATER = ['ready_to_advance', 'admission_dns_last_success_timestamp_seconds', 'config_last_reload_successful'];
+const LATER = ['admission_dns_last_success_timestamp_seconds'];
 
 t.test('what the kernel dropped is absent where it cannot be read, and no zero', async (t) => {
   const page = await createMetrics([quietFence({ bypassDropped: () => undefined }).fence], '1.2.3').render();
   t.notMatch(page, /^ringfence_bypass_dropped_total\{/m);
   const readable = await createMetrics([quietFence().fence], '1.2.3').render();
   t.match(readable, 'ringfence_bypass_dropped_total{fence="traces",direction="inbound"} 4');
+});
+
+t.test('the watched configuration is there where there is one', async (t) => {
+  const { fence } = quietFence();
+  const last = { successful: false, successMs: 5_000, problem: 'x' };
+  const page = parsePage(await createMetrics([fence], '1.2.3', () => last).render());
+  t.equal(page.get('ringfence_config_last_reload_successful'), 0);
+  t.equal(page.get('ringfence_config_last_reload_success_timestamp_seconds'), 5);
+  t.notMatch(await createMetrics([fence], '1.2.3').render(), /reload/, 'the demo has none');
 });
 
 const labelNames = (series: string) => [...series.matchAll(/[{,](\w+)="/g)].map(([, name]) => name);
