@@ -47,7 +47,8 @@ export function createPacketPings(options: PacketPingsOptions): PacketPings {
   const waiting = new Map<string, Waiting>();
   let closed = false;
 
-  const open = (family: 4 | 6): Socket => {
+  /** Undefined when it cannot be bound: some failures are told at once. */
+  const open = (family: 4 | 6): Socket | undefined => {
     const socket = createSocket({ type: family === 6 ? 'udp6' : 'udp4', lookup: numericLookup });
     socket.on('message', (datagram: Uint8Array, from: RemoteInfo) => {
       // memberlist answers from its gossip port, which is where the ping went.
@@ -63,7 +64,7 @@ export function createPacketPings(options: PacketPingsOptions): PacketPings {
     const isOurs = localAddress !== undefined && isIPv6(localAddress) === (family === 6);
     sockets.set(family, socket);
     socket.bind({ port: 0, exclusive: true, ...(isOurs ? { address: localAddress } : {}) });
-    return socket;
+    return sockets.get(family);
   };
 
   return {
@@ -90,9 +91,14 @@ export function createPacketPings(options: PacketPingsOptions): PacketPings {
         waiting.set(key, { seqNo, socket, take, settle });
         sent(target);
         const datagram = frames.packet({ seqNo, node: target.name ?? '' });
-        socket.send(datagram, target.port, target.address, (error) => {
-          if (error !== null && waiting.get(key)?.seqNo === seqNo) settle(resultOfError(error));
-        });
+        try {
+          socket.send(datagram, target.port, target.address, (error) => {
+            if (error !== null && waiting.get(key)?.seqNo === seqNo) settle(resultOfError(error));
+          });
+        } catch {
+          // A socket that failed meanwhile.
+          settle(UNABLE);
+        }
       });
     },
     close() {
