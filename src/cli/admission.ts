@@ -35,7 +35,7 @@ export interface FenceAdmissionOptions {
 export interface FenceAdmission {
   /** The rules of now; the same object until they change. */
   rules(): AdmissionRules;
-  /** Has DNS asked about `peer`, at most once a second; resolves once that is over and the rules are those of the answer, or at once where asking cannot help. Never rejects. */
+  /** Has DNS asked about `peer`, at most once a second; resolves once an answer lists it and the rules say so, or all names were asked, or at once where asking cannot help. Never rejects. */
   ask(peer: Stranger): Promise<void>;
   /** Who should be there by the last good answers of DNS. */
   listed(): readonly string[];
@@ -62,6 +62,8 @@ class Admission implements FenceAdmission {
   #rules: AdmissionRules;
   #identity: IdentityRules | undefined;
   #listed: ReadonlySet<string> = new Set();
+  /** Who asked and has no answer yet; who asks has the bounds (datapath/doubts.ts). */
+  readonly #waiting = new Set<() => void>();
   #onChange: (rules: AdmissionRules) => void = () => {};
   #cancelLook: (() => void) | undefined;
 
@@ -86,9 +88,19 @@ class Admission implements FenceAdmission {
     return this.#rules;
   }
 
-  ask({ address }: Stranger): Promise<void> {
+  async ask({ address }: Stranger): Promise<void> {
     // Whoever is listed already is rejected for another reason.
-    return this.#listed.has(address) ? Promise.resolve() : this.#resolver.ask();
+    if (this.#listed.has(address)) return;
+    const over = this.#resolver.ask();
+    let listed: (() => void) | undefined;
+    const named = new Promise<void>((resolve) => {
+      listed = () => {
+        if (this.#listed.has(address)) resolve();
+      };
+      this.#waiting.add(listed);
+    });
+    await Promise.race([over, named]);
+    if (listed !== undefined) this.#waiting.delete(listed);
   }
 
   listed(): readonly string[] {
@@ -145,6 +157,8 @@ class Admission implements FenceAdmission {
     this.#take();
     // After the rules: whoever is absolved is admitted by then.
     for (const address of anew) this.#options.absolve(address);
+    // One name may answer long before another: nobody has to wait for the rest of a round.
+    for (const look of this.#waiting) look();
   }
 
   /** What members and instances are held against: nothing about addresses until all that names them is known. */

@@ -1,0 +1,196 @@
+import t from 'tap';
+import { composeAdmission, type FenceAdmission } from '../../src/cli/admission.ts';
+import type { Fault } from '../../src/datapath/engine.ts';
+import { type AdmissionRules, createAdmission, parseCidr } from '../../src/policy/admission.ts';
+import type { IdentityRules } from '../../src/policy/identity.ts';
+import { type AddressRules, NO_ADDRESS_RULES } from '../../src/ring/address-rules.ts';
+import { createFakeClock, type FakeClock, settle } from '../control/fake-clock.ts';
+
+const CIDRS = [parseCidr('192.168.0.0/16')].filter((cidr) => cidr !== undefined);
+const CONFIG = { cidrs: CIDRS, dns: ['ring.test'], names: [], graceMs: 60_000 };
+const REFRESH_MS = 30_000;
+const stranger = (address: string) => ({ address, reached: true });
+
+interface Stand {
+  readonly clock: FakeClock;
+  readonly admission: FenceAdmission;
+  readonly dns: Map<string, readonly string[] | Error | 'hang'>;
+  readonly gossip: { says: AddressRules };
+  readonly changes: AdmissionRules[];
+  readonly identities: IdentityRules[];
+  readonly absolved: string[];
+  readonly faults: Fault[];
+  /** Look-ups. */
+  readonly asked: string[];
+}
+
+function stand(config: Parameters<FenceAdmission['change']>[0] = CONFIG): Stand {
+  const clock = createFakeClock();
+  const dns: Stand['dns'] = new Map();
+  const gossip = { says: NO_ADDRESS_RULES };
+  const [identities, absolved, faults, asked]: [IdentityRules[], string[], Fault[], string[]] = [[], [], [], []];
+  const admission = composeAdmission({
+    config,
+    clock,
+    refreshMs: REFRESH_MS,
+    ring: { addressRules: () => gossip.says, setIdentity: (rules) => identities.push(rules) },
+    async lookup(name) {
+      asked.push(name);
+      const answer = dns.get(name) ?? [];
+      if (answer === 'hang') return new Promise(() => {});
+      if (answer instanceof Error) throw answer;
+      return { addresses: answer };
+    },
+    absolve: (address) => absolved.push(address),
+    onFault: (fault) => faults.push(fault),
+  });
+  return { clock, admission, dns, gossip, changes: [], identities, absolved, faults, asked };
+}
+
+function start({ admission, changes }: Stand): void {
+  admission.start((rules) => changes.push(rules));
+}
+
+t.test('DNS and CIDRs admit, either; before an answer the CIDRs do, and not everyone', async (t) => {
+  const it = stand();
+  t.strictSame(it.admission.rules(), {
+    cidrs: CIDRS,
+    byDns: true,
+    dns: [],
+    byName: false,
+    misnamed: [],
+    shared: [],
+  });
+  it.dns.set('ring.test', ['10.0.0.1']);
+  start(it);
+  await it.clock.pass(0);
+  const rules = it.admission.rules();
+  t.strictSame(it.changes, [rules]);
+  const { admits } = createAdmission(rules);
+  t.strictSame(['10.0.0.1', '192.168.0.1', '10.0.0.2'].map(admits), [true, true, false]);
+  t.equal(it.admission.answered(), true);
+  t.strictSame(it.admission.listed(), ['10.0.0.1']);
+  await it.clock.pass(10 * REFRESH_MS);
+  t.equal(it.changes.length, 1, 'nothing is told that did not change');
+  t.equal(it.admission.rules(), rules);
+});
+
+t.test('a stranger has DNS asked at once; whoever is listed has not, and a hanging name holds nobody up', async (t) => {
+  const it = stand({ ...CONFIG, dns: ['ring.test', 'slow.test'] });
+  it.dns.set('ring.test', ['10.0.0.1']);
+  start(it);
+  await it.clock.pass(5_000);
+  await it.admission.ask(stranger('10.0.0.1'));
+  t.equal(it.asked.length, 2, 'listed');
+  it.dns.set('ring.test', ['10.0.0.1', '10.0.0.2']);
+  it.dns.set('slow.test', 'hang');
+  const order: string[] = [];
+  void it.admission.ask(stranger('10.0.0.2')).then(() => {
+    const { admits } = createAdmission(it.admission.rules());
+    order.push(`10.0.0.2 ${admits('10.0.0.2')}`);
+  });
+  void it.admission.ask(stranger('10.0.0.3')).then(() => order.push('10.0.0.3'));
+  await settle();
+  t.strictSame(order, ['10.0.0.2 true'], 'once it is listed, by rules that say so');
+  await it.clock.pass(10_000);
+  t.strictSame(order, ['10.0.0.2 true', '10.0.0.3'], 'at the end of the round');
+  it.admission.stop();
+  await it.admission.ask(stranger('10.0.0.9'));
+  t.equal(it.asked.length, 4, 'not after a stop');
+});
+
+t.test('without names in DNS nobody is asked', async (t) => {
+  const it = stand({ ...CONFIG, dns: [] });
+  start(it);
+  await it.admission.ask(stranger('10.0.0.1'));
+  t.strictSame([it.asked, it.admission.answered(), it.admission.rules().byDns], [[], true, false]);
+});
+
+t.test('what gossip says of addresses is looked at once a second', async (t) => {
+  const it = stand({ ...CONFIG, names: ['traces-*'] });
+  start(it);
+  await it.clock.pass(0);
+  const before = it.changes.length;
+  it.gossip.says = { misnamed: ['192.168.0.7'], shared: ['192.168.0.8'] };
+  await it.clock.pass(999);
+  t.equal(it.changes.length, before);
+  await it.clock.pass(1);
+  t.match(it.changes.at(-1), { byName: true, misnamed: ['192.168.0.7'], shared: ['192.168.0.8'] });
+  const { admits, shared } = createAdmission(it.admission.rules());
+  t.strictSame([admits('192.168.0.7'), admits('192.168.0.8'), shared('192.168.0.8')], [false, true, true]);
+  it.gossip.says = { misnamed: ['192.168.0.7'], shared: ['192.168.0.8'] };
+  await it.clock.pass(5_000);
+  t.equal(it.changes.length, before + 2, 'other lists, told once');
+  it.admission.stop();
+  it.gossip.says = NO_ADDRESS_RULES;
+  await it.clock.pass(5_000);
+  t.equal(it.changes.length, before + 2);
+  t.equal(it.clock.planned(), 0);
+});
+
+t.test('members are held against DNS only once all names answered', async (t) => {
+  const it = stand({ ...CONFIG, dns: ['ring.test', 'late.test'], names: ['a*'] });
+  t.strictSame(it.identities, [{ cidrs: [], names: ['a*'] }]);
+  it.dns.set('ring.test', ['10.0.0.1']);
+  it.dns.set('late.test', new Error('SERVFAIL'));
+  start(it);
+  await it.clock.pass(REFRESH_MS * 2);
+  t.equal(it.identities.length, 1, 'one of them has not');
+  it.dns.set('late.test', ['10.0.0.2']);
+  await it.clock.pass(REFRESH_MS * 3);
+  t.strictSame(it.identities.slice(1), [{ cidrs: CIDRS, names: ['a*'], dns: ['10.0.0.1', '10.0.0.2'] }]);
+});
+
+t.test('foreign evidence ends when DNS lists an address anew, after it is admitted', async (t) => {
+  const it = stand();
+  it.dns.set('ring.test', ['10.0.0.1']);
+  start(it);
+  await it.clock.pass(REFRESH_MS);
+  t.strictSame(it.absolved, [], 'a first answer may be stale');
+  it.dns.set('ring.test', ['10.0.0.1', '10.0.0.2']);
+  await it.clock.pass(REFRESH_MS);
+  t.strictSame(it.absolved, ['10.0.0.2']);
+});
+
+t.test('a failure and its end are told once each, by name, with what stays', async (t) => {
+  const it = stand({ ...CONFIG, dns: ['ring.test', 'never.test'] });
+  it.dns.set('ring.test', ['10.0.0.1']);
+  it.dns.set('never.test', new Error('no such name (NXDOMAIN)'));
+  start(it);
+  await it.clock.pass(REFRESH_MS * 5);
+  it.dns.set('ring.test', new Error('SERVFAIL'));
+  await it.clock.pass(REFRESH_MS * 5);
+  it.dns.set('ring.test', ['10.0.0.1']);
+  await it.clock.pass(REFRESH_MS * 5);
+  t.strictSame(it.faults, [
+    {
+      code: 'dns_failing',
+      about: 'never.test',
+      message: 'DNS name never.test: no such name (NXDOMAIN); nobody is admitted by it until it answers',
+    },
+    { code: 'dns_failing', about: 'ring.test', message: 'DNS name ring.test: SERVFAIL; its last good answer stays' },
+    { code: 'dns_answers', about: 'ring.test', message: 'DNS answers for ring.test again' },
+  ]);
+  t.match(it.admission.names(), [
+    { name: 'ring.test', problem: undefined },
+    { name: 'never.test', lastSuccessMs: 0 },
+  ]);
+});
+
+t.test('another configuration is in the rules at once', async (t) => {
+  const it = stand();
+  it.dns.set('ring.test', ['10.0.0.1']);
+  it.dns.set('other.test', ['10.0.0.2']);
+  start(it);
+  await it.clock.pass(0);
+  it.admission.change({ cidrs: [], dns: ['other.test'], names: ['x*'], graceMs: 1_000 });
+  t.match(it.admission.rules(), { cidrs: [], byDns: true, byName: true, dns: ['10.0.0.1'] }, 'within the grace');
+  t.equal(it.changes.at(-1), it.admission.rules());
+  t.strictSame(it.identities.at(-1), { cidrs: [], names: ['x*'] });
+  await it.clock.pass(1_001);
+  t.strictSame(it.admission.rules().dns, ['10.0.0.2']);
+  it.admission.change({ cidrs: CIDRS, dns: [], names: [], graceMs: 0 });
+  await it.clock.pass(1);
+  t.match(it.admission.rules(), { cidrs: CIDRS, byDns: false, byName: false, dns: [] });
+  t.strictSame(it.identities.at(-1), { cidrs: CIDRS, names: [] });
+});
