@@ -14,6 +14,7 @@ export const RING_NAME = 'gossip-ring.traces.svc.cluster.local';
 const ADMIN = '0.0.0.0:9746';
 export const CLUSTER = 'ours';
 const SEE_ALL_MS = 40_000;
+const START_MS = 20_000;
 
 /**
  * The fence's timers, shortened. What depends on what stays: the window is longer than serf's push/pull interval (30 s, not shortened), so
@@ -84,8 +85,13 @@ function createRing(lab: Lab, dns: LabDns, journal: Journal): AdoptionRing {
   const seats = new Map<string, Seat>();
   const gone = new Set<string>();
   const running = () => [...seats.values()].filter(({ name }) => !gone.has(name));
-  const startFence = async (host: Host, wish: FenceWish | undefined) =>
-    wish === undefined ? undefined : host.fence(fenceConfig(lab, host.name, wish));
+  const startFence = async (host: Host, wish: FenceWish | undefined) => {
+    if (wish === undefined) return undefined;
+    const fence = await host.fence(fenceConfig(lab, host.name, wish));
+    // The app comes once the fence forwards, as after a start-up probe: what an app tells at its join it tells once.
+    await fence.process().waitFor(/"fence started"/, START_MS);
+    return fence;
+  };
   const come = async (one: Seat) => {
     journal.follow(one.name, one.address, one.agent.process());
     const [other] = running().filter(({ name }) => name !== one.name);

@@ -97,11 +97,12 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       takeNetRaw(calls);
       const onStream = createStreamHandler(context, options, calls, streams);
       try {
-        listener = await listenForStreams(calls, { proxyPort: options.proxyPort, ipv6 }, onStream);
         const { onRejection, onFault } = context;
         const events = { onRejection, onFault, onStranger: options.worker.ask, onDeath: died };
         worker = startWorker(events, calls, workerStart(context, options, tallyBuffer, ipv6));
         await worker.ready();
+        // Datagrams first: an app that could join by a connection already would tell its news, within half a second and never again, to nobody.
+        listener = await listenForStreams(calls, { proxyPort: options.proxyPort, ipv6 }, onStream);
       } catch (error) {
         await close();
         throw error;
