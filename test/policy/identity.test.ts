@@ -30,3 +30,14 @@ t.test('both have to hold, where there are both', async (t) => {
   t.equal(both.outside('traces-1', '192.0.2.1'), 'address');
   t.equal(both.outside('logs-1', '10.0.0.1'), 'name');
 });
+
+t.test('an address may be named by a network or by DNS', async (t) => {
+  const either = createIdentity({ cidrs, names: [], dns: ['192.0.2.1'] });
+  t.ok(either.hasRules);
+  t.equal(either.outside('anyone', '192.0.2.1'), undefined);
+  t.equal(either.outside('anyone', '10.0.0.1'), undefined);
+  t.equal(either.outside('anyone', '192.0.2.2'), 'address');
+  const empty = createIdentity({ cidrs: [], names: [], dns: [] });
+  t.ok(empty.hasRules, 'an empty answer is not everyone');
+  t.equal(empty.outside('anyone', '10.0.0.1'), 'address');
+});
