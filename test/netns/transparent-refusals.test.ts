@@ -2,11 +2,11 @@
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import t from 'tap';
 import { createLab } from '../lab/lab.ts';
 import { run } from '../lab/netns.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
+import { bundleDriver } from './bundle.ts';
 import { commandOf, config, pair, startMember } from './transparent-kit.ts';
 
 const skip = requireTools(LAB_TOOLS);
@@ -166,20 +166,8 @@ t.test('the packet worker', { skip }, async (t) => {
   const lab = createLab({ name: 'worker' });
   t.teardown(() => lab.close());
   const host = lab.addHost('ours');
-  const root = join(import.meta.dirname, '..', '..');
-  // Inside the checkout, so that koffi is found; chunks lie below the worker as in the real bundle.
-  const outdir = t.testdir();
-  await build({
-    absWorkingDir: root,
-    entryPoints: { driver: 'test/netns/worker-driver.ts', 'packet-worker': 'src/datapath/linux/worker.ts' },
-    outdir,
-    ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', external: ['koffi'] },
-    outExtension: { '.js': '.js' },
-    chunkNames: 'chunks/[name]-[hash]',
-  });
-  writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
-  const drive = (...args: string[]) =>
-    host.exec('env', ['-u', 'NODE_OPTIONS', process.execPath, join(outdir, 'driver.js'), ...args]);
+  const driver = await bundleDriver('test/netns/worker-driver.ts', t.testdir());
+  const drive = (...args: string[]) => host.exec('env', ['-u', 'NODE_OPTIONS', process.execPath, driver, ...args]);
   t.match(drive('17946'), /^ready\ndied: .+\n$/, 'one that dies is told, once, with the reason');
   t.match(drive('17946', 'stop'), /^ready\nstopped \d{1,2}\n$/, 'one that is told to stop does so within 100 ms');
   const squat = "require('node:dgram').createSocket('udp4').bind(17946, () => process.stdout.write('up\\n'))";

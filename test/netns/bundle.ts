@@ -1,0 +1,18 @@
+/** A driver of the packet worker as one program for a namespace: bundled like the real thing, the worker beside it, chunks below. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+/** Bundles `entry` (a path from the root) into `outdir`, which must lie inside the checkout, so that koffi is found. Gives the program's path. */
+export async function bundleDriver(entry: string, outdir: string): Promise<string> {
+  await build({
+    absWorkingDir: join(import.meta.dirname, '..', '..'),
+    entryPoints: { driver: entry, 'packet-worker': 'src/datapath/linux/worker.ts' },
+    outdir,
+    ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', external: ['koffi'] },
+    outExtension: { '.js': '.js' },
+    chunkNames: 'chunks/[name]-[hash]',
+  });
+  writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
+  return join(outdir, 'driver.js');
+}

@@ -1,0 +1,72 @@
+/**
+ * A packet worker whose rules change all the time: bundled and run in a namespace by a test. `intercept` installs the kernel's rules;
+ * `flip ONE TWO FLIPS HOLD_MS` gives the worker two sets of rules in turn and prints when each was begun and in force (CLOCK_MONOTONIC,
+ * ms). Even: stage accept, the app takes own labels, ONE is admitted. Odd: stage label, it takes none, TWO is admitted.
+ */
+import type { FenceRules } from '../../src/datapath/engine.ts';
+import { installRules } from '../../src/datapath/linux/intercept.ts';
+import { loadSyscalls } from '../../src/datapath/linux/syscalls.ts';
+import { startWorker } from '../../src/datapath/linux/worker-handle.ts';
+import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
+import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
+import { readTallies, TALLY_BYTES } from '../../src/policy/tally.ts';
+import { peerTableBytes } from '../../src/ring/peers.ts';
+
+const PORTS = { port: 7946, proxyPort: 17_946, uid: 7_946 };
+const say = (line: string) => process.stdout.write(`${line}\n`);
+const [what, one = '', two = '', flips = '0', holdMs = '0'] = process.argv.slice(2);
+
+function rulesOf(even: boolean): FenceRules {
+  const address = even ? one : two;
+  return {
+    policy: {
+      stage: even ? 'accept' : 'label',
+      takes: even ? 'own' : 'none',
+      ...{ sends: 'none', wire: 'none', unterminatedTls: 'reject', shield: true },
+    },
+    admission: { ...NO_ADMISSION_RULES, cidrs: [{ address, prefix: 32, family: 'ipv4' }] },
+    starting: false,
+  };
+}
+
+async function flip(): Promise<void> {
+  const peers = { peers: 100, windowMs: 60_000, foreignMs: 1_000 };
+  const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
+  const worker = startWorker(
+    {
+      onRejection: () => undefined,
+      onFault: (fault) => say(`fault ${fault.code} ${fault.message}`),
+      onStranger: () => undefined,
+      onDeath: (why) => say(`died: ${why}`),
+    },
+    await loadSyscalls(),
+    {
+      name: 'one',
+      label: Buffer.from('one.test'),
+      rules: rulesOf(true),
+      inside: { keys: [], reseal: false, quarantine: undefined },
+      rings: undefined,
+      peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
+      peers,
+      waits: { waitMs: 0, bytesMax: 1 },
+      tallyBuffer,
+      clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
+      ...{ proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },
+    },
+  );
+  await worker.ready();
+  say('ready');
+  for (let i = 1; i <= Number(flips); i++) {
+    await new Promise((resolve) => setTimeout(resolve, Number(holdMs)));
+    const begunMs = monotonicMs();
+    await worker.takeRules(rulesOf(i % 2 === 0));
+    say(`flip ${i % 2} ${begunMs} ${monotonicMs()}`);
+  }
+  await worker.stop();
+  const frames = readTallies([tallyBuffer]).frames.filter(({ value }) => value > 0);
+  say(`frames ${frames.reduce((sum, { value }) => sum + value, 0)}`);
+}
+
+if (what === 'intercept')
+  await installRules({ fence: 'one', ...PORTS, peerPorts: [], tcpSource: 'peer', failOpen: false });
+else await flip();
