@@ -115,7 +115,11 @@ t.test('members and instances are held against other rules at once', async (t) =
   ring.message(frame(), alive('a-1', '10.0.0.1'));
   ring.message(frame(), alive('b-1', '192.0.2.1'));
   ring.kv(frame(), { key: 'ring', value, codec: RING_CODEC, deleted: false, updateTimeMs: 0 });
-  const outside = () => ring.warnings(START_MS + 1).map(({ kind, name, outside }) => [kind, name, outside]);
+  const outside = () =>
+    ring
+      .warnings(START_MS + 1)
+      .filter(({ kind }) => kind !== 'instance_without_member')
+      .map(({ kind, name, outside }) => [kind, name, outside]);
   t.notOk(ring.canTellMerges());
   t.strictSame(outside(), []);
   ring.setIdentity({ cidrs: CIDRS, names: [] });
