@@ -67,7 +67,10 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
   const { memory, adoption } = config();
   const own = createOwnAddresses(config().mode, clock.now);
   const admission = admissionOf(options);
-  const asks = createAsks(options, () => evidence.targets());
+  const asks = createAsks(options, {
+    targets: () => evidence.targets(),
+    pingTargets: () => evidence.pingTargets(),
+  });
   const evidence = composeEvidence({
     config: { memory, adoption },
     stage: () => machine.stage(),
@@ -136,7 +139,7 @@ function admissionOf({ keeper, clock, ring, context }: AdoptionOptions): FenceAd
 /** Who is asked, again and again: members by labelled pings, their fences through their admin API. */
 function createAsks(
   options: AdoptionOptions,
-  targets: FenceEvidence['targets'],
+  { targets, pingTargets }: Pick<FenceEvidence, 'targets' | 'pingTargets'>,
 ): { readonly prober: Prober; readonly fleet: Fleet } {
   const { keeper, clock, context, streams, tallies, adminPort } = options;
   const { mode, encryption, adoption } = keeper.config();
@@ -145,7 +148,7 @@ function createAsks(
   const prober = createProber({
     clock,
     intervalMs: probeIntervalMs,
-    targets,
+    targets: pingTargets,
     pinger: createPinger({
       config: {
         mode,

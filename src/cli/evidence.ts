@@ -7,6 +7,7 @@ import { type Fallback, fallbacksOf } from '../ring/fallbacks.ts';
 import { gatherEvidence, type Target } from '../ring/gather.ts';
 import type { PeerRecord, PeerTable } from '../ring/peers.ts';
 import { answerLifeMs, readiness, type Situation } from '../ring/readiness.ts';
+import { dropsUnasked } from '../ring/readiness-members.ts';
 import type { Step } from '../ring/readiness-types.ts';
 import { type Removable, removable } from '../ring/removable.ts';
 import type { Ring } from '../ring/ring-types.ts';
@@ -55,6 +56,8 @@ export interface FenceEvidence {
   removable(): Removable;
   /** Members to ask: those of ours that gossip or DNS names, admitted or not. */
   targets(): readonly Target[];
+  /** Those to ask by labelled pings: at observe nobody, because no step ahead waits for an answer; later, who is not known to drop them. */
+  pingTargets(): readonly Target[];
 }
 
 /** Starts to watch now; nothing in it has timers. */
@@ -90,13 +93,25 @@ export function composeEvidence(parts: EvidenceParts): FenceEvidence {
       return new Set(rows.map(({ address }) => address)).size;
     },
     removable: () => removable(look().situation),
-    targets: () =>
-      look()
-        .situation.evidence.filter(
-          ({ state, inDns, foreignLabel }) => foreignLabel === undefined && (state !== undefined || inDns),
-        )
-        .map(({ name, address, port }) => ({ name, address, port })),
+    targets: () => ours(look().situation).map(targetOf),
+    pingTargets() {
+      const { situation } = look();
+      if (situation.stage === 'observe') return [];
+      return ours(situation)
+        .filter((row) => !dropsUnasked(row, situation))
+        .map(targetOf);
+    },
   };
+}
+
+function ours({ evidence }: Situation): readonly Evidence[] {
+  return evidence.filter(
+    ({ state, inDns, foreignLabel }) => foreignLabel === undefined && (state !== undefined || inDns),
+  );
+}
+
+function targetOf({ name, address, port }: Evidence): Target {
+  return { name, address, port };
 }
 
 /** What is known at one moment. */

@@ -89,6 +89,14 @@ function takesLabelled(row: Evidence, situation: Situation): Against | undefined
   if (situation.sealedWithoutKeys) return undefined;
   const silent = legs.filter(({ silentSinceMs }) => silentSinceMs > 0);
   const suffix = fenceSuffix(row);
+  if (silent.length === 0 && dropsUnasked(row, situation)) {
+    return against(
+      row,
+      'fence_behind',
+      true,
+      'its fence is at observe and hands labelled frames to an app that drops them',
+    );
+  }
   if (silent.length === 0) {
     const lastMs = Math.max(0, ...legs.map(({ answeredMs }) => answeredMs));
     const last = lastMs === 0 ? '' : `, last answered ${spanText(situation.nowMs - lastMs)} ago`;
@@ -96,6 +104,20 @@ function takesLabelled(row: Evidence, situation: Situation): Against | undefined
   }
   const only = silent.length === legs.length ? '' : silent[0] === probe?.packet ? ' on UDP' : ' on TCP';
   return against(row, 'drops_labelled', only === '', `drops labelled pings${only}${suffix}`);
+}
+
+/**
+ * Whether it is known without a ping that the member drops it: its fence is at observe, in a ring whose apps take no label. Each such ping
+ * is an error in the log of a memberlist that predates labels.
+ */
+export function dropsUnasked({ fence }: Evidence, { dialects }: Pick<Situation, 'dialects'>): boolean {
+  return (
+    fence?.outcome === 'fence' &&
+    fence.stage === 'observe' &&
+    !fence.starting &&
+    dialects.takes === 'none' &&
+    dialects.wire === 'none'
+  );
 }
 
 /** A fence at observe translates nothing, so what answers there is its app; fences should be one stage apart at most. */
@@ -165,8 +187,12 @@ function fenceUnknown(row: Evidence): Against | undefined {
 }
 
 function downRow(to: Stage, row: Evidence, situation: Situation): Against | undefined {
-  const { dialects } = situation;
-  const { fence } = row;
+  const { dialects, nowMs } = situation;
+  const { fence, unlabelled } = row;
+  if (to === 'observe' && dialects.takes === 'own' && unlabelled !== undefined) {
+    const text = `sent unlabelled packets, the last ${spanText(nowMs - unlabelled.lastMs)} ago: the app itself takes none`;
+    return against(row, 'sends_unlabelled', true, text);
+  }
   if (fence?.outcome === 'fence' && !fence.starting) {
     const cuts = wouldCut(to, fence.stage, dialects);
     if (!cuts && STAGE_INDEX[fence.stage] - STAGE_INDEX[to] <= 1) return undefined;
@@ -174,13 +200,26 @@ function downRow(to: Stage, row: Evidence, situation: Situation): Against | unde
   }
   // With the label on the wire from observe on, and at label, nothing that the fence sends or takes is lost on anybody.
   if (to === 'label' || dialects.wire === 'own') return undefined;
-  if (fence?.outcome !== 'none') return fenceUnknown(row);
-  if (row.fenced || !within(row.ownMs, situation) || (to === 'observe' && dialects.takes === 'any')) return undefined;
-  const text =
-    to === 'accept'
-      ? 'sends the label and has no fence that answers: it may take no unlabelled frames'
-      : 'sends the label and has no fence that answers: the app would not take it';
-  return against(row, 'bare_labelled', true, text);
+  return fence?.outcome === 'none' ? bareRow(row, situation) : fenceUnknown(row);
+}
+
+/** Somebody without a fence that answers: bare, or behind one whose admin API cannot be reached. */
+function bareRow(row: Evidence, situation: Situation): Against | undefined {
+  const { stage, dialects, windowMs } = situation;
+  if (row.fenced) return against(row, 'fence_unknown', false, 'its fence is unknown: its admin API cannot be reached');
+  // At accept nothing is sent with the label already, and an app that takes both loses nothing at observe.
+  if (stage === 'accept' && dialects.takes === 'any') return undefined;
+  if (within(row.ownMs, situation)) {
+    const text = 'sends the label and has no fence that answers: it may take no unlabelled frames, nor the app its own';
+    return against(row, 'bare_labelled', true, text);
+  }
+  if (row.unlabelled !== undefined) return undefined;
+  return against(
+    row,
+    'not_heard',
+    false,
+    `not heard in the last ${spanText(windowMs)}: it may take no unlabelled frames`,
+  );
 }
 
 /** Whether our fence at one stage and another fence at another lose frames of each other, both admitted. */
