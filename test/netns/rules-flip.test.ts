@@ -74,7 +74,7 @@ t.test('rules that change under a flood', { skip, timeout: 60_000 }, async (t) =
   const p99Ms = tookMs[Math.floor(FLIPS * 0.99)] ?? Number.POSITIVE_INFINITY;
   t.ok(
     p99Ms < IN_FORCE_MS,
-    `99 of 100 changes are in force within ${p99Ms.toFixed(1)} ms; the slowest ${tookMs.at(-1)?.toFixed(1)}`,
+    `99 of 100 changes are in force within ${p99Ms.toFixed(1)} ms; half within ${tookMs[FLIPS / 2]?.toFixed(1)}, the slowest ${tookMs.at(-1)?.toFixed(1)}`,
   );
 
   const peerAt = new Map([
