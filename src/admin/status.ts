@@ -3,6 +3,7 @@ import { LABEL_STATES, type LabelState } from '../policy/facts.ts';
 import { REASON_SENTENCES, REJECT_REASONS, type RejectReason } from '../policy/reason.ts';
 import type { Stage } from '../policy/stage.ts';
 import { type AdoptionStatus, adoptionNotes, adoptionStatus } from './adoption-status.ts';
+import { dnsNotes } from './dns-notes.ts';
 import { type QuarantineStatus, quarantineStatus, type RingStatus, ringNotes, ringStatus } from './ring-status.ts';
 import { type EncryptionStatus, encryptionNotes, encryptionStatus, sealedOf } from './seal-status.ts';
 import type { AdminView, FenceView } from './view.ts';
@@ -145,7 +146,7 @@ function notesOf(fence: FenceView): string[] {
     notes.push('A listen fence guards inbound gossip only: what the app itself dials does not pass it.');
   } else if (stage !== 'observe') notes.push(ANSWERS_NOTE);
   if (fence.ceiling !== undefined) notes.push(fence.ceiling.why);
-  notes.push(...ringNotes(fence), ...encryptionNotes(fence));
+  notes.push(...dnsNotes(fence), ...ringNotes(fence), ...encryptionNotes(fence));
   notes.push(...fence.fileProblems().map((problem) => `${problem}.`));
   const tlsProblem = fence.tls.problem();
   if (tlsProblem !== undefined) notes.push(`TLS: ${tlsProblem}.`);

@@ -29,6 +29,7 @@ export function metricsFence(fence: Fence): MetricsFence {
     now: context.now,
     stage: () => fence.settings().stage,
     stageChanges: fence.adoption.machine.changes,
+    dnsNames: () => fence.adoption.admission.names(),
     readyToAdvance: (to) =>
       STAGE_INDEX[to] > STAGE_INDEX[fence.adoption.machine.stage()] &&
       fence.adoption.evidence.step(to).readiness === 'safe',

@@ -2,6 +2,7 @@
 import type { StageOrigin } from '../control/stage-types.ts';
 import { STAGES, type Stage } from '../policy/stage.ts';
 import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
+import { DNS_METRICS } from './dns-metrics.ts';
 import { type Labels, type MetricSpec, type MetricValue, one } from './metric-types.ts';
 import { foreignAddresses, lastShown } from './peer-states.ts';
 import { canEnter, placeOccurs, reasonOccurs, stateOccurs, wouldRejectOccurs } from './possible.ts';
@@ -216,6 +217,7 @@ export const METRICS: readonly MetricSpec[] = [
     help: "Time from a passing frame's arrival (a stream: its header's) to its hand-over to the other side.",
     read: ({ tally }) => tally.forward.flatMap(histogramValues),
   },
+  ...DNS_METRICS,
   ...RING_METRICS,
   ...SEAL_METRICS,
   ...TLS_METRICS,

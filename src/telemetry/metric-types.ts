@@ -1,4 +1,5 @@
 /** What metrics are made of: what they read of a fence, and their form. */
+import type { DnsName } from '../control/resolver.ts';
 import type { StageOrigin } from '../control/stage-types.ts';
 import type { BypassDropped, OpenCounts } from '../datapath/engine.ts';
 import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
@@ -24,6 +25,8 @@ export interface MetricsFence {
   readyToAdvance(to: Stage): boolean;
   tallies(): readonly ArrayBufferLike[];
   counts(): OpenCounts;
+  /** Each configured name of admit.dns, and what it last answered. */
+  dnsNames(): readonly DnsName[];
   appUp(): boolean | undefined;
   bypassDropped(): BypassDropped | undefined;
   peerRecords(nowMs: number): readonly PeerRecord[];

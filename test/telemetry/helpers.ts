@@ -42,6 +42,7 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
     readyToAdvance: (to) => to === 'label',
     tallies: () => [buffer],
     counts: () => ({ sessions: 3, streamsInbound: 2, streamsOutbound: 1, sessionEvictions: 7, waitingFrames: 4 }),
+    dnsNames: () => [{ name: 'ring.traces', lastSuccessMs: 1_700_000, problem: undefined, addresses: 3 }],
     appUp: () => true,
     bypassDropped: () => ({ inbound: 4, outbound: 2 }),
     peerRecords: () => [],
