@@ -231,7 +231,7 @@ function startFromPeers(
     clock,
     waitMs: keeper.config().adoption.strangerWaitMs,
     bounds: keeper.incoming,
-    listed: admission.listed,
+    listed: () => admission.listed(),
     mayAsk: (address) => !own.has(address) && context.admission().admits(address),
     first: fleet.first,
     begin: machine.begin,
