@@ -15,6 +15,7 @@ import { composeAdmission, type FenceAdmission } from './admission.ts';
 import { createAdminAsker } from './ask-admin.ts';
 import { createLookup } from './dns.ts';
 import { composeEvidence, type FenceEvidence } from './evidence.ts';
+import { watchFallbacks } from './fallback-watch.ts';
 import { policyOf, type RulesChange } from './fence-rules.ts';
 import type { FirstStage } from './first-stage.ts';
 import { createOwnAddresses, type OwnAddresses } from './own-addresses.ts';
@@ -85,6 +86,7 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
     local: own,
     sealedWithoutKeys: () => appSeals(context) === true && context.inside.keyring() === undefined,
   });
+  const fallbacks = watchFallbacks(config().name, evidence, options);
   const machine = createMachine(options, evidence);
   const starter = options.first.starting ? startFromPeers(options, machine, admission, asks.fleet, own) : undefined;
   return {
@@ -108,6 +110,7 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
       });
       asks.prober.start();
       asks.fleet.start();
+      fallbacks.start();
       machine.start();
     },
     stop() {
@@ -115,6 +118,7 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
       starter?.stop();
       asks.prober.stop();
       asks.fleet.stop();
+      fallbacks.stop();
       admission.stop();
     },
   };

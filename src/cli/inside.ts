@@ -15,6 +15,7 @@ import { apartText } from '../ring/seals-text.ts';
 import type { FrameSource } from '../ring/source.ts';
 import { type GossipKeys, openGossipKeys } from './gossip-keys.ts';
 import { createInspector } from './inspector.ts';
+import { createOwnAddresses } from './own-addresses.ts';
 
 /** Between looks for changed rules, ms: what a worker knows is at most so much older. */
 const LOOK_INTERVAL_MS = 1_000;
@@ -95,12 +96,14 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
 
 function openEyes(options: InsideOptions, keys: GossipKeys) {
   const { config, pump, now, proven, mayChange, onExcerpt, onFault } = options;
+  const own = createOwnAddresses(config.mode, now);
   const ring = createRing({
     startedMs: now(),
     warmUpMs: config.warmUpMs,
     identity: { cidrs: config.cidrs, names: config.names },
     graceMs: config.graceMs,
     proven,
+    isLocal: (address, port) => port === own.port && own.has(address),
     quarantining: () => options.quarantine() && mayChange(),
   });
   const seals = createSeals({

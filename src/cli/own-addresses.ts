@@ -9,10 +9,13 @@ export interface OwnAddresses {
   readonly port: number;
 }
 
+const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
 /** `now` in ms: the interfaces are read again about once a second, when asked. */
 export function createOwnAddresses(mode: ListenMode | TransparentMode, now: () => number): OwnAddresses {
   const local = createLocalAddresses(now);
   if (mode.kind === 'transparent') return { has: local.has, port: mode.port };
-  const named = new Set([mode.listen.address, mode.app.address]);
-  return { has: (address) => named.has(address) || local.has(address), port: mode.listen.port };
+  const { address: listens, port } = mode.listen;
+  // The fence listens where the app is known; on every address it is known by any of them.
+  return { has: WILDCARDS.has(listens) ? local.has : (address) => address === listens, port };
 }
