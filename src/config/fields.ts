@@ -40,14 +40,18 @@ export const cidr = z.string().refine((text) => parseCidr(text) !== undefined, {
   error: 'is neither a network such as 10.0.0.0/8 or fd00::/8 nor an IP address',
 });
 
+const IS_ADDRESS = 'is an address: it belongs into admit.cidrs';
+const NO_DNS_NAME = 'is no DNS name such as gossip-ring.traces.svc.cluster.local';
+
 /** A DNS name; an underscore starts the labels of SRV names. Without a final dot the search list applies. */
 export const dnsName = z
   .string()
   .max(253)
   .regex(/^(?!.*\.\.)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*\.?$/, {
-    error: 'is no DNS name such as gossip-ring.traces.svc.cluster.local',
+    error: ({ input }) => (parseCidr(String(input)) === undefined ? NO_DNS_NAME : IS_ADDRESS),
+    abort: true,
   })
-  .refine((text) => parseCidr(text) === undefined, { error: 'is an address: it belongs into admit.cidrs' });
+  .refine((text) => parseCidr(text) === undefined, { error: IS_ADDRESS });
 
 /** A pattern of node names; `*` any run of characters, `?` one. */
 export const namePattern = z.string().min(1).max(NAME_PATTERN_MAX_CHARS);

@@ -360,10 +360,8 @@ const TLS: readonly Case[] = [
 }));
 
 const NOT_YET: readonly Case[] = [
-  ['admit: { dns: [x] }', 'admit.dns', 'admission by DNS name'],
   ['local: { cidrs: [10.0.0.0/8] }', 'local.cidrs', 'the gateway'],
   ['local: { file: x }', 'local.file', 'the gateway'],
-  ['stage: auto', 'stage', 'auto'],
 ].map(([line = '', path = '', what = '']) =>
   one(
     `${line} is to come`,
@@ -372,11 +370,69 @@ const NOT_YET: readonly Case[] = [
   ),
 );
 
-const STATE_FILE = one(
-  'a state file is to come',
-  `${fence(...LISTEN)}stateFile: /x\n`,
-  'f.yaml:6: stateFile: a state file is not in this version yet',
-);
+const NO_DNS_NAME = 'is no DNS name such as gossip-ring.traces.svc.cluster.local';
+const ADOPTION: readonly Case[] = [
+  ...['a..b', '.a', '-a.test', 'a-.test', 'ring test', 'ring.test..', '*.test', 'ring.test:7946', 'ring/test'].map(
+    (name) =>
+      one(
+        `${name} in DNS`,
+        fence(...TRANSPARENT, `admit: { dns: [ring.test, ${JSON.stringify(name)}] }`),
+        `f.yaml:5: fences[0].admit.dns[1]: ${NO_DNS_NAME}, not ${JSON.stringify(name)}`,
+      ),
+  ),
+  ...['10.0.0.1', '10.0.0.0/8', 'fd00::1'].map((address) =>
+    one(
+      `${address} in DNS`,
+      fence(...TRANSPARENT, `admit: { dns: ["${address}"] }`),
+      `f.yaml:5: fences[0].admit.dns[0]: is an address: it belongs into admit.cidrs, not "${address}"`,
+    ),
+  ),
+  one(
+    'a DNS name that is not ASCII',
+    fence(...TRANSPARENT, 'admit: { dns: [r\u00efng.test] }'),
+    `f.yaml:5: fences[0].admit.dns[0]: ${NO_DNS_NAME}, not "r\\u00efng.test"`,
+  ),
+  one(
+    'a DNS name of 254 characters',
+    fence(...TRANSPARENT, `admit: { dns: [${'a.'.repeat(126)}ab] }`),
+    'f.yaml:5: fences[0].admit.dns[0]: must have at most 253 characters',
+  ),
+  one(
+    '65 DNS names',
+    fence(...TRANSPARENT, `admit: { dns: [${Array.from({ length: 65 }, (_, i) => `a${i}`).join(', ')}] }`),
+    'f.yaml:5: fences[0].admit.dns: must have at most 64 entries',
+  ),
+  one(
+    'an empty name pattern',
+    fence(...TRANSPARENT, 'admit: { names: [""] }'),
+    'f.yaml:5: fences[0].admit.names[0]: must have at least 1 characters',
+  ),
+  ...(
+    [
+      ['dnsRefresh', '999ms', '1s to 1h'],
+      ['dnsRefresh', '2h', '1s to 1h'],
+      ['strangerWait', '61s', '0ms to 1m'],
+      ['probeInterval', '99ms', '100ms to 1h'],
+      ['settle', '2h', '0ms to 1h'],
+    ] as const
+  ).map(([limit, value, range]) =>
+    one(
+      `${limit}: ${value}`,
+      fence(...TRANSPARENT, `limits: { ${limit}: ${value} }`),
+      `f.yaml:5: fences[0].limits.${limit}: must be ${range}, not "${value}"`,
+    ),
+  ),
+  one(
+    'no room for strangers',
+    fence(...TRANSPARENT, 'limits: { strangerWaitBytes: 0 }'),
+    'f.yaml:5: fences[0].limits.strangerWaitBytes: must be at least 1, not 0',
+  ),
+  one(
+    'a stage that does not exist',
+    fence(...TRANSPARENT, 'stage: enforced'),
+    'f.yaml:5: fences[0].stage: must be one of observe, accept, label, enforce, auto, not "enforced"',
+  ),
+];
 
 for (const { name, text, env, lines } of [
   ...YAML,
@@ -386,7 +442,7 @@ for (const { name, text, env, lines } of [
   ...RULES,
   ...TLS,
   ...NOT_YET,
-  STATE_FILE,
+  ...ADOPTION,
   SURROGATE,
 ]) {
   t.strictSame(refusal(text, env), lines, name);

@@ -267,3 +267,36 @@ t.test('the TLS transports, and what connections speak inside', async (t) => {
   t.equal(read('alertmanager-tls', { tls })?.streams.transport, 'alertmanager');
   t.equal(read('dskit', {})?.tls, undefined);
 });
+
+t.test('names in DNS, and what goes with them', async (t) => {
+  const names = [
+    'ring',
+    'ring.test',
+    'ring.test.',
+    '_memberlist._tcp.ring.test',
+    '1.test',
+    `${'a.'.repeat(126)}a`,
+    'A-1_b.TEST',
+  ];
+  const text = JSON.stringify({
+    fences: [
+      {
+        ...{ name: 'a', cluster: 'a', transparent: {}, admit: { dns: names, names: ['a-*'], grace: '5m' } },
+        limits: { dnsRefresh: '5s', strangerWait: '0ms', strangerWaitBytes: 1, probeInterval: '1s', settle: '0s' },
+      },
+      { name: 'b', cluster: 'b', listen: '127.0.0.1:7946', app: { address: '127.0.0.1:7947' } },
+    ],
+  });
+  const [fence, plain] = parseConfig(text, 'f.yaml', {}).fences;
+  t.match(fence, {
+    ...{ dns: names, names: ['a-*'], graceMs: 300_000 },
+    adoption: { dnsRefreshMs: 5_000, strangerWaitMs: 0, strangerWaitBytes: 1, probeIntervalMs: 1_000, settleMs: 0 },
+  });
+  t.match(plain, {
+    ...{ dns: [], names: [], graceMs: 60_000 },
+    adoption: {
+      ...{ dnsRefreshMs: 30_000, strangerWaitMs: 2_000, strangerWaitBytes: 4 * 1024 * 1024 },
+      ...{ probeIntervalMs: 10_000, settleMs: 30_000 },
+    },
+  });
+});
