@@ -24,7 +24,7 @@ const DAMAGE_MS = 90_000;
 
 /** Timers of the fences, and how long things may take with them. */
 export interface KvTimers {
-  readonly memory: { readonly window: string };
+  readonly memory: Readonly<Record<string, string>>;
   readonly limits: Readonly<Record<string, string>>;
   /** For a step to become safe: a window, and a few rounds of probes. */
   readonly safeMs: number;

@@ -17,6 +17,7 @@ import {
   LABEL,
   MEMBER_NAMES,
   type MemberName,
+  type RingApp,
   removeFence,
   type SilenceRing,
   startNative,
@@ -27,7 +28,7 @@ import {
 
 /** Timers of the fences, and how long things may take with them. */
 export interface SilenceTimers {
-  readonly memory: { readonly window: string };
+  readonly memory: Readonly<Record<string, string>>;
   readonly limits: Readonly<Record<string, string>>;
   /** For a step to become safe: a window after the last unlabelled frame, and a few rounds of probes. */
   readonly safeMs: number;
@@ -54,6 +55,8 @@ interface Stand {
   readonly ring: SilenceRing;
   readonly arrivals: Arrivals;
   readonly fences: Map<MemberName, Fence>;
+  /** Apps that were stopped, for their logs. */
+  readonly retired: RingApp[];
   readonly timers: SilenceTimers;
   config(app: object, stage?: Stage): object;
 }
@@ -82,10 +85,10 @@ export async function adoptSilences(t: Test, labName: string, timers: SilenceTim
   await sleep(timers.arriveMs);
   await arrivals.stop();
   t.comment(`${arrivals.count()} silences, ${poster.retries()} retries, slowest ${arrivals.slowestMs()} ms`);
-  for (const name of MEMBER_NAMES) {
-    const count = ring.apps[name].lines().filter((line) => /suspect/i.test(line)).length;
-    t.comment(`${count} lines about suspicion in the last log of ${name}`);
-  }
+  const suspicions = [...stand.retired, ...Object.values(ring.apps)]
+    .flatMap((app) => app.lines())
+    .filter((line) => /suspect/i.test(line));
+  t.comment(`${suspicions.length} lines about suspicion in all logs: ${suspicions.slice(0, 5).join(' | ')}`);
   t.strictSame(await arrivals.missing(), [], 'every silence is everywhere');
   t.strictSame(arrivals.late(timers.arriveMs), [], `and was within ${timers.arriveMs} ms, or of the end of a restart`);
   t.strictSame(arrivals.findings(), [], 'no member was missing from a member list');
@@ -132,7 +135,7 @@ async function build(t: Test, labName: string, timers: SilenceTimers): Promise<S
   const arrivals = createArrivals(ring.watched, timers.pollMs);
   t.teardown(() => arrivals.stop());
   arrivals.start();
-  return { t, lab, hosts: ring.hosts, ring, fences, config, arrivals, timers };
+  return { t, lab, hosts: ring.hosts, ring, fences, config, arrivals, timers, retired: [] };
 }
 
 function post({ t, ring, arrivals }: Stand) {
@@ -185,8 +188,7 @@ async function replace(stand: Stand, name: 'one' | 'two', how: 'restart' | 'relo
   const { t, lab, hosts, ring, fences, arrivals, config } = stand;
   const fence = fences.get(name) as Fence;
   await arrivals.restart(name, async () => {
-    await sleep(DRAIN_MS);
-    await ring.apps[name].stop();
+    await retire(stand, name);
     writeFileSync(fence.configFile, JSON.stringify(config(NATIVE_APP)));
     if (how === 'reload') process.kill(fence.process().pid, 'SIGHUP');
     else {
@@ -205,7 +207,8 @@ async function replace(stand: Stand, name: 'one' | 'two', how: 'restart' | 'relo
 }
 
 /** The fence goes first, under a running app; then the app is restarted without it. */
-async function unfence({ t, lab, hosts, ring, fences, arrivals, timers }: Stand, name: MemberName): Promise<void> {
+async function unfence(stand: Stand, name: MemberName): Promise<void> {
+  const { t, lab, hosts, ring, fences, arrivals, timers } = stand;
   const fence = fences.get(name) as Fence;
   const removable = eventually(`${name} needs no fence`, timers.safeMs, async () => {
     const { yes, why } = (await adoptionOf(fence)).removable;
@@ -217,9 +220,16 @@ async function unfence({ t, lab, hosts, ring, fences, arrivals, timers }: Stand,
   fences.delete(name);
   await sleep(timers.holdMs);
   await arrivals.restart(name, async () => {
-    await sleep(DRAIN_MS);
-    await ring.apps[name].stop();
+    await retire(stand, name);
     ring.apps[name] = await (name === 'native' ? startNative : startNew)(lab, hosts[name], ring.others(name));
     await ring.complete();
   });
+}
+
+/** Ends an app that takes no silences any more. */
+async function retire({ ring, retired }: Stand, name: MemberName): Promise<void> {
+  const app = ring.apps[name];
+  await sleep(DRAIN_MS);
+  await app.stop();
+  retired.push(app);
 }
