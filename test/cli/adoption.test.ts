@@ -1,0 +1,132 @@
+/** Where a fence starts, and what it keeps over restarts, as processes. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { adoption, ask, get, metric, OWN, PING, place, pushPull, run, said } from './adoption-kit.ts';
+import { echoApp, eventually, freePort, ringfence } from './fence-process.ts';
+
+const NATIVE = { sends: 'own', takes: 'own' };
+const AT_ONCE = { limits: { strangerWait: '0s' } };
+
+t.test('the state file: kept at every change, taken at the next start, not for another label', async (t) => {
+  const where = await place(t);
+  const stateFile = join(where.dir, 'state', 'stages.json');
+  mkdirSync(join(where.dir, 'state'));
+  where.write(AT_ONCE, { stateFile });
+  const first = await run(t, where);
+  await said(first, /^stage observe from nowhere else, the lowest$/);
+  t.match(await ringfence(['stage', 'accept', '--force', '--admin', where.admin]), { code: 0 });
+  t.match(JSON.parse(readFileSync(stateFile, 'utf8')), { fences: { traces: { stage: 'accept', label: '626c7565' } } });
+  first.child.kill('SIGKILL');
+  await first.finished;
+
+  const second = await run(t, where);
+  await said(second, /^stage accept from the state file$/);
+  t.match(await adoption(where), { stage: 'accept', origin: 'state_file' });
+  second.child.kill('SIGKILL');
+  await second.finished;
+
+  where.write({ ...AT_ONCE, cluster: 'green' }, { stateFile });
+  const other = await run(t, where);
+  await said(other, /^stage observe from nowhere else/);
+  other.child.kill('SIGKILL');
+  await other.finished;
+
+  where.write({ stage: 'observe' }, { stateFile });
+  await said(await run(t, where), /^stage observe from the configuration$/);
+});
+
+t.test('a state file that is corrupt, or that cannot be written', async (t) => {
+  const where = await place(t);
+  const stateFile = join(where.dir, 'stages.json');
+  writeFileSync(stateFile, '{"version":1,"fences":{"traces":{"stage":"enf');
+  where.write(AT_ONCE, { stateFile });
+  const corrupt = await run(t, where);
+  await said(corrupt, /^the state file: .*stages\.json: it is not JSON: no stage is taken from it$/);
+  await said(corrupt, /^stage observe from nowhere else/);
+  await eventually('it is replaced', async () => JSON.parse(readFileSync(stateFile, 'utf8')) as unknown);
+  corrupt.child.kill('SIGKILL');
+  await corrupt.finished;
+
+  mkdirSync(join(where.dir, 'directory'));
+  where.write(AT_ONCE, { stateFile: join(where.dir, 'directory') });
+  const unwritable = await run(t, where);
+  await said(unwritable, /the stage is not kept over a restart$/);
+  t.match(
+    await ringfence(['stage', 'accept', '--force', '--admin', where.admin]),
+    { code: 0 },
+    'it goes on all the same',
+  );
+  t.match(await get(where, '/api/v1/status'), {
+    fences: [{ stage: 'accept', notes: /it is a directory: the stage is not kept/ }],
+  });
+});
+
+t.test('a stage that does not exist', async (t) => {
+  const where = await place(t);
+  where.write({ stage: 'strict' });
+  t.match(await ringfence(['run', '-c', where.file]), { code: 78, stderr: /stage: must be one of observe, accept/ });
+  where.write({ stage: 'observe' });
+  await run(t, where);
+  t.match(await ringfence(['stage', 'strict', '--admin', where.admin]), { code: 64, stderr: /no stage named strict/ });
+  for (const stage of ['strict', 'auto', '__proto__', '']) {
+    const answer = await fetch(`${where.admin}/api/v1/stage`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ stage }),
+    });
+    t.equal(answer.status, 400, JSON.stringify(stage));
+  }
+  t.match(await adoption(where), { stage: 'observe' });
+});
+
+t.test('auto starts where the fences of the first peers are, and its first frames wait for that', async (t) => {
+  const adminPort = await freePort();
+  const native = { wire: 'own', admit: { cidrs: ['127.0.9.0/24'] } };
+  for (const address of ['127.0.9.2', '127.0.9.3']) {
+    const peer = await place(t, address, adminPort);
+    peer.write({ ...native, app: { ...NATIVE, address: `127.0.0.1:${peer.appPort}` }, stage: 'enforce' });
+    await run(t, peer);
+  }
+  const where = await place(t, '127.0.9.1', adminPort);
+  where.write({ ...native, app: { ...NATIVE, address: `127.0.0.1:${where.appPort}` }, stage: 'auto' });
+  const app = await echoApp(where.appPort);
+  t.teardown(() => app.close());
+  const fence = await run(t, where);
+  await said(fence, /^stage not known yet/);
+  t.match(await adoption(where), { stage: 'observe', starting: true });
+  t.match(await ringfence(['stage', 'accept', '--admin', where.admin]), {
+    code: 1,
+    stderr: /the stage is not known yet/,
+  });
+
+  const unlabelled = ask(where, PING, '127.0.9.3', 3_000);
+  const labelled = await pushPull(where, '127.0.9.2');
+  t.ok(labelled.length > 0, 'a labelled frame passed');
+  t.match(await adoption(where), { stage: 'enforce', origin: 'peers', starting: false });
+  await said(fence, /^stage enforce: the fences of the first peers are 1 at enforce$/);
+  t.equal(
+    await unlabelled,
+    undefined,
+    'an unlabelled one that was there before was judged by the stage that was found',
+  );
+  const missing =
+    'rejected_total{fence="traces",direction="inbound",transport="native",kind="packet",reason="label_missing"}';
+  t.equal(await metric(where, missing), 1);
+  t.equal(app.seen.filter((hex) => hex === PING.toString('hex')).length, 0);
+  t.equal(await metric(where, 'stage_changes_total{fence="traces",to="enforce",origin="peers"}'), 1);
+});
+
+t.test('nobody to ask: the frames go on at the lowest stage after the wait', async (t) => {
+  const where = await place(t);
+  where.write({ limits: { strangerWait: '1s' } });
+  const app = await echoApp(where.appPort);
+  t.teardown(() => app.close());
+  const fence = await run(t, where);
+  const atMs = Date.now();
+  t.strictSame(await ask(where, Buffer.concat([OWN, PING]), '127.0.0.1', 5_000), Buffer.concat([OWN, PING]));
+  const tookMs = Date.now() - atMs;
+  t.ok(tookMs > 600 && tookMs < 3_000, `it waited ${tookMs} ms`);
+  await said(fence, /^stage observe: no peer was there to ask$/);
+  t.match(await adoption(where), { stage: 'observe', origin: 'default', starting: false });
+});
