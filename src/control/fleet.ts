@@ -1,6 +1,7 @@
 /** What the fences of the other members say about themselves, through the admin API at each member's address. */
 import type { Stage } from '../policy/stage.ts';
 import type { FenceReport } from '../ring/evidence.ts';
+import { answerLifeMs } from '../ring/readiness.ts';
 import type { Clock } from './clock.ts';
 import { type AdminAnswer, fenceOf } from './fleet-answer.ts';
 import { createRounds, ROUND_TARGETS_MAX } from './rounds.ts';
@@ -27,7 +28,10 @@ export interface FleetOptions {
 }
 
 export interface Fleet {
-  /** What the fence of `name` at `address` last said; undefined: not asked yet, or not among the last round's targets. */
+  /**
+   * What the fence of `name` at `address` last said; undefined: not asked yet, not lately (ring/readiness.ts answerLifeMs), or not among
+   * the last round's targets.
+   */
   report(address: string, name: string | undefined): FenceReport | undefined;
   /**
    * For a fence that starts: the stages that fences of our cluster at `addresses` say they are at (those that are starting themselves
@@ -72,7 +76,8 @@ export function createFleet({ clock, intervalMs, ask, label, targets, admits }: 
   return {
     report(address, name) {
       const answered = answers.get(address);
-      if (answered === undefined) return undefined;
+      // Where many hang, a round takes minutes: what was said before proves nothing of now.
+      if (answered === undefined || clock.now() - answered.atMs > answerLifeMs(intervalMs)) return undefined;
       const { answer, atMs } = answered;
       if (answer.outcome !== 'fences') return { ...answer, atMs };
       const found = fenceOf(answer.fences, ourLabel, name);

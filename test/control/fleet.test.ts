@@ -114,6 +114,19 @@ t.test('many that hang are asked so many at a time', async (t) => {
   t.equal(clock.planned(), 0);
 });
 
+t.test('what was said too long ago is not known any more', async (t) => {
+  const { clock, fleet, state } = stand();
+  state.targets = ['10.0.0.1'];
+  state.answers.set('10.0.0.1', fences(fence('a')));
+  fleet.start();
+  await clock.pass(1_000);
+  fleet.stop();
+  await clock.pass(29_000);
+  t.match(fleet.report('10.0.0.1', 'a'), { outcome: 'fence' });
+  await clock.pass(10_000);
+  t.equal(fleet.report('10.0.0.1', 'a'), undefined);
+});
+
 t.test('a fence that starts asks the first', async (t) => {
   const { clock, fleet, state } = stand();
   state.answers
