@@ -89,15 +89,10 @@ function noteStart(
   floor: string,
   note: (level: Note['level'], message: string) => void,
 ): void {
-  const first =
-    stateFile === ''
-      ? 'what the fences of the first peers report'
-      : 'the state file, then the fences of the first peers';
+  const first = `${stateFile === '' ? '' : 'the state file, then '}the fences of the first peers`;
   const last = floor === 'accept' ? 'accept, because the app and the wire speak different dialects' : 'observe';
-  note(
-    'info',
-    `${stage === 'auto' ? 'auto' : 'no stage is set'}: starts where ${first} say${stateFile === '' ? 's' : ''}, otherwise at ${last}`,
-  );
+  const what = stage === 'auto' ? 'auto' : 'no stage is set';
+  note('info', `${what}: ${first} say where it starts; without an answer at ${last}`);
 }
 
 /** Whom the admission rules let in without a label. */
@@ -136,6 +131,13 @@ function noteInside(
   }
   if (limits.inspectBytesPerSecond === 0) {
     note('warn', 'no frame is looked into: no members, no merge alarm', 'limits', 'inspectBytesPerSecond');
+  }
+  if (quarantine && admit.dns.length > 0) {
+    note(
+      'info',
+      'strips nobody for an address: DNS lags behind the ring, so where it names members only names count',
+      'quarantine',
+    );
   }
   if (quarantine && stage === 'observe') note('warn', 'has no effect at observe, which changes nothing', 'quarantine');
 }

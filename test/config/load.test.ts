@@ -82,14 +82,22 @@ t.test('defaults are those of the design', async (t) => {
 t.test('where a fence starts', async (t) => {
   const start = (fence: string) => parseConfig(`fences: [{ name: a, cluster: b, ${fence} }]`, 'f', {});
   const observe = start('transparent: {}, admit: { cidrs: [10.0.0.0/8] }');
-  t.equal(observe.fences[0]?.stage, 'observe');
-  t.strictSame(observe.notes, [{ level: 'info', text: 'f:1: fences[0]: starts at observe, because no stage is set' }]);
+  t.match(observe.fences[0], { stage: undefined, auto: false, floor: 'observe' });
+  const asked = 'the fences of the first peers say where it starts; without an answer at observe';
+  t.strictSame(observe.notes, [{ level: 'info', text: `f:1: fences[0]: no stage is set: ${asked}` }]);
   const translated = start('transparent: {}, wire: own, admit: { cidrs: [10.0.0.0/8] }');
-  t.equal(translated.fences[0]?.stage, 'accept');
+  t.match(translated.fences[0], { stage: undefined, floor: 'accept' });
   t.match(translated.notes, [
-    { level: 'info', text: /starts at accept, because the app and the wire speak different dialects/ },
+    { level: 'info', text: /at accept, because the app and the wire speak different dialects/ },
   ]);
-  t.equal(start('transparent: {}, wire: own, app: { sends: own, takes: any }').fences[0]?.stage, 'observe');
+  const auto = parseConfig(
+    'stateFile: /s\nfences: [{ name: a, cluster: b, transparent: {}, stage: auto, admit: { cidrs: [10.0.0.0/8] } }]',
+    'f',
+    {},
+  );
+  t.match(auto.fences[0], { stage: undefined, auto: true, floor: 'observe' });
+  t.strictSame(auto.notes, [{ level: 'info', text: `f:2: fences[0]: auto: the state file, then ${asked}` }]);
+  t.equal(start('transparent: {}, wire: own, app: { sends: own, takes: any }').fences[0]?.floor, 'observe');
   const native = start(
     'listen: "[::1]:1", app: { address: "[::1]:2", sends: own, takes: own }, wire: own, stage: enforce',
   );
@@ -110,12 +118,29 @@ t.test('what deserves a warning', async (t) => {
   t.match(warnings('stage: enforce'), [/outbound frames to anyone pass/]);
   t.strictSame(warnings('stage: observe'), [], 'observe lets everyone pass anyway');
   t.strictSame(warnings('admit: { cidrs: [::/0], names: [a-*], grace: 10s }'), []);
-  t.match(warnings('admit: { names: ["a-*"] }'), [/admit\.names: names are for .* they admit no unlabelled frame/]);
+  t.match(warnings('admit: { names: ["a-*"] }'), [
+    /admit\.names: names alone admit every address whose members gossip does not know yet/,
+  ]);
   t.match(warnings(`${rules}, limits: { inspectBytesPerSecond: 0 }`), [
     /limits\.inspectBytesPerSecond: no frame is looked into/,
   ]);
   t.match(warnings(`${rules}, quarantine: true`), [/quarantine: has no effect at observe/]);
   t.strictSame(warnings(`${rules}, quarantine: true, stage: accept`), []);
+  t.strictSame(warnings('admit: { dns: [ring.test] }'), []);
+  t.match(warnings('stage: auto'), [/NO ADMISSION RULES from accept on/]);
+  t.match(warnings('admit: { dns: [ring.test], names: [a-*] }, limits: { inspectBytesPerSecond: 0 }'), [
+    /admit\.names: has no effect while no frame is looked into/,
+    /no frame is looked into/,
+  ]);
+  const both = parseConfig(
+    'fences: [{ name: a, cluster: b, transparent: {}, stage: accept, quarantine: true, admit: { cidrs: [10.0.0.0/8], dns: [a] } }]',
+    'f',
+    {},
+  );
+  t.match(both.notes, [
+    { level: 'info', text: /quarantine: strips nobody for an address/ },
+    { level: 'info', text: /admit\.dns: an address is admitted by either/ },
+  ]);
   const reseal = 'encryption: { keyFiles: [/k], reseal: on }';
   t.match(warnings(`${rules}, ${reseal}`), [/encryption\.reseal: has no effect at observe/]);
   t.strictSame(warnings(`${rules}, ${reseal}, stage: label`), []);
