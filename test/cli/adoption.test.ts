@@ -89,7 +89,9 @@ t.test('auto starts where the fences of the first peers are, and its first frame
     await run(t, peer);
   }
   const where = await place(t, '127.0.9.1', adminPort);
-  where.write({ ...native, app: { ...NATIVE, address: `127.0.0.1:${where.appPort}` }, stage: 'auto' });
+  // A loaded machine must not make this a start without an answer.
+  const limits = { strangerWait: '20s' };
+  where.write({ ...native, limits, app: { ...NATIVE, address: `127.0.0.1:${where.appPort}` }, stage: 'auto' });
   const app = await echoApp(where.appPort);
   t.teardown(() => app.close());
   const fence = await run(t, where);

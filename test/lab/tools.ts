@@ -15,6 +15,7 @@ const CHECKS = {
   serf: () => works('serf', ['version']),
   'prometheus-alertmanager': () => works('prometheus-alertmanager', ['--version']),
   go: () => works('go', ['version']),
+  faketime: () => works('faketime', ['-f', '+0', 'true']),
   openssl: () => works('openssl', ['version']),
   koffi: () => {
     try {
