@@ -56,7 +56,7 @@ export interface FenceEvidence {
   removable(): Removable;
   /** Members to ask: those of ours that gossip or DNS names, admitted or not. */
   targets(): readonly Target[];
-  /** Those to ask by labelled pings: at observe nobody, because no step ahead waits for an answer; later, who is not known to drop them. */
+  /** Those to ask by labelled pings: at observe nobody, because no step ahead waits for an answer; later, who is admitted and not known to drop them. */
   pingTargets(): readonly Target[];
 }
 
@@ -98,7 +98,7 @@ export function composeEvidence(parts: EvidenceParts): FenceEvidence {
       const { situation } = look();
       if (situation.stage === 'observe') return [];
       return ours(situation)
-        .filter((row) => !dropsUnasked(row, situation))
+        .filter((row) => row.admitted && !dropsUnasked(row, situation))
         .map(targetOf);
     },
   };
@@ -138,7 +138,7 @@ function lookNow(
     dialects: parts.dialects(),
     hasRules: admission.hasRules,
     windowMs,
-    answerLifeMs: answerLifeMs(config.adoption.probeIntervalMs),
+    answerLifeMs: answerLifeMs(parts.probeIntervalMs()),
     evidence: gatherEvidence({
       nowMs,
       windowMs,

@@ -1,7 +1,7 @@
 /** Rings that climb by themselves: watching, for what they do and for what they must not. */
 import type { Test } from 'tap';
 import { STAGE_INDEX, STAGES, type Stage } from '../../src/policy/stage.ts';
-import { type Events, recordEvents } from './adoption-events.ts';
+import { type Events, isLeaving, recordEvents, restartOf } from './adoption-events.ts';
 import type { Alarm } from './adoption-journal.ts';
 import { createOwnRejections, type OwnRejections } from './adoption-rejections.ts';
 import { type AdoptionRing, addBare, createAdoptionRing, type Seat } from './adoption-ring.ts';
@@ -57,7 +57,7 @@ export async function createAutoRing(t: Test, labName: string, names: readonly s
     rejections,
     seenMs,
     async rollIn(name) {
-      await events.run(`roll in ${name}`, () => ring.restart(name, { stage: 'auto' }), 0);
+      await events.run(restartOf(name), () => ring.restart(name, { stage: 'auto' }), 0);
       startedMs = Date.now();
     },
     async untilAll(stage, timeoutMs) {
@@ -72,7 +72,11 @@ export async function createAutoRing(t: Test, labName: string, names: readonly s
     async assertCalm(t) {
       await events.run('at the end', async () => {}, 0);
       for (const [name, heard] of events.alarms)
-        alarms.push(...heard.filter(isUnrest).map(({ observer, line }) => `${name}: ${observer}: ${line}`));
+        alarms.push(
+          ...heard
+            .filter((alarm) => isUnrest(alarm) && !isLeaving(name, alarm))
+            .map(({ observer, line }) => `${name}: ${observer}: ${line}`),
+        );
       t.strictSame(alarms, [], 'nobody suspected, lost or misunderstood anybody');
       t.strictSame(apart, [], 'fences were never more than one stage apart');
       t.strictSame(await rejections.grown(), [], 'no fence rejected one of its own');

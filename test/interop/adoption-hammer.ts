@@ -9,7 +9,7 @@ import { sleep } from './serf-stand.ts';
 const PAUSE_MS = 400;
 
 export interface Hammer {
-  /** Whom they try from now on; nobody: they rest. Resolves once no earlier attempt at somebody else is under way. */
+  /** Whom they try from now on; nobody: they rest. Resolves once no attempt is under way at somebody who is spared now. */
   aim(targets: readonly Seat[]): Promise<void>;
   /** One more foreigner, at an address that was somebody else's; resolves once it is of their ring. */
   join(name: string, ipv4: string): Promise<void>;
@@ -57,8 +57,9 @@ export async function startHammer(t: Test, lab: Lab, random: () => number): Prom
   t.teardown(stop);
   return {
     async aim(at) {
+      const fewer = targets.some((seat) => !at.includes(seat));
       targets = at;
-      await Promise.allSettled(attempts.values());
+      if (fewer) await Promise.allSettled(attempts.values());
     },
     async join(name, ipv4) {
       const agent = await startAgent(lab, lab.addHost(name, { ipv4 }), 'ipv4');

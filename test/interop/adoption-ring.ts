@@ -17,13 +17,14 @@ const SEE_ALL_MS = 40_000;
 const START_MS = 20_000;
 
 /**
- * The fence's timers, shortened. What depends on what stays: the window is longer than serf's push/pull interval (30 s, not shortened), so
- * that in it each member shows its whole table, and a member is asked dozens of times in it; the grace is longer than the refresh of DNS.
+ * The fence's timers, shortened; serf's are its own. What depends on what stays as it is by default: the window is longer than serf's push/pull
+ * interval (30 s), so that in it everyone sees a whole table, and members are asked dozens of times in it; the grace is longer than a
+ * refresh of DNS and a suspicion together.
  */
 export const TIMERS = {
   memory: { window: '35s' },
   limits: { probeInterval: '1s', settle: '2s', dnsRefresh: '1s', mergeWarmUp: '3s', drainGrace: '10s' },
-  grace: '2s',
+  grace: '10s',
 } as const;
 
 /** Where one member lives; the place outlives its agents and fences. */

@@ -36,7 +36,8 @@ export interface Trouble {
 /** Whether an alarm of an event is what the schedule does on purpose. */
 export function isMeant({ troubles }: AdoptionRun, event: string, { observer, subjects }: Alarm): boolean {
   const trouble = troubles.get(event);
-  if (trouble === undefined || subjects.length === 0) return false;
+  if (trouble === undefined) return false;
+  if (trouble.observers === undefined && subjects.length === 0) return false;
   const meant = trouble.observers === undefined || trouble.observers.includes(observer);
   return meant && subjects.every((name) => trouble.subjects.includes(name));
 }

@@ -1,14 +1,14 @@
 /** The order of a run, the same with fences and without, and the run without: what its restarts alone do to a ring. */
 import type { Test } from 'tap';
 import { seeded } from '../datapath/harness.ts';
-import { type Events, recordEvents } from './adoption-events.ts';
+import { type Events, recordEvents, restartOf } from './adoption-events.ts';
 import { addBare, createAdoptionRing } from './adoption-ring.ts';
 
 export const MEMBERS = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6'] as const;
 /** Within this time everyone has probed everyone twice: one probe a second, to five others. */
 export const TWO_ROUNDS_MS = 12_000;
-/** How long nobody is at the recycled address, and then how long a foreigner is. */
-export const GONE_MS = 12_000;
+/** How long nobody is at the recycled address, longer than the grace; and then how long a foreigner is. */
+export const GONE_MS = 15_000;
 export const FOREIGN_MS = 12_000;
 
 export type Round = 'accept' | 'label' | 'enforce';
@@ -45,7 +45,7 @@ export async function controlArm(t: Test, plan: Plan): Promise<Events> {
   const ring = await createAdoptionRing(t, 'adoctl');
   await addBare(ring, MEMBERS, MEMBERS);
   const events = recordEvents(t, ring.journal);
-  for (const name of plan.rollIn) await events.run(`roll in ${name}`, () => ring.restart(name, undefined));
+  for (const name of plan.rollIn) await events.run(restartOf(name), () => ring.restart(name, undefined));
   await events.run('quiet', async () => {}, 2 * TWO_ROUNDS_MS);
   await events.run(`${plan.recycled} is gone`, () => ring.remove(plan.recycled), GONE_MS + FOREIGN_MS);
   await events.run(`${plan.recycled} is back`, () => ring.add(plan.recycled));
