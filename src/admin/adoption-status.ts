@@ -79,7 +79,7 @@ export function adoptionNotes(fence: FenceView): string[] {
   const situation = fence.adoption.evidence.situation();
   const { nowMs, windowMs } = situation;
   const ours = situation.evidence.filter(({ foreignLabel }) => foreignLabel === undefined);
-  const stage = fence.adoption.machine.stage();
+  const stage = fence.stage();
   if (stage === 'enforce') return unfencedNotes(ours, nowMs);
   const living = ours.filter(({ state }) => state === 'alive' || state === 'suspect');
   const labelled = living.filter(({ ownMs }) => ownMs > 0 && nowMs - ownMs <= windowMs).length;

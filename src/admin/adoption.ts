@@ -25,7 +25,7 @@ function briefOf(fence: FenceView) {
     cluster: fence.cluster,
     label: Buffer.from(label).toString('hex'),
     member: member() ?? null,
-    stage: machine.stage(),
+    stage: fence.stage(),
     origin: machine.origin(),
     since: time(machine.sinceMs()),
     auto: machine.auto(),
@@ -56,22 +56,22 @@ function fullOf(fence: FenceView) {
 }
 
 /** The stage above the present one; undefined where the fence cannot be higher. */
-export function nextStage({ adoption, ceiling }: Pick<FenceView, 'adoption' | 'ceiling'>): Stage | undefined {
-  const next = STAGES[STAGE_INDEX[adoption.machine.stage()] + 1];
+export function nextStage({ stage, ceiling }: Pick<FenceView, 'stage' | 'ceiling'>): Stage | undefined {
+  const next = STAGES[STAGE_INDEX[stage()] + 1];
   return next !== undefined && STAGE_INDEX[next] <= STAGE_INDEX[ceiling?.stage ?? 'enforce'] ? next : undefined;
 }
 
-export function readyToAdvance(fence: Pick<FenceView, 'adoption' | 'ceiling'>): boolean {
+export function readyToAdvance(fence: Pick<FenceView, 'adoption' | 'stage' | 'ceiling'>): boolean {
   const next = nextStage(fence);
   return next !== undefined && fence.adoption.evidence.step(next).readiness === 'safe';
 }
 
 /** Every other stage that the fence can be at, in order. */
-function possibleSteps({ adoption, ceiling, dialects }: FenceView): readonly Stage[] {
+function possibleSteps({ stage, ceiling, dialects }: FenceView): readonly Stage[] {
   const top = STAGE_INDEX[ceiling?.stage ?? 'enforce'];
   const bottom = needsTranslation(dialects) ? STAGE_INDEX.accept : STAGE_INDEX.observe;
-  const present = adoption.machine.stage();
-  return STAGES.filter((stage) => stage !== present && STAGE_INDEX[stage] <= top && STAGE_INDEX[stage] >= bottom);
+  const present = stage();
+  return STAGES.filter((to) => to !== present && STAGE_INDEX[to] <= top && STAGE_INDEX[to] >= bottom);
 }
 
 function showStep({ to, readiness, againstTotal, against, notes }: Step) {

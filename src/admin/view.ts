@@ -95,7 +95,7 @@ export interface AdoptionView {
   readonly label: Uint8Array;
   /** The app's name in gossip; undefined until it is known. */
   member(): string | undefined;
-  readonly machine: Pick<StageMachine, 'stage' | 'origin' | 'sinceMs' | 'starting' | 'auto' | 'waitsFor'>;
+  readonly machine: Pick<StageMachine, 'origin' | 'sinceMs' | 'starting' | 'auto' | 'waitsFor'>;
   readonly evidence: {
     situation(): Situation;
     evidence(): readonly Evidence[];

@@ -19,7 +19,7 @@ t.test('version, help, usage', async (t) => {
     [['run', '-c'], /argument missing/],
     [['run', '-c', 'f', 'g'], /too many arguments/],
     [['check-config'], /missing required argument 'file'/],
-    [['status', '--fleet'], /unknown option '--fleet'/],
+    [['status', '--bogus'], /unknown option '--bogus'/],
     [['stage', 'strict'], /^ringfence: no stage named strict; there are: observe, accept, label, enforce\n$/],
     [['status', '--admin', 'nonsense'], /^ringfence: --admin must be an http URL/],
     [['status', '--admin', 'file:///etc/passwd'], /^ringfence: --admin must be an http URL/],
