@@ -1,7 +1,6 @@
 /** What moves one fence through its adoption, put together: who is admitted, who is asked, what that says, and the stage. */
 import type { Clock } from '../control/clock.ts';
-import { createFleet, type Fleet } from '../control/fleet.ts';
-import { createProber, type Prober } from '../control/prober.ts';
+import type { Fleet } from '../control/fleet.ts';
 import { changeText, createStageMachine, type OwnedStageMachine } from '../control/stage-machine.ts';
 import type { StageOrigin } from '../control/stage-types.ts';
 import { createStarter, type Starter } from '../control/starter.ts';
@@ -12,14 +11,13 @@ import type { Stage } from '../policy/stage.ts';
 import type { Ring } from '../ring/ring-types.ts';
 import { parseAddress } from '../wire/address.ts';
 import { composeAdmission, type FenceAdmission } from './admission.ts';
-import { createAdminAsker } from './ask-admin.ts';
+import { askIntervalMs, createAsks } from './asks.ts';
 import { createLookup } from './dns.ts';
 import { composeEvidence, type FenceEvidence } from './evidence.ts';
 import { watchFallbacks } from './fallback-watch.ts';
 import { policyOf, type RulesChange } from './fence-rules.ts';
 import type { FirstStage } from './first-stage.ts';
 import { createOwnAddresses, type OwnAddresses } from './own-addresses.ts';
-import { createPinger } from './pinger.ts';
 import type { ConfigKeeper } from './reconfigure.ts';
 
 /** Where a fence says what it does by itself; `message` is one line, escaped. */
@@ -68,12 +66,15 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
   const { memory, adoption } = config();
   const own = createOwnAddresses(config().mode, clock.now);
   const admission = admissionOf(options);
+  const intervalMs = () => askIntervalMs(adoption.probeIntervalMs, machine.stage(), options.keeper.incoming());
   const asks = createAsks(options, {
+    intervalMs,
     targets: () => evidence.targets(),
     pingTargets: () => evidence.pingTargets(),
   });
   const evidence = composeEvidence({
-    config: { memory, adoption },
+    memory,
+    probeIntervalMs: intervalMs,
     stage: () => machine.stage(),
     dialects: () => config().dialects,
     admission: context.admission,
@@ -138,48 +139,6 @@ function admissionOf({ keeper, clock, ring, context }: AdoptionOptions): FenceAd
     },
     onFault: context.onFault,
   });
-}
-
-/** Who is asked, again and again: members by labelled pings, their fences through their admin API. */
-function createAsks(
-  options: AdoptionOptions,
-  { targets, pingTargets }: Pick<FenceEvidence, 'targets' | 'pingTargets'>,
-): { readonly prober: Prober; readonly fleet: Fleet } {
-  const { keeper, clock, context, streams, tallies, adminPort } = options;
-  const { mode, encryption, adoption } = keeper.config();
-  const { probeIntervalMs } = adoption;
-  const admits = (address: string) => context.admission().admits(address);
-  const prober = createProber({
-    clock,
-    intervalMs: probeIntervalMs,
-    targets: pingTargets,
-    pinger: createPinger({
-      config: {
-        mode,
-        encryption,
-        get dialects() {
-          return keeper.config().dialects;
-        },
-      },
-      context,
-      streams,
-      clock,
-      tallies,
-    }),
-    onOwn(address) {
-      const bytes = parseAddress(address);
-      if (bytes !== undefined) context.peers.learn(bytes, 'own', context.now());
-    },
-  });
-  const fleet = createFleet({
-    clock,
-    intervalMs: probeIntervalMs,
-    ask: createAdminAsker({ port: adminPort }),
-    label: context.label,
-    targets: () => (adminPort === 0 ? [] : targets()),
-    admits: (address) => adminPort !== 0 && admits(address),
-  });
-  return { prober, fleet };
 }
 
 function createMachine(options: AdoptionOptions, evidence: FenceEvidence): OwnedStageMachine {

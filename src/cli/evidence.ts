@@ -20,7 +20,9 @@ const FRESH_MS = 1_000;
 const DNS_UNKNOWN_MAX = 8;
 
 export interface EvidenceParts {
-  readonly config: Pick<FenceConfig, 'memory' | 'adoption'>;
+  readonly memory: FenceConfig['memory'];
+  /** How often members are asked now, ms. */
+  probeIntervalMs(): number;
   /** What can change while the fence runs. */
   stage(): Stage;
   dialects(): Situation['dialects'];
@@ -128,8 +130,8 @@ function lookNow(
   watchedSinceMs: number,
   membersEvictedMs: number,
 ): Look {
-  const { config, ring, peers, dns, local, probe, fence } = parts;
-  const { windowMs } = config.memory;
+  const { ring, peers, dns, local, probe, fence } = parts;
+  const { windowMs } = parts.memory;
   const admission = parts.admission();
   const records = peers.records(nowMs);
   const situation = {

@@ -16,7 +16,7 @@ export const FIRST_WAIT_MS = 2_000;
 export interface FleetOptions {
   readonly clock: Clock;
   /** How often each address is asked. */
-  readonly intervalMs: number;
+  intervalMs(): number;
   /** Asks the admin API at an address. Settles within a bound of its own and never rejects. */
   ask(address: string): Promise<AdminAnswer>;
   /** The cluster's label. */
@@ -77,7 +77,7 @@ export function createFleet({ clock, intervalMs, ask, label, targets, admits }: 
     report(address, name) {
       const answered = answers.get(address);
       // Where many hang, a round takes minutes: what was said before proves nothing of now.
-      if (answered === undefined || clock.now() - answered.atMs > answerLifeMs(intervalMs)) return undefined;
+      if (answered === undefined || clock.now() - answered.atMs > answerLifeMs(intervalMs())) return undefined;
       const { answer, atMs } = answered;
       if (answer.outcome !== 'fences') return { ...answer, atMs };
       const found = fenceOf(answer.fences, ourLabel, name);

@@ -44,7 +44,7 @@ export interface Pinger {
 export interface ProberOptions {
   readonly clock: Clock;
   /** How often each member is asked. With thousands that do not answer, a round takes longer. */
-  readonly intervalMs: number;
+  intervalMs(): number;
   /** Whom to ask now; asked at the start of a round, once a second while there is nobody. Of several at one address and port, any may answer. */
   targets(): readonly ProbeTarget[];
   readonly pinger: Pinger;

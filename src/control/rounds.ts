@@ -12,8 +12,8 @@ const IDLE_MS = 1_000;
 
 export interface RoundsOptions<T> {
   readonly clock: Clock;
-  /** How long a round takes at least; longer where visits take longer than `inFlightMax` of them at a time allow. */
-  readonly intervalMs: number;
+  /** Asked at the start of each round: how long it takes at least; longer where visits take longer than `inFlightMax` of them at a time allow. */
+  intervalMs(): number;
   readonly inFlightMax: number;
   /** Whom to visit in the round that starts now; none: no round. */
   begin(): readonly T[];
@@ -45,12 +45,13 @@ export function createRounds<T>({ clock, intervalMs, inFlightMax, begin, visit, 
   const round = (): void => {
     const targets = begin().slice(0, ROUND_TARGETS_MAX);
     if (targets.length === 0) {
-      later(Math.min(intervalMs, IDLE_MS), round);
+      later(Math.min(intervalMs(), IDLE_MS), round);
       return;
     }
     const ours = run;
     const startedMs = clock.now();
-    const slotMs = intervalMs / targets.length;
+    const roundMs = intervalMs();
+    const slotMs = roundMs / targets.length;
     let next = 0;
     let open = 0;
     const step = (): void => {
@@ -71,7 +72,7 @@ export function createRounds<T>({ clock, intervalMs, inFlightMax, begin, visit, 
         if (open < inFlightMax) later(Math.max(STEP_MIN_MS, startedMs + next * slotMs - clock.now()), proceed);
       } else if (open === 0) {
         end();
-        later(Math.max(0, startedMs + intervalMs - clock.now()), round);
+        later(Math.max(0, startedMs + roundMs - clock.now()), round);
       }
     };
     proceed();

@@ -29,7 +29,7 @@ function stand() {
   };
   const fleet = createFleet({
     clock,
-    intervalMs: INTERVAL_MS,
+    intervalMs: () => INTERVAL_MS,
     label: LABEL,
     async ask(address) {
       state.asked.push(address);

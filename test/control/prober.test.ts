@@ -44,7 +44,7 @@ function stand(datagrams = true) {
   };
   const prober = createProber({
     clock,
-    intervalMs: INTERVAL_MS,
+    intervalMs: () => INTERVAL_MS,
     targets: () => state.targets,
     pinger,
     onOwn: (address) => state.own.push(address),

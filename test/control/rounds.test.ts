@@ -20,7 +20,7 @@ function stand({ visitMs, targets }: Stand) {
   const startedMs = clock.now();
   const rounds = createRounds<number>({
     clock: { now: () => clock.now() + skew.ms, after: clock.after },
-    intervalMs: INTERVAL_MS,
+    intervalMs: () => INTERVAL_MS,
     inFlightMax: IN_FLIGHT_MAX,
     begin() {
       seen.begins++;
