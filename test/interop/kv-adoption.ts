@@ -14,7 +14,6 @@ import { buildKv } from './build.ts';
 import { RING_KEY } from './kv-peers.ts';
 import { eventually, GOSSIP_PORT, inTurn, type Peer, startPeer } from './peers.ts';
 
-const NAMES = ['k1', 'k2', 'k3', 'k4', 'k5'] as const;
 const JOIN_TIMEOUT_MS = 30_000;
 const WRITE_MS = 1_000;
 /** Few, so that a long run is about gossip and not about merging tokens. */
@@ -45,13 +44,15 @@ interface Run {
   readonly t: Test;
   readonly members: readonly Member[];
   readonly timers: KvTimers;
+  /** Who goes when, and apart from that who writes, so that a seed gives one order however time passes. */
   readonly random: () => number;
+  readonly writers: () => number;
   readonly arrivals: Arrivals;
 }
 
 /** The whole way for one seed. */
 export async function adoptKv(t: Test, labName: string, seed: number, timers: KvTimers): Promise<void> {
-  const run = await startRun(t, labName, seed, timers);
+  const run = await startRun(t, labName, 5, seed, timers);
   const { members, arrivals } = run;
   const writer = startWriter(run);
   await upwards(run);
@@ -72,9 +73,9 @@ export async function adoptKv(t: Test, labName: string, seed: number, timers: Kv
   }
 }
 
-/** The same ring, where one fence goes to enforce while the others are at observe: what the proof looks for is there to be seen. */
+/** A ring of three, where one fence goes to enforce while the others are at observe: what the proof looks for is there to be seen. */
 export async function runAhead(t: Test, labName: string, seed: number, timers: KvTimers): Promise<void> {
-  const run = await startRun(t, labName, seed, timers);
+  const run = await startRun(t, labName, 3, seed, timers);
   const { members, arrivals } = run;
   const writer = startWriter(run);
   await sleep(timers.holdMs);
@@ -97,20 +98,21 @@ export async function runAhead(t: Test, labName: string, seed: number, timers: K
 const suspicions = (peer: Peer) => peer.process.lines().filter((line) => /suspect/i.test(line));
 
 /** The ring is complete and under watch when it resolves. */
-async function startRun(t: Test, labName: string, seed: number, timers: KvTimers): Promise<Run> {
+async function startRun(t: Test, labName: string, count: number, seed: number, timers: KvTimers): Promise<Run> {
   const lab = createLab({ name: labName });
   t.teardown(() => lab.close());
   t.comment(`seed ${seed}`);
-  const members = await startMembers(lab, timers);
+  const members = await startMembers(lab, count, timers);
   const arrivals = createArrivals(members.map(watch), timers.pollMs);
   t.teardown(() => arrivals.stop());
   arrivals.start();
-  return { t, members, timers, random: seeded(seed), arrivals };
+  return { t, members, timers, random: seeded(seed), writers: seeded(seed + 1), arrivals };
 }
 
-async function startMembers(lab: Lab, { memory, limits }: KvTimers): Promise<readonly Member[]> {
+async function startMembers(lab: Lab, count: number, { memory, limits }: KvTimers): Promise<readonly Member[]> {
   const program = await buildKv();
-  const hosts = NAMES.map((name) => lab.addHost(name));
+  const names = Array.from({ length: count }, (_, i) => `k${i + 1}`);
+  const hosts = names.map((name) => lab.addHost(name));
   const config = {
     admin: { address: '0.0.0.0:9746' },
     fences: [
@@ -120,22 +122,20 @@ async function startMembers(lab: Lab, { memory, limits }: KvTimers): Promise<rea
       },
     ],
   };
-  const members = await Promise.all(
-    hosts.map(async (host): Promise<Member> => {
-      const fence = await host.fence(config);
-      const peer = await startPeer(lab, host, program, [
-        ...['-bind', host.ipv4, '-port', String(GOSSIP_PORT), '-tokens', TOKENS],
-      ]);
-      await fence.waitUntil('ready');
-      return { name: host.name, host, fence, peer, command: inTurn(peer) };
-    }),
-  );
+  const members: Member[] = [];
+  for (const host of hosts) {
+    const fence = await host.fence(config);
+    const args = ['-bind', host.ipv4, '-port', String(GOSSIP_PORT), '-tokens', TOKENS];
+    const peer = await startPeer(lab, host, program, args);
+    members.push({ name: host.name, host, fence, peer, command: inTurn(peer) });
+  }
+  await Promise.all(members.map(({ fence }) => fence.waitUntil('ready')));
   const [first, ...others] = members as [Member, ...Member[]];
   for (const { name, command } of others) {
     const { ok, error } = await command(`join ${first.peer.endpoint}`);
     if (!ok) throw new Error(`${name} cannot join: ${error}`);
   }
-  await Promise.all(members.map(({ peer }) => peer.waitForMembers(NAMES, JOIN_TIMEOUT_MS)));
+  await Promise.all(members.map(({ peer }) => peer.waitForMembers(names, JOIN_TIMEOUT_MS)));
   return members;
 }
 
@@ -154,14 +154,14 @@ function watch({ name, command }: Member) {
 }
 
 /** Writes a new instance into the one ring descriptor every second, on a random member. */
-function startWriter({ t, members, random, arrivals }: Run) {
+function startWriter({ t, members, writers, arrivals }: Run) {
   let running = true;
   const failures: string[] = [];
   const loop = async () => {
     const startMs = Date.now();
     for (let number = 0; running; number++) {
       await sleep(Math.max(0, startMs + number * WRITE_MS - Date.now()));
-      const { name, command } = pick(members, random);
+      const { name, command } = pick(members, writers);
       const word = `write-${number}-${name}`;
       const { ok, error } = await command(`cas ${RING_KEY} ${word}`).catch(({ message }: Error) => ({
         ok: false,
