@@ -1,6 +1,7 @@
 // Pings by datagram: what counts as an answer, and what does not. Real members: test/interop.
 import { createSocket } from 'node:dgram';
 import t from 'tap';
+import { PACKET_WAIT_MS } from '../../src/cli/ping-packets.ts';
 import type { FenceConfig } from '../../src/config/types.ts';
 import { encodeCompound } from '../../src/wire/compound.ts';
 import { encodeCompress } from '../../src/wire/compress.ts';
@@ -93,4 +94,14 @@ t.test('what we cannot ask', async (t) => {
   t.strictSame(await elsewhere.packet(target(port)), UNABLE, 'an address of ours that we do not have');
   t.strictSame(await elsewhere.packet(target(port)), UNABLE);
   t.strictSame(await elsewhere.stream(target(port)), UNABLE);
+});
+
+t.test('a process that was given no time takes nobody for silent', async (t) => {
+  const port = await member(t, ({ SeqNo }) => [ack(SeqNo)]);
+  const { packet } = roundOf(t);
+  await packet(target(port));
+  const pending = packet(target(port));
+  const endMs = performance.now() + PACKET_WAIT_MS + 500;
+  while (performance.now() < endMs);
+  t.strictSame(await pending, answered('none'), 'the answer comes after the time that it was given');
 });
