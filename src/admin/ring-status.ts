@@ -37,7 +37,7 @@ export interface QuarantineStatus {
 }
 
 const UNTOLD_NOTE =
-  'Merges cannot be told here: gossip carries no cluster identity, there are no identity rules (admit.cidrs, admit.names), and no frame with a foreign label was seen yet.';
+  'Merges cannot be told here: gossip carries no cluster identity, there are no identity rules (admit.cidrs, admit.dns, admit.names), and no frame with a foreign label was seen yet.';
 const WARMING_UP_NOTE =
   'Warming up: what gossip lists now counts as own, so a merge that was there before this fence started is not alarmed.';
 const BLIND_NOTE = 'Inspection is off (limits.inspectBytesPerSecond: 0): members and merges are unknown.';
