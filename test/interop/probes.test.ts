@@ -141,3 +141,33 @@ t.test('members that predate labels, behind fences', { skip }, async (t) => {
     await Promise.all(peers.map(({ process }) => process.kill()));
   }
 });
+
+t.test('members behind listen fences', { skip }, async (t) => {
+  const lab = createLab({ name: 'probelisten' });
+  t.teardown(() => lab.close());
+  const [asker, old, native] = ['asker', 'old', 'native'].map((name) => lab.addHost(name)) as [Host, Host, Host];
+  const admit = { cidrs: [asker.ipv4] };
+  const appPort = GOSSIP_PORT + 1;
+  const config = ({ ipv4 }: Host, stage: string, speaks: 'none' | 'own') => ({
+    fences: [
+      {
+        ...{ name: 'gossip', cluster: LABEL, stage, wire: 'none', listen: `${ipv4}:${GOSSIP_PORT}`, admit },
+        app: { address: `${ipv4}:${appPort}`, sends: speaks, takes: speaks },
+      },
+    ],
+  });
+  await old.fence(config(old, 'accept', 'none'));
+  await native.fence(config(native, 'enforce', 'own'));
+  const peers = [
+    await startMember(lab, old, { version: 'v0.2.2', port: appPort }),
+    await startMember(lab, native, { version: 'v0.6.0', port: appPort, label: LABEL }),
+  ];
+  const ask = await createAsker(lab);
+  const targets = peers.map(({ name, host }) => ({ name, address: host.ipv4, port: GOSSIP_PORT }));
+  const answers = await ask(asker, { label: LABEL, listen: asker.ipv4, targets });
+  t.strictSame(
+    answers,
+    [TAKES_UNLABELLED, TAKES],
+    'the answer to a ping that names no source comes back through the fence',
+  );
+});
