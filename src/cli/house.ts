@@ -55,10 +55,11 @@ export async function openHouse(
   const started: Fence[] = [];
   try {
     for (const fence of fences) {
-      await fence.path.start();
       started.push(fence);
-      log.info(describe(fence), 'fence started');
+      // Before the sockets open: DNS is asked by the time that the first frame comes.
       fence.adoption.start();
+      await fence.path.start();
+      log.info(describe(fence), 'fence started');
     }
   } catch (error) {
     await Promise.all(started.map((fence) => bounded(fence.stop())));

@@ -131,5 +131,7 @@ async function takeConfig(
     if (why !== undefined) return `${fence.config.name}: ${why}`;
   }
   log.setLevel(next.log.level);
+  const known = new Set(before.notes.map(({ text }) => text));
+  for (const { level, text } of next.notes) if (!known.has(text)) log[level]({}, text);
   return undefined;
 }

@@ -32,17 +32,24 @@ export async function run(file: string): Promise<number> {
     for (const { level, text } of config.notes) log[level]({}, text);
     const tooFew = descriptorWarning(config.fences);
     if (tooFew !== undefined) log.warn({}, tooFew);
-    const { house, watch } = await open({ file, config, text, log });
-    const { address } = house.admin;
+    const running = await open({ file, config, text, log });
+    const { address } = running.house.admin;
     log.info({ admin: formatEndpoint(address) }, `admin API on http://${formatEndpoint(address)}`);
-    watch.start();
-    return await Promise.race([untilSignalled(house, watch, signals, log), crashed]);
+    running.watch.start();
+    return await Promise.race([untilSignalled(running, signals, log), crashed]);
   } finally {
     log.close();
   }
 }
 
-async function open(start: Omit<ConfigWatchOptions, 'fences'>): Promise<{ house: House; watch: ConfigWatch }> {
+/** What runs, and the files that it watches and keeps. */
+interface Running {
+  readonly house: House;
+  readonly watch: ConfigWatch;
+  readonly stateFile: StateFile | undefined;
+}
+
+async function open(start: Omit<ConfigWatchOptions, 'fences'>): Promise<Running> {
   const { config, log } = start;
   const stateFile = await openState(config, log);
   const env = {
@@ -57,7 +64,7 @@ async function open(start: Omit<ConfigWatchOptions, 'fences'>): Promise<{ house:
     for (const fence of config.fences) fences.push(await composeFence(fence, env));
     const watch = await watchConfig({ ...start, fences });
     const house = await openHouse(fences, config.admin, log, { config: watch.last, stateFile: stateFile?.problem });
-    return { house, watch };
+    return { house, watch, stateFile };
   } catch (error) {
     if (error instanceof KeyFileError) {
       throw new CliError(EXIT.config, [`ringfence: encryption.keyFiles: ${oneLine(error.message)}`], { cause: error });
@@ -86,7 +93,7 @@ function openState({ stateFile }: Config, log: Log): Promise<StateFile | undefin
 }
 
 /** First signal: drain, then stop. Second: stop at once. */
-async function untilSignalled(house: House, watch: ConfigWatch, signals: Signals, log: Log): Promise<number> {
+async function untilSignalled({ house, watch, stateFile }: Running, signals: Signals, log: Log): Promise<number> {
   const first = await signals.next();
   watch.stop();
   log.info({ signal: first }, `${first}: forwarding goes on until the app is gone or the grace ends`);
@@ -94,6 +101,7 @@ async function untilSignalled(house: House, watch: ConfigWatch, signals: Signals
   const hurry = await Promise.race([drained, signals.next()]);
   if (hurry !== undefined) log.warn({ signal: hurry }, `second signal (${hurry}): stopping at once`);
   await house.stop();
+  await stateFile?.stop();
   return EXIT.ok;
 }
 

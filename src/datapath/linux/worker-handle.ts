@@ -144,7 +144,8 @@ export function startWorker(
         if (message.type === 'rules' && message.revision >= wanted) finish();
       };
       const timer = setTimeout(() => {
-        if (!stopping) {
+        // One that is still opening its sockets takes them first thing after.
+        if (!stopping && started) {
           const message = `the packet worker has not taken new rules within ${RULES_TIMEOUT_MS} ms`;
           events.onFault({ code: 'worker_slow', message });
         }
