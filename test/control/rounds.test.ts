@@ -16,11 +16,18 @@ interface Stand {
 function stand({ visitMs, targets }: Stand) {
   const clock = createFakeClock();
   const skew = { ms: 0 };
-  const seen = { begins: 0, ends: 0, open: 0, openMax: 0, visits: [] as { target: number; atMs: number }[] };
+  const seen = {
+    intervalMs: INTERVAL_MS,
+    begins: 0,
+    ends: 0,
+    open: 0,
+    openMax: 0,
+    visits: [] as { target: number; atMs: number }[],
+  };
   const startedMs = clock.now();
   const rounds = createRounds<number>({
     clock: { now: () => clock.now() + skew.ms, after: clock.after },
-    intervalMs: () => INTERVAL_MS,
+    intervalMs: () => seen.intervalMs,
     inFlightMax: IN_FLIGHT_MAX,
     begin() {
       seen.begins++;
@@ -61,6 +68,18 @@ t.test('visits are spread over the interval, each target once a round', async (t
     'and again, a target that rejects too',
   );
   t.strictSame([seen.begins, seen.ends, seen.openMax], [2, 2, 1]);
+});
+
+t.test('the interval is asked for anew at the start of each round', async (t) => {
+  const { clock, rounds, seen } = stand({ visitMs: () => 5, targets: () => upTo(2) });
+  rounds.start();
+  await clock.pass(1_000);
+  seen.intervalMs = 1_000;
+  await clock.pass(INTERVAL_MS + 999);
+  t.strictSame(
+    seen.visits.map(({ atMs }) => atMs),
+    [0, 5_000, 10_000, 10_500, 11_000, 11_500],
+  );
 });
 
 t.test('what does not answer makes a round longer, never wider', async (t) => {
