@@ -157,7 +157,9 @@ function notesOf(fence: FenceView): string[] {
 export function peersOf(fences: readonly FenceView[]): unknown {
   const shown = (ms: number) => (ms > 0 ? time(ms) : null);
   const latest = (r: ReturnType<FenceView['peers']>[number]) =>
-    Math.max(r.lastOwnMs, r.lastNoneMs, r.lastForeignMs, r.lastSentMs);
+    Math.max(r.lastOwnMs, r.lastNoneMs, r.lastForeignMs, r.lastSentMs, r.unlabelled?.lastMs ?? 0);
+  const unlabelledOf = ({ unlabelled: seen }: ReturnType<FenceView['peers']>[number]) =>
+    seen === undefined ? null : { count: seen.count, since: time(seen.sinceMs), last: time(seen.lastMs) };
   return {
     fences: fences.map((fence) => {
       const sealed = sealedOf(fence);
@@ -175,6 +177,7 @@ export function peersOf(fences: readonly FenceView[]): unknown {
           lastUnlabelled: shown(record.lastNoneMs),
           lastForeign: shown(record.lastForeignMs),
           lastSent: shown(record.lastSentMs),
+          unlabelled: unlabelledOf(record),
           sealed: sealed(record.address),
         })),
       };

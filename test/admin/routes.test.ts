@@ -93,6 +93,7 @@ t.test('peers', async (t) => {
             lastUnlabelled: null,
             lastForeign: null,
             lastSent: null,
+            unlabelled: null,
             sealed: null,
           },
         ],
