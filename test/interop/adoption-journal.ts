@@ -45,6 +45,11 @@ export function createJournal(): Journal {
   };
 }
 
+/** What a member without a fence, or with one at observe, logs of a labelled ping: it drops it, which is what the ping is there to find out. */
+export function isDroppedPing({ kind }: Alarm): boolean {
+  return /msg type \(N\) not supported|Received invalid msgType \(N\)/.test(kind);
+}
+
 function alarmOf(observer: string, line: string, names: ReadonlyMap<string, string>): Alarm {
   const text = line.replace(/^\s*\d{4}\/\d{2}\/\d{2} \d{2}:\d{2}:\d{2}\s*/, '');
   const subjects = new Set<string>();

@@ -10,8 +10,10 @@ import { sleep } from './serf-stand.ts';
 const AFTER_MS = 6_000;
 
 /** The rules of a pod whose fence is down, for a member that has none. */
-const CUT =
-  'table inet cut { chain in { type filter hook input priority 0; iif eth0 drop; }; chain out { type filter hook output priority 0; oif eth0 drop; } }';
+const CUT = `table inet cut {
+  chain in { type filter hook input priority 0; iif eth0 drop; }
+  chain out { type filter hook output priority 0; oif eth0 drop; }
+}`;
 
 /** Kills the fence of `seat` (SIGKILL: what it knew is gone, its rules stay and let nothing through), starts it again at once, and gives how long it was away, ms. */
 async function restartFence(seat: Seat): Promise<number> {
@@ -36,18 +38,14 @@ export async function outage(
   fenced: { readonly ring: AdoptionRing; readonly events: Events },
   control: { readonly ring: AdoptionRing; readonly events: Events },
 ): Promise<void> {
-  let awayMs = 0;
   await fenced.events.run(
     event,
     async () => {
-      awayMs = await restartFence(fenced.ring.seat(name));
+      const awayMs = await restartFence(fenced.ring.seat(name));
+      t.comment(`${event}: away for ${awayMs} ms`);
+      const away = () => cutOff(control.ring.seat(name).host, awayMs);
+      await Promise.all([sleep(AFTER_MS), control.events.run(event, away, AFTER_MS)]);
     },
     0,
   );
-  t.comment(`${event}: away for ${awayMs} ms`);
-  await Promise.all([
-    sleep(AFTER_MS),
-    control.events.run(event, () => cutOff(control.ring.seat(name).host, awayMs), AFTER_MS),
-  ]);
-  await fenced.events.run(`${event}, after it`, async () => {}, 0);
 }
