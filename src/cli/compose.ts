@@ -96,6 +96,7 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
       return bytes !== undefined && peers.recall(bytes, nowMs).proven;
     },
     quarantine: () => keeper.config().quarantine,
+    graceMs: () => keeper.config().graceMs,
     mayChange: () => rules.rules().policy.stage !== 'observe',
     onExcerpt: (source, text) => sightings.excerpt(source, text),
     onFault,

@@ -48,6 +48,8 @@ export interface InsideOptions {
   proven(address: string, nowMs: number): boolean;
   /** Whether foreign members are stripped; asked about once a second, because a reload changes it. */
   quarantine(): boolean;
+  /** How long something may look foreign before it is warned of, ms; a reload changes it too. */
+  graceMs(): number;
   /** Whether the stage lets frames be changed. */
   mayChange(): boolean;
   /** What an inspected frame held, escaped. */
@@ -101,7 +103,9 @@ function openEyes(options: InsideOptions, keys: GossipKeys) {
     startedMs: now(),
     warmUpMs: config.warmUpMs,
     identity: { cidrs: config.cidrs, names: config.names },
-    graceMs: config.graceMs,
+    get graceMs() {
+      return options.graceMs();
+    },
     proven,
     isLocal: (address, port) => port === own.port && own.has(address),
     quarantining: () => options.quarantine() && mayChange(),
