@@ -1,7 +1,7 @@
 /** Which change of a stage is refused, and with which words. Pure: what is known of the ring comes as a step of readiness. */
 import { type Dialects, needsTranslation, STAGE_INDEX, STAGES, type Stage } from '../policy/stage.ts';
-import type { Against, Step } from '../ring/readiness-types.ts';
-import { escapeText } from '../wire/escape.ts';
+import { againstText } from '../ring/readiness-text.ts';
+import type { Step } from '../ring/readiness-types.ts';
 import type { StageWish } from './stage-types.ts';
 
 /** What a fence can be at all. */
@@ -74,13 +74,7 @@ function asLine(joint: string, step: Step): string {
 /** What stands against a step, in one line, escaped: how many it would cut and of how many nothing is known, the first by name. Empty when nothing does. */
 export function describeStep({ against, againstTotal }: Step): string {
   if (againstTotal === 0) return '';
-  const shown = against.slice(0, AGAINST_SAID_MAX).map(describeAgainst);
+  const shown = against.slice(0, AGAINST_SAID_MAX).map(againstText);
   const more = againstTotal - shown.length;
   return [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
-}
-
-/** "tempo-ingester-3 10.0.3.7: drops labelled pings", escaped. */
-export function describeAgainst({ name, address, text }: Against): string {
-  const who = [name, address].filter((part) => part !== undefined).map((part) => escapeText(part));
-  return who.length === 0 ? text : `${who.join(' ')}: ${text}`;
 }

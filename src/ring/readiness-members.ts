@@ -32,8 +32,12 @@ export interface Situation {
   readonly dnsUnknown: readonly string[];
 }
 
+/** What can be climbed to. */
+export const UPPER_STAGES = ['accept', 'label', 'enforce'] as const satisfies readonly Stage[];
+export type UpperStage = (typeof UPPER_STAGES)[number];
+
 /** What stands against entering `to` from the stage below it. */
-export function upAgainst(to: Stage, rows: readonly Evidence[], situation: Situation): Against[] {
+export function upAgainst(to: UpperStage, rows: readonly Evidence[], situation: Situation): Against[] {
   const find = UP[to];
   return rows.flatMap((row) => find(row, situation) ?? []);
 }
@@ -45,8 +49,7 @@ export function downAgainst(to: Stage, rows: readonly Evidence[], situation: Sit
 
 type Condition = (row: Evidence, situation: Situation) => Against | undefined;
 
-const UP: Readonly<Record<Stage, Condition>> = {
-  observe: () => undefined,
+const UP: Readonly<Record<UpperStage, Condition>> = {
   accept: namedByRules,
   label: (row, situation) => namedByRules(row, situation) ?? takesLabelled(row, situation),
   enforce: sendsLabelled,

@@ -2,9 +2,9 @@
  * Whether a step of adoption is safe, by evidence: pure, from what was gathered (gather.ts). What is missing is said as unknown and is
  * never safe. The conditions of one member are in readiness-members.ts; here are those of the ring as a whole, and the verdict.
  */
-import { STAGE_INDEX, STAGES, type Stage } from '../policy/stage.ts';
+import { STAGE_INDEX, type Stage } from '../policy/stage.ts';
 import type { Evidence } from './evidence.ts';
-import { downAgainst, type Situation, upAgainst } from './readiness-members.ts';
+import { downAgainst, type Situation, UPPER_STAGES, upAgainst } from './readiness-members.ts';
 import { labelText, spanText, whoText } from './readiness-text.ts';
 import { AGAINST_MAX, type Against, type AgainstCode, type Readiness, type Step } from './readiness-types.ts';
 import { endpointKey } from './tuple.ts';
@@ -28,7 +28,9 @@ export function readiness(to: Stage, situation: Situation): Step {
   const superseded = supersededRows(evidence);
   const ours = evidence.filter((row) => row.foreignLabel === undefined && !superseded.has(row));
   const up = STAGE_INDEX[to] > STAGE_INDEX[stage];
-  const steps = STAGES.slice(STAGE_INDEX[stage] + 1, STAGE_INDEX[to] + 1);
+  const steps = UPPER_STAGES.filter(
+    (step) => STAGE_INDEX[step] > STAGE_INDEX[stage] && STAGE_INDEX[step] <= STAGE_INDEX[to],
+  );
   const rows = up
     ? [...ringAgainst(steps, situation), ...steps.flatMap((step) => upAgainst(step, ours, situation))]
     : to === stage

@@ -86,6 +86,19 @@ t.test('our app is known by its own probes, and is fenced', async (t) => {
   t.match(ring.members(START_MS), [{ state: 'left' }]);
 });
 
+t.test('when a member table was last read whole: not one of who just joins, nor of strangers', async (t) => {
+  const ring = newRing();
+  const header = { nodes: 1, userStateBytes: 0, join: false };
+  const stream = { kind: 'stream' } as const;
+  ring.tableRead(frame(stream), { ...header, join: true });
+  ring.tableRead(foreignFrame(), header);
+  t.equal(ring.tableMs(), 0);
+  ring.tableRead(frame({ ...stream, answer: true }), { ...header, join: true });
+  t.equal(ring.tableMs(), START_MS);
+  ring.tableRead(frame({ ...stream, atMs: START_MS + 5 }), header);
+  t.equal(ring.tableMs(), START_MS + 5);
+});
+
 t.test('our own gossip alone makes members', async (t) => {
   const ring = newRing();
   ring.message(frame({ rejected: true }), alive('a'));
