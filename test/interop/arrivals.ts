@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Findings that are kept; all are counted. */
 const FINDINGS_MAX = 50;
+/** Failed questions in a row that are a finding. */
+const FAILURES_MAX = 3;
 
 export interface Watched {
   readonly name: string;
@@ -16,8 +18,17 @@ export interface Watched {
 
 interface Written {
   readonly atMs: number;
-  /** When each reader had it first. */
+  /** When each reader was seen to have it. */
   readonly arrivedMs: Map<string, number>;
+  /** Readers that were asked when it was overdue, and had it not. */
+  readonly lateAt: Set<string>;
+}
+
+export interface ArrivalTimes {
+  /** How often each reader is asked. */
+  readonly pollMs: number;
+  /** How long a word may be on its way. */
+  readonly boundMs: number;
 }
 
 export interface Arrivals {
@@ -30,8 +41,11 @@ export interface Arrivals {
   restart(name: string, action: () => Promise<void>): Promise<void>;
   /** Whether `name` is not restarting. */
   settled(name: string): boolean;
-  /** Words that did not arrive everywhere within `boundMs` of being written, or of the end of a restart on their way; one line each. */
-  late(boundMs: number): readonly string[];
+  /**
+   * Words that a reader had not when it was asked more than `boundMs` after they were written, or after the end of a restart on their
+   * way; one line each. What the answer lacks counts, and not when it came: a slow machine makes nothing late.
+   */
+  late(): readonly string[];
   /** The slowest arrival of a word during whose way nobody restarted, ms. */
   slowestMs(): number;
   /** Who was missing from whose list, and which reader could not be asked; one line each. */
@@ -40,103 +54,138 @@ export interface Arrivals {
   missing(): Promise<readonly string[]>;
 }
 
-/** Asks each of `watched` every `pollMs`. */
-export function createArrivals(watched: readonly Watched[], pollMs: number): Arrivals {
-  const all = new Map<string, Written>();
-  const restarts: { readonly fromMs: number; untilMs: number }[] = [];
-  const resting = new Set<string>();
-  const settled = (name: string) => !resting.has(name);
-  const findings: string[] = [];
-  let found = 0;
-  let running = false;
-  let loops: Promise<void>[] = [];
-  const find = (what: string) => {
-    found++;
-    if (findings.length < FINDINGS_MAX) findings.push(`${new Date().toISOString()} ${what}`);
-  };
-  const calm = (fromMs: number, untilMs: number) =>
-    restarts.every((span) => span.untilMs < fromMs || span.fromMs > untilMs);
+export function createArrivals(watched: readonly Watched[], times: ArrivalTimes): Arrivals {
+  return new Watch(watched, times);
+}
+
+class Watch implements Arrivals {
+  readonly #watched: readonly Watched[];
+  readonly #times: ArrivalTimes;
+  readonly #all = new Map<string, Written>();
+  readonly #restarts: { readonly fromMs: number; untilMs: number }[] = [];
+  readonly #resting = new Set<string>();
+  /** Failed questions in a row. */
+  readonly #failed = new Map<string, number>();
+  readonly #findings: string[] = [];
+  #found = 0;
+  #running = false;
+  #loops: Promise<void>[] = [];
+
+  constructor(watched: readonly Watched[], times: ArrivalTimes) {
+    this.#watched = watched;
+    this.#times = times;
+  }
+
+  start(): void {
+    this.#running = true;
+    this.#loops = this.#watched.map(async (who) => {
+      while (this.#running) {
+        await this.#ask(who);
+        await sleep(this.#times.pollMs);
+      }
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await Promise.all(this.#loops);
+  }
+
+  written(word: string): void {
+    this.#all.set(word, { atMs: Date.now(), arrivedMs: new Map(), lateAt: new Set() });
+  }
+
+  count(): number {
+    return this.#all.size;
+  }
+
+  settled(name: string): boolean {
+    return !this.#resting.has(name);
+  }
+
+  async restart(name: string, action: () => Promise<void>): Promise<void> {
+    const span = { fromMs: Date.now(), untilMs: Number.POSITIVE_INFINITY };
+    this.#restarts.push(span);
+    this.#resting.add(name);
+    await action();
+    this.#resting.delete(name);
+    span.untilMs = Date.now();
+  }
+
+  late(): readonly string[] {
+    return [...this.#all].flatMap(([word, { atMs, arrivedMs, lateAt }]) => {
+      const say = (name: string) => `${name} (${(arrivedMs.get(name) ?? Number.NaN) - atMs} ms)`;
+      return lateAt.size === 0 ? [] : [`${word} at ${[...lateAt].map(say).join(', ')}`];
+    });
+  }
+
+  slowestMs(): number {
+    const calm = (fromMs: number, untilMs: number) =>
+      this.#restarts.every((span) => span.untilMs < fromMs || span.fromMs > untilMs);
+    const taken = [...this.#all.values()].flatMap(({ atMs, arrivedMs }) =>
+      [...arrivedMs.values()].filter((ms) => calm(atMs, ms)).map((ms) => ms - atMs),
+    );
+    return Math.max(0, ...taken);
+  }
+
+  findings(): readonly string[] {
+    const more = this.#found - this.#findings.length;
+    return more > 0 ? [...this.#findings, `and ${more} more`] : this.#findings;
+  }
+
+  async missing(): Promise<readonly string[]> {
+    const lacks: string[] = [];
+    for (const who of this.#watched) {
+      const words = new Set(await who.words());
+      const gone = [...this.#all.keys()].filter((word) => !words.has(word));
+      if (gone.length > 0) lacks.push(`${who.name} lacks ${gone.length}: ${gone.slice(0, 10)}`);
+    }
+    return lacks;
+  }
 
   /** `boundMs` after it was written, or after the last restart on its way ended. */
-  function due(atMs: number, boundMs: number): number {
+  #due(atMs: number): number {
+    const { boundMs } = this.#times;
     let dueMs = atMs + boundMs;
-    for (const { fromMs, untilMs } of restarts) {
+    for (const { fromMs, untilMs } of this.#restarts) {
       if (fromMs <= dueMs && untilMs >= atMs) dueMs = Math.max(dueMs, untilMs + boundMs);
     }
     return dueMs;
   }
 
-  async function ask(who: Watched): Promise<void> {
-    if (!settled(who.name)) return;
-    const others = watched.filter((other) => other !== who && settled(other.name));
+  async #ask(who: Watched): Promise<void> {
+    const { name } = who;
+    if (!this.settled(name)) return;
+    const others = this.#watched.filter((other) => other !== who && this.settled(other.name));
+    const askedMs = Date.now();
     try {
-      const [words, view] = [await who.words(), await who.view()];
-      if (!settled(who.name)) return;
-      const nowMs = Date.now();
-      for (const word of words) {
-        const entry = all.get(word);
-        if (entry !== undefined && !entry.arrivedMs.has(who.name)) entry.arrivedMs.set(who.name, nowMs);
-      }
-      for (const { name, id } of others) {
-        if (settled(name) && !view.includes(id)) find(`${who.name} does not see ${name}`);
+      const [words, view] = [new Set(await who.words()), await who.view()];
+      if (!this.settled(name)) return;
+      this.#failed.delete(name);
+      this.#note(name, words, askedMs);
+      for (const other of others) {
+        if (this.settled(other.name) && !view.includes(other.id)) this.#find(`${name} does not see ${other.name}`);
       }
     } catch (error) {
-      if (settled(who.name)) find(`${who.name} does not answer: ${(error as Error).message}`);
+      if (!this.settled(name)) return;
+      const times = (this.#failed.get(name) ?? 0) + 1;
+      this.#failed.set(name, times);
+      // A machine that is busy elsewhere fails once; what hangs fails again.
+      if (times >= FAILURES_MAX) this.#find(`${name} does not answer: ${(error as Error).message}`);
     }
   }
 
-  const loop = async (who: Watched) => {
-    while (running) {
-      await ask(who);
-      await sleep(pollMs);
+  #note(name: string, words: ReadonlySet<string>, askedMs: number): void {
+    const nowMs = Date.now();
+    for (const [word, { atMs, arrivedMs, lateAt }] of this.#all) {
+      if (arrivedMs.has(name)) continue;
+      if (words.has(word)) arrivedMs.set(name, nowMs);
+      else if (askedMs > this.#due(atMs)) lateAt.add(name);
     }
-  };
-  return {
-    start() {
-      running = true;
-      loops = watched.map(loop);
-    },
-    async stop() {
-      running = false;
-      await Promise.all(loops);
-    },
-    written: (word) => void all.set(word, { atMs: Date.now(), arrivedMs: new Map() }),
-    count: () => all.size,
-    settled,
-    async restart(name, action) {
-      const span = { fromMs: Date.now(), untilMs: Number.POSITIVE_INFINITY };
-      restarts.push(span);
-      resting.add(name);
-      await action();
-      resting.delete(name);
-      span.untilMs = Date.now();
-    },
-    late(boundMs) {
-      const lines: string[] = [];
-      for (const [word, { atMs, arrivedMs }] of all) {
-        const dueMs = due(atMs, boundMs);
-        if (Date.now() < dueMs) continue;
-        const slow = watched.filter(({ name }) => (arrivedMs.get(name) ?? Number.POSITIVE_INFINITY) > dueMs);
-        const say = ({ name }: Watched) => `${name} (${(arrivedMs.get(name) ?? Number.NaN) - atMs} ms)`;
-        if (slow.length > 0) lines.push(`${word} at ${slow.map(say).join(', ')}`);
-      }
-      return lines;
-    },
-    slowestMs() {
-      const taken = [...all.values()].flatMap(({ atMs, arrivedMs }) =>
-        [...arrivedMs.values()].filter((ms) => calm(atMs, ms)).map((ms) => ms - atMs),
-      );
-      return Math.max(0, ...taken);
-    },
-    findings: () => (found > findings.length ? [...findings, `and ${found - findings.length} more`] : findings),
-    async missing() {
-      const lacks: string[] = [];
-      for (const who of watched) {
-        const words = new Set(await who.words());
-        const gone = [...all.keys()].filter((word) => !words.has(word));
-        if (gone.length > 0) lacks.push(`${who.name} lacks ${gone.length}: ${gone.slice(0, 10)}`);
-      }
-      return lacks;
-    },
-  };
+  }
+
+  #find(what: string): void {
+    this.#found++;
+    if (this.#findings.length < FINDINGS_MAX) this.#findings.push(`${new Date().toISOString()} ${what}`);
+  }
 }

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fence } from '../lab/fence.ts';
 import type { Host, Lab } from '../lab/lab.ts';
 import { ALERTMANAGER_PORT, type Alertmanager, startAlertmanager } from './alertmanagers.ts';
-import type { Watched } from './arrivals.ts';
+import type { Arrivals, Watched } from './arrivals.ts';
 import { buildAlertmanager, buildMember } from './build.ts';
 import { eventually, inTurn, type Peer, startPeer } from './peers.ts';
 
@@ -151,11 +151,7 @@ export interface Poster {
 }
 
 /** Posts a silence every second, to `one` and `two` in turn; what an instance does not take, the other gets, until one takes it. */
-export function startPoster(
-  ring: SilenceRing,
-  settled: (name: MemberName) => boolean,
-  written: (word: string) => void,
-): Poster {
+export function startPoster(ring: SilenceRing, arrivals: Arrivals): Poster {
   let running = true;
   let retries = 0;
   const post = async (number: number) => {
@@ -164,14 +160,15 @@ export function startPoster(
     for (let turn = number; running; turn++) {
       const name = turn % 2 === 0 ? 'one' : 'two';
       try {
-        if (!settled(name)) throw new Error('it restarts');
+        if (!arrivals.settled(name)) throw new Error('it restarts');
         await ring.apps[name].silence?.(comment);
-        written(word);
-        return;
       } catch {
         retries++;
         await sleep(100);
+        continue;
       }
+      arrivals.written(word);
+      return;
     }
   };
   const loop = async () => {
@@ -193,7 +190,8 @@ export function startPoster(
 
 /** Ends a fence whose app needs it no longer: first the rules, so that nothing waits for a fence that is gone. */
 export async function removeFence(fence: Fence): Promise<void> {
-  fence.cli('intercept', '-c', fence.configFile, '--remove');
+  const { ok, output } = await fence.run('intercept', '-c', fence.configFile, '--remove');
+  if (!ok) throw new Error(`the rules stay: ${output}`);
   await sleep(IN_FLIGHT_MS);
   await fence.stop();
 }

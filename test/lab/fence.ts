@@ -37,6 +37,8 @@ export interface Fence {
   setStage(stage: string, ...flags: readonly string[]): string;
   /** Runs any sub-command in the host as root; throws when it fails. */
   cli(...args: readonly string[]): string;
+  /** The same without holding up the test process, telling failure by value. */
+  run(...args: readonly string[]): Promise<{ readonly ok: boolean; readonly output: string }>;
   waitUntil(state: 'healthy' | 'ready', timeoutMs?: number): Promise<void>;
   /** SIGTERM, and waits for the end; gives the exit code. The rules stay. */
   stop(timeoutMs?: number): Promise<number | string>;
@@ -67,6 +69,8 @@ export async function startFence(host: Host, dist: Dist, config: unknown, option
       [
         ...['--pdeathsig', 'KILL', '--reuid', String(FENCE_UID), '--regid', String(FENCE_UID), '--clear-groups'],
         ...[`--inh-caps=${NET_RAW_ONLY}`, `--ambient-caps=${NET_RAW_ONLY}`, `--bounding-set=${NET_RAW_ONLY}`],
+        // tap's hooks write files at the end that this user may not write, and a fence that cannot end hangs.
+        ...(options.env?.['NODE_OPTIONS'] === undefined ? ['env', '-u', 'NODE_OPTIONS'] : []),
         ...[dist.node, dist.entry, 'run', '-c', configFile],
       ],
       options.env === undefined ? {} : { env: options.env },
@@ -75,6 +79,7 @@ export async function startFence(host: Host, dist: Dist, config: unknown, option
   const fence = fenceHandle(host, configFile, cli, () => current);
   const handle: Fence = {
     ...fence,
+    run: (...args) => host.run(dist.node, [dist.entry, ...args]),
     async start(until = 'healthy') {
       if (current.running()) throw new Error('the fence is still running');
       current = launch();
@@ -91,9 +96,9 @@ function fenceHandle(
   configFile: string,
   cli: Fence['cli'],
   current: () => LabProcess,
-): Omit<Fence, 'start'> {
+): Omit<Fence, 'start' | 'run'> {
   const text = (path: string) => fetchIn(host, `http://${ADMIN}${path}`);
-  const fence: Omit<Fence, 'start'> = {
+  const fence: Omit<Fence, 'start' | 'run'> = {
     configFile,
     cli,
     process: current,
