@@ -8,9 +8,10 @@ import { seeded } from '../datapath/harness.ts';
 import { recordEvents, restartOf } from './adoption-events.ts';
 import { type Hammer, startHammer } from './adoption-hammer.ts';
 import { createOwnRejections, type OwnRejections } from './adoption-rejections.ts';
-import { addBare, createAdoptionRing, type Seat } from './adoption-ring.ts';
-import { type AdoptionRun, advance, createRun, fenceOf, forceAndRollBack } from './adoption-run.ts';
-import { FOREIGN_MS, GONE_MS, MEMBERS, type Plan, type Round, TWO_ROUNDS_MS } from './adoption-schedule.ts';
+import { addBare, createAdoptionRing, type Pace, type Seat } from './adoption-ring.ts';
+import { ADMIN, type AdoptionRun, advance, createRun, fenceOf, forceAndRollBack } from './adoption-run.ts';
+import { FOREIGN_MS, MEMBERS, type Plan, type Round, TWO_ROUNDS_MS } from './adoption-schedule.ts';
+import { eventually } from './peers.ts';
 import { allAlive } from './serf-agents.ts';
 import { sleep } from './serf-stand.ts';
 
@@ -20,10 +21,10 @@ interface Fenced extends AdoptionRun {
   readonly plan: Plan;
 }
 
-export async function fencedArm(t: Test, plan: Plan, seed: number): Promise<AdoptionRun> {
+export async function fencedArm(t: Test, plan: Plan, seed: number, pace: Pace): Promise<AdoptionRun> {
   const late = plan.rounds.accept.at(-1) as string;
   const listed = MEMBERS.filter((name) => name !== late);
-  const ring = await createAdoptionRing(t, 'adofen');
+  const ring = await createAdoptionRing(t, 'adofen', pace);
   await addBare(ring, MEMBERS, listed);
   const hammer = await startHammer(t, ring.lab, seeded(seed));
   const rejections = createOwnRejections(ring);
@@ -33,6 +34,7 @@ export async function fencedArm(t: Test, plan: Plan, seed: number): Promise<Adop
   await recycleAddress(t, run);
   await labelRound(t, run);
   for (const name of plan.rounds.enforce) await step(t, run, name, 'enforce');
+  await fleetShows(t, run, 'enforce');
   await run.events.run('quiet', async () => {}, TWO_ROUNDS_MS);
   await atTheEnd(t, run);
   return run;
@@ -79,6 +81,20 @@ async function acceptRound(t: Test, run: Fenced, late: string): Promise<void> {
   // The late one's app drops what carries a label: its fence at observe hands it through.
   await forceAndRollBack(t, run, bold, 'label', unanswered(bold, ring.seats), TWO_ROUNDS_MS);
   await step(t, run, late, 'accept');
+  await fleetShows(t, run, 'accept');
+}
+
+/** `ringfence status --fleet`, at whoever comes first: a row for each of the others. */
+async function fleetShows(t: Test, { ring }: Fenced, stage: Round): Promise<void> {
+  const [asked, ...others] = ring.running() as [Seat, ...Seat[]];
+  await t.resolves(
+    eventually(`ringfence status --fleet at ${asked.name}`, ring.pace.exactMs, () => {
+      const text = fenceOf(asked).cli('status', '--fleet', ...ADMIN);
+      const row = ({ name, address }: Seat) => new RegExp(`^ *${name} +${address}:7946 +alive .* ${stage}$`, 'm');
+      return others.every((seat) => row(seat).test(text)) ? undefined : text;
+    }),
+    `ringfence status --fleet shows every other member alive and its fence at ${stage}`,
+  );
 }
 
 /** Names of the members that did not answer a ping of `seat`'s app itself since the last call; others may have answered for them. */
@@ -107,7 +123,7 @@ async function recycleAddress(t: Test, run: Fenced): Promise<void> {
       stages.delete(seat.name);
       ring.list(others.map(({ name }) => name));
       run.listed.delete(seat.name);
-      await sleep(GONE_MS);
+      await sleep(ring.pace.goneMs);
       const before = await rejections.about(seat.address, 'outbound');
       await hammer.join('f4', seat.address);
       await sleep(FOREIGN_MS);
@@ -135,6 +151,7 @@ async function labelRound(t: Test, run: Fenced): Promise<void> {
   const bold = ring.seat(firstBut(plan.rounds.enforce, last));
   await forceAndRollBack(t, run, bold, 'enforce', () => rejections.of(bold), TWO_ROUNDS_MS);
   await step(t, run, last, 'label');
+  await fleetShows(t, run, 'label');
 }
 
 async function atTheEnd(t: Test, run: Fenced): Promise<void> {

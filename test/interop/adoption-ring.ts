@@ -16,16 +16,41 @@ export const CLUSTER = 'ours';
 const SEE_ALL_MS = 40_000;
 const START_MS = 20_000;
 
+/** How fast fences are, and how long a run waits for what they say. serf's own timers are always its defaults. */
+export interface Pace {
+  readonly memory: object;
+  readonly limits: object;
+  readonly grace: string;
+  /** How long a step may take to become safe: `enforce` needs a whole window. */
+  readonly safeMs: number;
+  /** How long evidence may be out of date. */
+  readonly exactMs: number;
+  /** How long nobody is at a recycled address: longer than the grace. */
+  readonly goneMs: number;
+}
+
 /**
- * The fence's timers, shortened; serf's are its own. What depends on what stays as it is by default: the window is longer than serf's push/pull
- * interval (30 s), so that in it everyone sees a whole table, and members are asked dozens of times in it; the grace is longer than a
- * refresh of DNS and a suspicion together.
+ * Fences in a hurry. What depends on what stays as it is by default: the window is longer than serf's push/pull interval (30 s), so that in it
+ * everyone sees a whole table, and members are asked dozens of times in it; the grace is longer than a refresh of DNS and a suspicion together.
  */
-export const TIMERS = {
+export const SHORT: Pace = {
   memory: { window: '35s' },
   limits: { probeInterval: '1s', settle: '2s', dnsRefresh: '1s', mergeWarmUp: '3s', drainGrace: '10s' },
   grace: '10s',
-} as const;
+  safeMs: 75_000,
+  exactMs: 20_000,
+  goneMs: 13_000,
+};
+
+/** Fences as they are by default. */
+export const BY_DEFAULT: Pace = {
+  memory: {},
+  limits: {},
+  grace: '60s',
+  safeMs: 900_000,
+  exactMs: 120_000,
+  goneMs: 100_000,
+};
 
 /** Where one member lives; the place outlives its agents and fences. */
 export interface Seat {
@@ -44,6 +69,7 @@ export interface FenceWish {
 }
 
 export interface AdoptionRing {
+  readonly pace: Pace;
   readonly lab: Lab;
   readonly dns: LabDns;
   readonly journal: Journal;
@@ -68,12 +94,12 @@ export interface AdoptionRing {
 const addressOf = (name: string) => `10.77.0.${name.slice(1)}`;
 
 /** An empty ring, and the name server of its lab. Everything ends with the test. */
-export async function createAdoptionRing(t: Test, labName: string): Promise<AdoptionRing> {
+export async function createAdoptionRing(t: Test, labName: string, pace = SHORT): Promise<AdoptionRing> {
   const lab = createLab({ name: labName });
   t.teardown(() => lab.close());
   const dns = await startDns(lab);
   t.teardown(() => dns.close());
-  return createRing(lab, dns, createJournal());
+  return createRing(lab, dns, createJournal(), pace);
 }
 
 /** Bare agents, in one ring; DNS lists `listed`. */
@@ -82,13 +108,13 @@ export async function addBare(ring: AdoptionRing, names: readonly string[], list
   for (const name of names) await ring.add(name);
 }
 
-function createRing(lab: Lab, dns: LabDns, journal: Journal): AdoptionRing {
+function createRing(lab: Lab, dns: LabDns, journal: Journal, pace: Pace): AdoptionRing {
   const seats = new Map<string, Seat>();
   const gone = new Set<string>();
   const running = () => [...seats.values()].filter(({ name }) => !gone.has(name));
   const startFence = async (host: Host, wish: FenceWish | undefined) => {
     if (wish === undefined) return undefined;
-    const fence = await host.fence(fenceConfig(lab, host.name, wish));
+    const fence = await host.fence(fenceConfig(lab, host.name, pace, wish));
     // The app comes once the fence forwards, as after a start-up probe: what an app tells at its join it tells once.
     await fence.process().waitFor(/"fence started"/, START_MS);
     return fence;
@@ -100,6 +126,7 @@ function createRing(lab: Lab, dns: LabDns, journal: Journal): AdoptionRing {
     await ring.complete();
   };
   const ring: AdoptionRing = {
+    pace,
     lab,
     dns,
     journal,
@@ -144,8 +171,8 @@ function createRing(lab: Lab, dns: LabDns, journal: Journal): AdoptionRing {
   return ring;
 }
 
-function fenceConfig(lab: Lab, name: string, { stage, keeps = false }: FenceWish): object {
-  const { memory, limits, grace } = TIMERS;
+function fenceConfig(lab: Lab, name: string, pace: Pace, { stage, keeps = false }: FenceWish): object {
+  const { memory, limits, grace } = pace;
   return {
     admin: { address: ADMIN },
     ...(keeps ? { stateFile: stateFileOf(lab, name) } : {}),

@@ -7,11 +7,7 @@ import { askStage, type Step, sayStep, stepTo } from './adoption-kit.ts';
 import type { AdoptionRing, Seat } from './adoption-ring.ts';
 import { eventually } from './peers.ts';
 
-const ADMIN = ['--admin', 'http://127.0.0.1:9746'] as const;
-/** A step down or up to `label` needs a few rounds of probes; `enforce` needs a whole window as well. */
-const SAFE_MS = 75_000;
-/** Evidence that is out of date corrects itself within a few rounds. */
-const EXACT_MS = 20_000;
+export const ADMIN = ['--admin', 'http://127.0.0.1:9746'] as const;
 
 export interface AdoptionRun {
   readonly ring: AdoptionRing;
@@ -89,7 +85,7 @@ export async function advance(t: Test, run: AdoptionRun, seat: Seat, to: Stage, 
   const from = run.stages.get(seat.name);
   const startMs = Date.now();
   await run.events.run(`${seat.name} to ${to}`, async () => {
-    await eventually(`${seat.name}: ${to} is safe`, SAFE_MS, async () => {
+    await eventually(`${seat.name}: ${to} is safe`, run.ring.pace.safeMs, async () => {
       const step = await verdict(t, run, seat, to);
       return step.readiness === 'safe' ? undefined : sayStep(step);
     });
@@ -136,7 +132,7 @@ export async function forceAndRollBack(
   }
   await run.events.run(`${seat.name} before it is forced to ${to}`, () =>
     t.resolves(
-      eventually(`${seat.name}: ${to} cuts exactly ${cut}`, EXACT_MS, async () => {
+      eventually(`${seat.name}: ${to} cuts exactly ${cut}`, run.ring.pace.exactMs, async () => {
         const step = await verdict(t, run, seat, to);
         return `${certain(step).toSorted()}` === `${cut}` && step.readiness === 'unsafe' ? undefined : sayStep(step);
       }),

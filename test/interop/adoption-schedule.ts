@@ -2,14 +2,13 @@
 import type { Test } from 'tap';
 import { seeded } from '../datapath/harness.ts';
 import { type Events, recordEvents, restartOf } from './adoption-events.ts';
-import { addBare, createAdoptionRing } from './adoption-ring.ts';
+import { addBare, createAdoptionRing, type Pace } from './adoption-ring.ts';
 
 export const MEMBERS = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6'] as const;
 /** Within this time everyone has probed everyone twice: one probe a second, to five others. */
-export const TWO_ROUNDS_MS = 12_000;
-/** How long nobody is at the recycled address, longer than the grace; and then how long a foreigner is. */
-export const GONE_MS = 15_000;
-export const FOREIGN_MS = 12_000;
+export const TWO_ROUNDS_MS = 10_000;
+/** How long a foreigner is at the recycled address: our members try to reconnect to it every 3 s. */
+export const FOREIGN_MS = 10_000;
 
 export type Round = 'accept' | 'label' | 'enforce';
 
@@ -41,13 +40,13 @@ function shuffled<T>(items: readonly T[], random: () => number): T[] {
 }
 
 /** The restarts of `plan` without fences; without foreigners as well, because they would be in at once. */
-export async function controlArm(t: Test, plan: Plan): Promise<Events> {
-  const ring = await createAdoptionRing(t, 'adoctl');
+export async function controlArm(t: Test, plan: Plan, pace: Pace): Promise<Events> {
+  const ring = await createAdoptionRing(t, 'adoctl', pace);
   await addBare(ring, MEMBERS, MEMBERS);
   const events = recordEvents(t, ring.journal);
   for (const name of plan.rollIn) await events.run(restartOf(name), () => ring.restart(name, undefined));
   await events.run('quiet', async () => {}, 2 * TWO_ROUNDS_MS);
-  await events.run(`${plan.recycled} is gone`, () => ring.remove(plan.recycled), GONE_MS + FOREIGN_MS);
+  await events.run(`${plan.recycled} is gone`, () => ring.remove(plan.recycled), pace.goneMs + FOREIGN_MS);
   await events.run(`${plan.recycled} is back`, () => ring.add(plan.recycled));
   await events.run('quiet again', async () => {}, 2 * TWO_ROUNDS_MS);
   return events;
