@@ -44,7 +44,7 @@ export interface StageMachineOptions {
 
 /** The machine as its owner holds it. */
 export interface OwnedStageMachine extends StageMachine {
-  /** Ends the start: the stage is `stage`. Without effect once it has ended, so that a late answer changes nothing. */
+  /** Ends the start: the stage is `stage`. Without effect once it has ended, except that peers may answer late while it is the default and nobody moved it. */
   begin(stage: Stage, origin: 'peers' | 'default', by: string): Promise<void>;
   /** What a wish would be answered with if it were refused now; undefined: it would be granted. */
   refusal(wish: StageWish): (StageAnswer & { readonly ok: false }) | undefined;
@@ -133,7 +133,8 @@ export function createStageMachine(options: StageMachineOptions): OwnedStageMach
     refusal: (wish) => (!busy && !starting && wish.stage === stage ? undefined : weigh(wish).refused),
     changes: () => [...changes.values()],
     async begin(to, from, by) {
-      if (!starting || busy) return;
+      const late = origin === 'default' && from === 'peers' && to !== stage;
+      if (busy || !(starting || late)) return;
       await enter({ from: stage, to, origin: from, force: false, by, step: undefined });
     },
     setAuto: auto.set,

@@ -15,6 +15,13 @@ export const ASKED_BY_DNS_MAX = 6;
 /** The share of the frames' wait after which the start is decided, so that it is in force when the first of them runs out of time. */
 const DECIDE_AT = 0.9;
 
+/**
+ * Nobody answered in time: how often the same peers are asked again, and how often at most (10 minutes). A fence that took its lowest
+ * stage in a ring that enforces is cut off, and gossip then teaches it nothing that it could climb by.
+ */
+export const LATE_EVERY_MS = 5_000;
+export const LATE_MAX = 120;
+
 export interface StarterOptions {
   readonly clock: Clock;
   /** How long a frame waits at most, ms. */
@@ -27,7 +34,7 @@ export interface StarterOptions {
   mayAsk(address: string): boolean;
   /** The stages that the fences at `addresses` report, each once; none of one that is starting itself. Never rejects. */
   first(addresses: readonly string[]): Promise<readonly Stage[]>;
-  /** Called once; resolves when it is in force. `by` says why, one line. */
+  /** Called once, and once more when it said `default` and a fence answers after all; resolves when it is in force. `by` says why, one line. */
   begin(stage: Stage, origin: 'peers' | 'default', by: string): Promise<void>;
 }
 
@@ -48,6 +55,7 @@ export function createStarter(options: StarterOptions): Starter {
   const reported: Stage[] = [];
   let waiting = 0;
   let over = false;
+  let stopped = false;
   let cancel: (() => void) | undefined;
   let release = () => {};
   const ended = new Promise<void>((resolve) => {
@@ -59,7 +67,20 @@ export function createStarter(options: StarterOptions): Starter {
     over = true;
     cancel?.();
     const { stage, origin, by } = startFrom(reported, asked.size, options.bounds());
+    if (origin === 'default') askLate(LATE_MAX);
     void options.begin(stage, origin, by).finally(release);
+  };
+  const askLate = (left: number) => {
+    if (left === 0) return;
+    cancel = clock.after(LATE_EVERY_MS, async () => {
+      const listed = options.listed().filter((address) => !asked.has(address));
+      const peers = [...asked, ...listed].filter(options.mayAsk).slice(0, ASKED_MAX);
+      const stages = peers.length === 0 ? [] : await options.first(peers);
+      if (stopped) return;
+      if (stages.length === 0) return askLate(left - 1);
+      const { stage, by } = startFrom(stages.slice(0, ASKED_MAX), peers.length, options.bounds());
+      void options.begin(stage, 'peers', `${by}, asked late`);
+    });
   };
   const ask = async (addresses: readonly string[]) => {
     if (addresses.length === 0) return;
@@ -88,6 +109,7 @@ export function createStarter(options: StarterOptions): Starter {
     ended: () => ended,
     stop() {
       over = true;
+      stopped = true;
       cancel?.();
       release();
     },

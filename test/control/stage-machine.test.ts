@@ -150,3 +150,21 @@ t.test('a change in words', async (t) => {
     'stage label: 3 at label',
   );
 });
+
+t.test('peers that answer late move a fence that took the default, and no other', async (t) => {
+  const late = machineAt('observe', { starting: true, start: { stage: 'observe', origin: 'default' } });
+  await late.machine.begin('observe', 'default', 'nobody answers');
+  await late.machine.begin('accept', 'default', 'no peer says so');
+  t.equal(late.machine.stage(), 'observe');
+  await late.machine.begin('enforce', 'peers', 'three at enforce');
+  t.equal(late.machine.stage(), 'enforce');
+  t.equal(late.machine.origin(), 'peers');
+  await late.machine.begin('observe', 'peers', 'later still');
+  t.equal(late.machine.stage(), 'enforce');
+  const moved = machineAt('observe', { starting: true, start: { stage: 'observe', origin: 'default' } });
+  await moved.machine.begin('observe', 'default', 'nobody answers');
+  moved.steps.set('accept', stepTo('accept', 'safe'));
+  await moved.machine.request(wish('accept'));
+  await moved.machine.begin('enforce', 'peers', 'three at enforce');
+  t.equal(moved.machine.stage(), 'accept', 'whoever was moved by somebody stays where they were put');
+});

@@ -1,7 +1,14 @@
 /** Where a fence starts that nobody told its stage. */
 import t from 'tap';
 import type { StageBounds } from '../../src/control/stage-guard.ts';
-import { ASKED_BY_DNS_MAX, ASKED_MAX, createStarter, startFrom } from '../../src/control/starter.ts';
+import {
+  ASKED_BY_DNS_MAX,
+  ASKED_MAX,
+  createStarter,
+  LATE_EVERY_MS,
+  LATE_MAX,
+  startFrom,
+} from '../../src/control/starter.ts';
 import { STAGE_INDEX, STAGES, type Stage } from '../../src/policy/stage.ts';
 import { createFakeClock } from './fake-clock.ts';
 import { NONE } from './stages.ts';
@@ -129,4 +136,35 @@ t.test('from every set of reports: next to all of them where that is possible, n
     t.not(startFrom(stages, 4, translating).stage, 'observe', 'the floor');
   }
   t.match(startFrom(['enforce'], 1, low), { stage: 'accept', by: /; enforce cannot be here$/ });
+});
+
+t.test('a fence that answers after the start is still heard, once, and the asking ends', async (t) => {
+  const stages: Record<string, Stage | 'late'> = {};
+  const { clock, begun, seen } = starterWith(stages);
+  seen('10.0.0.1');
+  await clock.pass(1_800);
+  t.equal(begun.length, 1);
+  await clock.pass(3 * LATE_EVERY_MS);
+  t.equal(begun.length, 1, 'nobody answers yet');
+  stages['10.0.0.1'] = 'enforce';
+  await clock.pass(LATE_EVERY_MS + 200);
+  t.strictSame(begun.slice(1), [['enforce', 'peers', 'the fences of the first peers are 1 at enforce, asked late']]);
+  stages['10.0.0.1'] = 'label';
+  await clock.pass(10 * LATE_EVERY_MS);
+  t.equal(begun.length, 2, "what they say later is nobody's start");
+  t.equal(clock.planned(), 0);
+});
+
+t.test('the late asking is bounded, and ends with the starter', async (t) => {
+  const lonely = starterWith({});
+  lonely.seen('10.0.0.1');
+  await lonely.clock.pass(1_800 + (LATE_MAX + 2) * (LATE_EVERY_MS + 100));
+  t.equal(lonely.asked.length, 1 + LATE_MAX);
+  t.equal(lonely.clock.planned(), 0);
+  const stopped = starterWith({});
+  stopped.seen('10.0.0.1');
+  await stopped.clock.pass(1_800);
+  stopped.starter.stop();
+  await stopped.clock.pass(3 * LATE_EVERY_MS);
+  t.equal(stopped.asked.length, 1);
 });
