@@ -16,7 +16,7 @@ const PURE = ['wire', 'policy', 'ring'];
 /** Folders whose tests need the real world. */
 const REAL = ['interop', 'netns'];
 /** These wait longest, so they start first. */
-const FIRST = ['test/interop/serf', 'test/interop/memberlist', 'test/interop/dskit'];
+const FIRST = ['test/interop/adoption', 'test/interop/serf', 'test/interop/memberlist', 'test/interop/dskit'];
 
 const totals = { passed: 0, failed: 0, leftOut: [] };
 const startedMs = Date.now();
