@@ -1,5 +1,6 @@
 /** What is known of the other members of a fence's ring, and what that says of each step: read from every source, about once a second. */
 import type { FenceConfig } from '../config/types.ts';
+import type { ProbeTarget } from '../control/prober.ts';
 import type { Admission } from '../policy/admission.ts';
 import type { Stage } from '../policy/stage.ts';
 import type { Evidence, FenceReport, ProbeReport } from '../ring/evidence.ts';
@@ -59,7 +60,7 @@ export interface FenceEvidence {
   /** Members to ask: those of ours that gossip or DNS names, admitted or not. */
   targets(): readonly Target[];
   /** Those to ask by labelled pings: at observe nobody, because no step ahead waits for an answer; later, who is admitted and not known to drop them. */
-  pingTargets(): readonly Target[];
+  pingTargets(): readonly ProbeTarget[];
 }
 
 /** Starts to watch now; nothing in it has timers. */
@@ -101,7 +102,7 @@ export function composeEvidence(parts: EvidenceParts): FenceEvidence {
       if (situation.stage === 'observe') return [];
       return ours(situation)
         .filter((row) => row.admitted && !dropsUnasked(row, situation))
-        .map(targetOf);
+        .map((row) => ({ ...targetOf(row), promising: row.fence?.outcome === 'fence' }));
     },
   };
 }

@@ -9,6 +9,13 @@ import { createRounds, ROUND_TARGETS_MAX } from './rounds.ts';
 /** Members that are asked at the same time. */
 export const PROBES_IN_FLIGHT_MAX = 32;
 
+/**
+ * Rounds in a row without any answer after which a member is asked only once in SELDOM_ROUNDS: a memberlist that predates labels logs an error
+ * for each ping that it drops, and in a half-adopted ring it is everybody's.
+ */
+const PATIENT_ROUNDS = 3;
+export const SELDOM_ROUNDS = 6;
+
 /** Somebody to ask. */
 export interface ProbeTarget {
   /** Its name by gossip; undefined where only DNS names the address: then whoever is there may answer. */
@@ -16,6 +23,8 @@ export interface ProbeTarget {
   /** As formatAddress writes it. */
   readonly address: string;
   readonly port: number;
+  /** Its fence is said to take the label by now, so that an answer may come any moment: it is asked in every round. */
+  readonly promising?: boolean;
 }
 
 /** What became of one ping. */
@@ -66,6 +75,15 @@ interface Entry {
   name: string | undefined;
   packet: ProbeLeg | undefined;
   stream: ProbeLeg;
+  /** Rounds in a row in which no leg was answered. */
+  silentRounds: number;
+}
+
+/** Whether a member that dropped every ping of late is left in peace in this round. */
+function rests({ packet, stream, silentRounds }: Entry, nowMs: number, intervalMs: number): boolean {
+  const askedMs = Math.max(packet?.askedMs ?? 0, stream.askedMs);
+  // A round begins a little early or late.
+  return silentRounds >= PATIENT_ROUNDS && nowMs - askedMs < (SELDOM_ROUNDS - 0.5) * intervalMs;
 }
 
 function keyOf(address: string, port: number): string {
@@ -76,6 +94,11 @@ function keyOf(address: string, port: number): string {
 export function createProber({ clock, intervalMs, targets, pinger, onOwn }: ProberOptions): Prober {
   let entries = new Map<string, Entry>();
   let round: PingRound | undefined;
+
+  const endRound = () => {
+    round?.close();
+    round = undefined;
+  };
 
   const begin = (): readonly ProbeTarget[] => {
     const list = distinct(targets());
@@ -94,10 +117,17 @@ export function createProber({ clock, intervalMs, targets, pinger, onOwn }: Prob
         name,
         packet: round.packet === undefined ? undefined : (entry?.packet ?? NEVER_ASKED),
         stream: entry?.stream ?? NEVER_ASKED,
+        silentRounds: entry?.silentRounds ?? 0,
       });
     }
     entries = kept;
-    return list;
+    const [nowMs, restMs] = [clock.now(), intervalMs()];
+    const asked = list.filter(({ address, port, promising }) => {
+      const entry = kept.get(keyOf(address, port));
+      return entry === undefined || promising === true || !rests(entry, nowMs, restMs);
+    });
+    if (asked.length === 0) endRound();
+    return asked;
   };
 
   const ask = async (target: ProbeTarget, leg: 'packet' | 'stream', ping: PingRound['stream']): Promise<void> => {
@@ -125,11 +155,12 @@ export function createProber({ clock, intervalMs, targets, pinger, onOwn }: Prob
         packet === undefined ? undefined : ask(target, 'packet', packet),
         ask(target, 'stream', stream),
       ]);
+      const entry = entries.get(keyOf(target.address, target.port));
+      if (entry === undefined) return;
+      const legs = entry.packet === undefined ? [entry.stream] : [entry.packet, entry.stream];
+      entry.silentRounds = legs.every(({ silentSinceMs }) => silentSinceMs > 0) ? entry.silentRounds + 1 : 0;
     },
-    end() {
-      round?.close();
-      round = undefined;
-    },
+    end: endRound,
   });
 
   return {
@@ -141,8 +172,7 @@ export function createProber({ clock, intervalMs, targets, pinger, onOwn }: Prob
     start: () => rounds.start(),
     stop() {
       rounds.stop();
-      round?.close();
-      round = undefined;
+      endRound();
     },
   };
 }

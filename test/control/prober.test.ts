@@ -1,5 +1,11 @@
 import t from 'tap';
-import { createProber, type Pinger, type PingResult, type ProbeTarget } from '../../src/control/prober.ts';
+import {
+  createProber,
+  type Pinger,
+  type PingResult,
+  type ProbeTarget,
+  SELDOM_ROUNDS,
+} from '../../src/control/prober.ts';
 import { createFakeClock } from './fake-clock.ts';
 
 const INTERVAL_MS = 10_000;
@@ -176,4 +182,30 @@ t.test('stopping in the middle of a round', async (t) => {
   await clock.pass(60_000);
   t.equal(state.asked.length, 2);
   t.equal(clock.planned(), 0);
+});
+
+t.test('who drops every ping is asked seldom, until its fence promises an answer', async (t) => {
+  const { clock, prober, state } = stand();
+  state.targets = [A];
+  for (const leg of ['packet', 'stream']) state.results.set(`${leg} 10.0.0.1`, [SILENT]);
+  const rounds = () => state.asked.length / 4;
+  prober.start();
+  await clock.pass(3 * INTERVAL_MS - 1);
+  t.equal(rounds(), 3, 'three rounds, both legs twice in each');
+  await clock.pass((SELDOM_ROUNDS - 2) * INTERVAL_MS);
+  t.equal(rounds(), 3, 'then it is left in peace');
+  t.ok((prober.report(A.address, A.port)?.stream.silentSinceMs ?? 0) > 0, 'and silent all the while');
+  t.equal(state.closed, state.rounds, 'no socket is left open meanwhile');
+  await clock.pass(INTERVAL_MS);
+  t.equal(rounds(), 4, 'and asked again');
+  state.targets = [{ ...A, promising: true }];
+  await clock.pass(2 * INTERVAL_MS);
+  t.equal(rounds(), 6, 'in every round once its fence is known to take the label');
+  state.targets = [A];
+  for (const leg of ['packet', 'stream']) state.results.set(`${leg} 10.0.0.1`, [PLAIN]);
+  await clock.pass(SELDOM_ROUNDS * INTERVAL_MS);
+  const asked = state.asked.length;
+  t.equal(prober.report(A.address, A.port)?.stream.silentSinceMs, 0, 'it answers');
+  await clock.pass(2 * INTERVAL_MS);
+  t.equal(state.asked.length, asked + 4, 'and is asked in every round again');
 });
