@@ -94,7 +94,7 @@ function evidenceOf(
     ambiguous,
     foreignLabel: member?.foreignLabel,
     // What came from an address with several members behind it is nobody's; an answer comes from the very port that was asked.
-    ownMs: Math.max(ambiguous ? 0 : (record?.lastOwnMs ?? 0), ownAnswerMs(probe)),
+    ownMs: Math.max(ambiguous ? 0 : ownFrameMs(member, record), ownAnswerMs(probe)),
     unlabelled:
       unlabelled === undefined || unlabelled.count === 0 || nowMs - unlabelled.lastMs > windowMs
         ? undefined
@@ -103,6 +103,12 @@ function evidenceOf(
     fence: sources.fence({ name: member?.name, address, port }),
     fenced: member?.fenced === true,
   };
+}
+
+/** When a frame with the own label last came from the address, unless that was before the member came there: an address goes from one to another. */
+function ownFrameMs(member: MemberView | undefined, record: PeerShown | undefined): number {
+  const lastMs = record?.lastOwnMs ?? 0;
+  return lastMs >= (member?.addressSinceMs ?? 0) ? lastMs : 0;
 }
 
 /** When a datagram with the own label last answered a ping of ours. */

@@ -39,6 +39,8 @@ export interface Member {
   /** At most NODE_META_MAX_BYTES, what was longer is cut; a copy. */
   readonly meta: Uint8Array;
   readonly firstSeenMs: number;
+  /** Since when gossip has it at `address`: what came from there before is no word of its. */
+  readonly addressSinceMs: number;
   /** When our own gossip last named it. */
   readonly lastSeenMs: number;
   readonly stateSinceMs: number;
@@ -203,6 +205,7 @@ export class Members {
       delegate: undefined,
       meta: new Uint8Array(0),
       firstSeenMs: word.atMs,
+      addressSinceMs: word.atMs,
       lastSeenMs: word.atMs,
       stateSinceMs: word.atMs,
       outside: undefined,
@@ -214,6 +217,7 @@ export class Members {
     const address = addressText(message.Addr);
     if (address !== member.address) {
       member.address = address;
+      member.addressSinceMs = word.atMs;
       this.#changes++;
       member.outside = this.#identity.outside(member.name, address);
     }

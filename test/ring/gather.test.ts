@@ -15,6 +15,7 @@ function member(name: string, address: string, change: Partial<MemberView> = {})
     delegate: undefined,
     meta: new Uint8Array(0),
     firstSeenMs: 1,
+    addressSinceMs: 1,
     lastSeenMs: NOW_MS - SECOND_MS,
     stateSinceMs: NOW_MS - 60 * SECOND_MS,
     outside: undefined,
@@ -177,4 +178,12 @@ t.test('proof: the address, but where several are behind it only an answer from 
   );
   t.strictSame(rows[0]?.fence, fenceAt('label'));
   t.strictSame(rows[1]?.fence, NO_FENCE);
+});
+
+t.test("what an address showed before the member came there is nobody else's proof", async (t) => {
+  const cameMs = NOW_MS - 20 * SECOND_MS;
+  const members = [member('new', '10.0.0.1', { addressSinceMs: cameMs })];
+  const own = (lastOwnMs: number) => gather({ members, records: [peer('10.0.0.1', { lastOwnMs })] })[0]?.ownMs;
+  t.equal(own(cameMs - 1), 0, 'of whoever had the address before');
+  t.equal(own(cameMs), cameMs);
 });

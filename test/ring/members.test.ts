@@ -26,7 +26,7 @@ t.test('a member as its alive message describes it', async (t) => {
   t.match(member, {
     ...{ name: 'a', address: '10.0.0.1', port: 7000, state: 'alive', incarnation: 9, outside: undefined },
     ...{ protocol: { min: 1, max: 5, current: 2 }, delegate: { min: 2, max: 5, current: 4 } },
-    ...{ firstSeenMs: START_MS, lastSeenMs: START_MS, stateSinceMs: START_MS },
+    ...{ firstSeenMs: START_MS, addressSinceMs: START_MS, lastSeenMs: START_MS, stateSinceMs: START_MS },
   });
   t.equal(member?.meta.length, NODE_META_MAX_BYTES, 'bounded');
   Meta.fill(0);
@@ -78,6 +78,7 @@ t.test('addresses move with those who left, and with the reaped', async (t) => {
   members.alive(peer(START_MS + REAPED_MS), alive('a', '10.0.0.2', { Incarnation: 9 }));
   t.equal(is('a'), 'dead 10.0.0.1 1', 'dead, not yet forgotten');
   members.alive(peer(START_MS + REAPED_MS + 1), alive('a', '10.0.0.2', { Incarnation: 0 }));
+  t.equal(members.get('a')?.addressSinceMs, START_MS + REAPED_MS + 1);
   t.equal(is('a'), 'alive 10.0.0.2 0', 'forgotten: any incarnation');
   members.dead(peer(), dead('a', 0, 'a'));
   members.alive(peer(), alive('a', '10.0.0.3', { Incarnation: 0 }));
