@@ -37,7 +37,7 @@ export interface EvidenceParts {
     listed(): readonly string[];
     names(): readonly { readonly name: string; readonly lastSuccessMs: number }[];
   };
-  probe(address: string, port: number): ProbeReport | undefined;
+  probe(target: Target): ProbeReport | undefined;
   fence(target: Target): FenceReport | undefined;
   /** Our own app's addresses, as formatAddress writes them, and its gossip port. */
   readonly local: { has(address: string): boolean; readonly port: number };

@@ -62,8 +62,8 @@ export interface ProberOptions {
 }
 
 export interface Prober {
-  /** What is known of the member at `address` and `port`; undefined: not asked yet, or no target of the last round. */
-  report(address: string, port: number): ProbeReport | undefined;
+  /** What is known of the member of that name at `address` and `port`; undefined: not asked yet, or no target of the last round. */
+  report(target: ProbeTarget): ProbeReport | undefined;
   start(): void;
   stop(): void;
 }
@@ -71,8 +71,8 @@ export interface Prober {
 const NEVER_ASKED: ProbeLeg = { askedMs: 0, answeredMs: 0, answer: undefined, silentSinceMs: 0 };
 
 interface Entry {
-  /** Undefined where several names share address and port, or none is known. */
-  name: string | undefined;
+  /** Whom its answers stand for: more than one where several share address and port. */
+  readonly names: ReadonlySet<string | undefined>;
   packet: ProbeLeg | undefined;
   stream: ProbeLeg;
   /** Rounds in a row in which no leg was answered. */
@@ -101,20 +101,21 @@ export function createProber({ clock, intervalMs, targets, pinger, onOwn }: Prob
   };
 
   const begin = (): readonly ProbeTarget[] => {
-    const list = distinct(targets());
+    const given = distinct(targets());
+    const list = given.map(({ target }) => target);
     round = list.length === 0 ? undefined : pinger.round();
     if (round === undefined) {
       entries = new Map();
       return [];
     }
     const kept = new Map<string, Entry>();
-    for (const { name, address, port } of list) {
-      const key = keyOf(address, port);
+    for (const { target, names } of given) {
+      const key = keyOf(target.address, target.port);
       const known = entries.get(key);
       // What another member at the same address answered says nothing about this one.
-      const entry = known?.name === name ? known : undefined;
+      const entry = known !== undefined && sameNames(known.names, names) ? known : undefined;
       kept.set(key, {
-        name,
+        names,
         packet: round.packet === undefined ? undefined : (entry?.packet ?? NEVER_ASKED),
         stream: entry?.stream ?? NEVER_ASKED,
         silentRounds: entry?.silentRounds ?? 0,
@@ -164,9 +165,11 @@ export function createProber({ clock, intervalMs, targets, pinger, onOwn }: Prob
   });
 
   return {
-    report(address, port) {
+    report({ name, address, port }) {
       const entry = entries.get(keyOf(address, port));
-      if (entry === undefined || (entry.packet ?? NEVER_ASKED).askedMs + entry.stream.askedMs === 0) return undefined;
+      // The address may have gone to somebody else since the round began.
+      if (entry === undefined || !entry.names.has(name)) return undefined;
+      if ((entry.packet ?? NEVER_ASKED).askedMs + entry.stream.askedMs === 0) return undefined;
       return { packet: entry.packet, stream: entry.stream };
     },
     start: () => rounds.start(),
@@ -177,17 +180,26 @@ export function createProber({ clock, intervalMs, targets, pinger, onOwn }: Prob
   };
 }
 
+interface Given {
+  readonly target: ProbeTarget;
+  readonly names: Set<string | undefined>;
+}
+
 /** One target for each address and port, without a name where several are given. */
-function distinct(targets: readonly ProbeTarget[]): readonly ProbeTarget[] {
-  const byKey = new Map<string, ProbeTarget>();
+function distinct(targets: readonly ProbeTarget[]): readonly Given[] {
+  const byKey = new Map<string, Given>();
   for (const target of targets) {
     const key = keyOf(target.address, target.port);
     const known = byKey.get(key);
     if (known === undefined && byKey.size === ROUND_TARGETS_MAX) continue;
-    const several = known !== undefined && known.name !== target.name;
-    byKey.set(key, several ? { ...target, name: undefined } : target);
+    const names = (known?.names ?? new Set()).add(target.name);
+    byKey.set(key, { target: names.size > 1 ? { ...target, name: undefined } : target, names });
   }
   return [...byKey.values()];
+}
+
+function sameNames(a: ReadonlySet<string | undefined>, b: ReadonlySet<string | undefined>): boolean {
+  return a.size === b.size && [...a].every((name) => b.has(name));
 }
 
 function legAfter(

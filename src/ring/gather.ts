@@ -27,7 +27,7 @@ export interface EvidenceSources {
   readonly admission: Admission;
   /** Our own app's addresses, as formatAddress writes them, and its gossip port. */
   readonly local: { has(address: string): boolean; readonly port: number };
-  probe(address: string, port: number): ProbeReport | undefined;
+  probe(target: Target): ProbeReport | undefined;
   fence(target: Target): FenceReport | undefined;
 }
 
@@ -81,7 +81,7 @@ function evidenceOf(
   const { address, port } = target;
   const { nowMs, windowMs, admission } = sources;
   const ambiguous = at.ambiguous || record?.ambiguous === true || admission.shared(address);
-  const probe = sources.probe(address, port);
+  const probe = sources.probe(target);
   const unlabelled = record?.unlabelled;
   return {
     name: member?.name,

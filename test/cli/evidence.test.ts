@@ -36,7 +36,7 @@ function compose(change: Partial<EvidenceParts> = {}) {
         { name: 'b', lastSuccessMs: 5 },
       ],
     },
-    probe: (address) => {
+    probe: ({ address }) => {
       asked.push(nowMs);
       return address === '10.0.0.1' ? probe({ ...LEG.answered, answeredMs: nowMs }) : undefined;
     },

@@ -60,7 +60,7 @@ function stand(datagrams = true) {
 
 t.test('both legs of everyone, once an interval', async (t) => {
   const { clock, prober, state, startMs } = stand();
-  t.equal(prober.report(A.address, A.port), undefined, 'not asked yet');
+  t.equal(prober.report(A), undefined, 'not asked yet');
   prober.start();
   await clock.pass(INTERVAL_MS - 1);
   t.strictSame(state.asked, [
@@ -68,12 +68,12 @@ t.test('both legs of everyone, once an interval', async (t) => {
     ...['packet fd00::2 b', 'stream fd00::2 b'],
   ]);
   const leg = (atMs: number) => ({ askedMs: startMs + atMs, answeredMs: startMs + atMs + PING_MS, silentSinceMs: 0 });
-  t.strictSame(prober.report(A.address, A.port), {
+  t.strictSame(prober.report(A), {
     packet: { ...leg(0), answer: 'own' },
     stream: { ...leg(0), answer: undefined },
   });
-  t.strictSame(prober.report(B.address, B.port)?.stream, { ...leg(5_000), answer: undefined });
-  t.equal(prober.report(A.address, 7947), undefined, 'another port is another member');
+  t.strictSame(prober.report(B)?.stream, { ...leg(5_000), answer: undefined });
+  t.equal(prober.report({ ...A, port: 7947 }), undefined, 'another port is another member');
   t.strictSame(state.own, [A.address, B.address], 'labelled answers are told');
   await clock.pass(INTERVAL_MS);
   t.strictSame([state.asked.length, state.rounds, state.closed], [8, 2, 2], 'sockets last for a round');
@@ -84,12 +84,12 @@ t.test('silence counts from the second loss in a row, and ends with an answer', 
   state.targets = [A];
   state.results.set('packet 10.0.0.1', [SILENT, ANSWERED, SILENT, SILENT, SILENT, SILENT, ANSWERED]);
   prober.start();
-  const packet = () => prober.report(A.address, A.port)?.packet;
+  const packet = () => prober.report(A)?.packet;
   await clock.pass(1_000);
   t.match(packet(), { answeredMs: startMs + 2 * PING_MS, silentSinceMs: 0 }, 'one loss is no silence');
   await clock.pass(INTERVAL_MS);
   t.match(packet(), { answeredMs: startMs + 2 * PING_MS, silentSinceMs: startMs + INTERVAL_MS, answer: 'own' });
-  t.equal(prober.report(A.address, A.port)?.stream.silentSinceMs, 0, 'the other leg has its own answer');
+  t.equal(prober.report(A)?.stream.silentSinceMs, 0, 'the other leg has its own answer');
   await clock.pass(INTERVAL_MS);
   t.match(packet(), { askedMs: startMs + 2 * INTERVAL_MS, silentSinceMs: startMs + INTERVAL_MS }, 'since the first');
   await clock.pass(INTERVAL_MS);
@@ -103,10 +103,10 @@ t.test('what we could not ask says nothing', async (t) => {
   state.results.set('stream 10.0.0.1', [SILENT, UNABLE]);
   prober.start();
   await clock.pass(1_000);
-  t.equal(prober.report(A.address, A.port), undefined, 'never asked');
+  t.equal(prober.report(A), undefined, 'never asked');
   state.results.set('stream 10.0.0.1', [PLAIN, UNABLE]);
   await clock.pass(3 * INTERVAL_MS);
-  t.strictSame(prober.report(A.address, A.port), {
+  t.strictSame(prober.report(A), {
     packet: { askedMs: 0, answeredMs: 0, answer: undefined, silentSinceMs: 0 },
     stream: {
       askedMs: startMs + INTERVAL_MS,
@@ -122,23 +122,21 @@ t.test('a transport without datagrams', async (t) => {
   prober.start();
   await clock.pass(INTERVAL_MS - 1);
   t.strictSame(state.asked, ['stream 10.0.0.1 a', 'stream fd00::2 b']);
-  t.equal(prober.report(A.address, A.port)?.packet, undefined);
-  t.equal(prober.report(A.address, A.port)?.stream.silentSinceMs, 0);
+  t.equal(prober.report(A)?.packet, undefined);
+  t.equal(prober.report(A)?.stream.silentSinceMs, 0);
 });
 
 t.test('reports belong to the targets of the last round', async (t) => {
   const { clock, prober, state } = stand();
   prober.start();
   await clock.pass(INTERVAL_MS - 1);
-  state.targets = [{ ...A, name: 'recycled' }];
+  const recycled = { ...A, name: 'recycled' };
+  state.targets = [recycled];
   state.results.set('packet 10.0.0.1', [UNABLE]).set('stream 10.0.0.1', [UNABLE]);
+  t.equal(prober.report(recycled), undefined, 'nor until the next round begins');
   await clock.pass(1_000);
-  t.equal(
-    prober.report(A.address, A.port),
-    undefined,
-    "another member's answers at the same address are not this one's",
-  );
-  t.equal(prober.report(B.address, B.port), undefined, 'no target any more');
+  t.equal(prober.report(recycled), undefined, "another member's answers at the same address are not this one's");
+  t.equal(prober.report(B), undefined, 'no target any more');
 });
 
 t.test('several members at one address and port: whoever is there', async (t) => {
@@ -149,6 +147,8 @@ t.test('several members at one address and port: whoever is there', async (t) =>
   await clock.pass(INTERVAL_MS - 1);
   const asked = state.asked.filter((line) => line.startsWith('packet'));
   t.strictSame(asked, ['packet 10.0.0.1 undefined', 'packet fd00::2 b', 'packet fd00::2 b']);
+  t.ok(prober.report({ ...A, name: 'z' }), 'of each that was meant');
+  t.equal(prober.report({ ...A, name: 'new' }), undefined, 'and of nobody else');
 });
 
 t.test('while nobody can be asked, nothing is known', async (t) => {
@@ -157,11 +157,11 @@ t.test('while nobody can be asked, nothing is known', async (t) => {
   await clock.pass(INTERVAL_MS - 1);
   state.canAsk = false;
   await clock.pass(INTERVAL_MS);
-  t.equal(prober.report(A.address, A.port), undefined);
+  t.equal(prober.report(A), undefined);
   t.equal(state.asked.length, 4, 'no ping went out');
   state.canAsk = true;
   await clock.pass(1_000);
-  t.not(prober.report(A.address, A.port), undefined, 'asked again as soon as that is possible');
+  t.not(prober.report(A), undefined, 'asked again as soon as that is possible');
 });
 
 t.test('without targets no sockets are opened', async (t) => {
@@ -194,7 +194,7 @@ t.test('who drops every ping is asked seldom, until its fence promises an answer
   t.equal(rounds(), 3, 'three rounds, both legs twice in each');
   await clock.pass((SELDOM_ROUNDS - 2) * INTERVAL_MS);
   t.equal(rounds(), 3, 'then it is left in peace');
-  t.ok((prober.report(A.address, A.port)?.stream.silentSinceMs ?? 0) > 0, 'and silent all the while');
+  t.ok((prober.report(A)?.stream.silentSinceMs ?? 0) > 0, 'and silent all the while');
   t.equal(state.closed, state.rounds, 'no socket is left open meanwhile');
   await clock.pass(INTERVAL_MS);
   t.equal(rounds(), 4, 'and asked again');
@@ -205,7 +205,7 @@ t.test('who drops every ping is asked seldom, until its fence promises an answer
   for (const leg of ['packet', 'stream']) state.results.set(`${leg} 10.0.0.1`, [PLAIN]);
   await clock.pass(SELDOM_ROUNDS * INTERVAL_MS);
   const asked = state.asked.length;
-  t.equal(prober.report(A.address, A.port)?.stream.silentSinceMs, 0, 'it answers');
+  t.equal(prober.report(A)?.stream.silentSinceMs, 0, 'it answers');
   await clock.pass(2 * INTERVAL_MS);
   t.equal(state.asked.length, asked + 4, 'and is asked in every round again');
 });

@@ -160,7 +160,7 @@ t.test('proof: the address, but where several are behind it only an answer from 
     members,
     records,
     admission: createAdmission({ ...RULES, shared: ['10.0.0.4'] }),
-    probe: (_, port) =>
+    probe: ({ port }) =>
       port === 7947 ? { packet: answered, stream: LEG.silent } : { packet: LEG.answered, stream: LEG.answered },
     fence: ({ name }) => (name === 'a' ? fenceAt('label') : NO_FENCE),
   });
