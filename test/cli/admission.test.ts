@@ -99,6 +99,20 @@ t.test('a stranger has DNS asked at once; whoever is listed has not, and a hangi
   t.equal(it.asked.length, 4, 'not after a stop');
 });
 
+t.test('who left DNS stays admitted for the grace of the configuration', async (t) => {
+  const it = stand();
+  it.dns.set('ring.test', ['10.0.0.1', '10.0.0.2']);
+  start(it);
+  await it.clock.pass(0);
+  it.dns.set('ring.test', ['10.0.0.1']);
+  await it.clock.pass(REFRESH_MS);
+  await it.clock.pass(CONFIG.graceMs - 1);
+  const admits = () => ['10.0.0.1', '10.0.0.2'].map(createAdmission(it.admission.rules()).admits);
+  t.strictSame(admits(), [true, true]);
+  await it.clock.pass(2);
+  t.strictSame(admits(), [true, false]);
+});
+
 t.test('without names in DNS nobody is asked', async (t) => {
   const it = stand({ ...CONFIG, dns: [] });
   start(it);
