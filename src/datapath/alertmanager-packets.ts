@@ -119,6 +119,7 @@ export class AlertmanagerPackets implements Connection {
     if (waits || this.#isFull()) {
       this.#socket.pause();
       if (!waits) this.#stalls();
+      else clearTimeout(this.#unfinished); // It is whole: from now on we take the time.
       return;
     }
     if (!this.#ended) {
@@ -212,8 +213,7 @@ export class AlertmanagerPackets implements Connection {
 
   /** One buffer of all that is held. */
   #join(): Buffer {
-    const [first = NO_BYTES, ...more] = this.#chunks;
-    if (more.length === 0) return first;
+    if (this.#chunks.length < 2) return this.#chunks[0] ?? NO_BYTES;
     const held = Buffer.concat(this.#chunks);
     this.#chunks = [held];
     return held;

@@ -392,3 +392,30 @@ t.test("Alertmanager's packets: the first waits, those behind it keep their orde
     await target.close();
   }
 });
+
+t.test("Alertmanager's packets: a whole frame that waits has arrived in time", async (t) => {
+  const gossip = Buffer.from('\x08 in two parts');
+  const frame = Buffer.from(encodeAlertmanagerFrame({ kind: 'packet', from: '127.0.0.1:9094', msg: gossip }));
+  const one = scene('accept');
+  const target = await startRecorder();
+  const limits = { headerTimeoutMs: 200 };
+  const fence = await startFence(one, target.port, { transport: 'alertmanager', limits });
+  const dialler = await dial(fence.port);
+  const labelled = marked('own', gossip);
+  dialler.socket.write(encodeAlertmanagerFrame({ kind: 'packet', from: '127.0.0.1:9094', msg: labelled }));
+  await until('the first to pass', () => target.connections[0]?.received().equals(frame) === true);
+  dialler.socket.write(frame.subarray(0, 8));
+  await pause(50);
+  dialler.socket.write(frame.subarray(8));
+  await until('the second to wait', () => one.doubts.waiting() === 1);
+  await pause(400);
+  t.equal(dialler.ending(), 'open', 'not cut for being late');
+  one.answer('127.0.0.1');
+  await until(
+    'the second to pass',
+    () => target.connections[0]?.received().equals(Buffer.concat([frame, frame])) === true,
+  );
+  fence.streams.stop();
+  await fence.close();
+  await target.close();
+});
