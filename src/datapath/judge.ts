@@ -185,8 +185,9 @@ function learn(context: FenceContext, frame: SeenFrame, view: PeerView, address:
   if (handshake) peers.learn(address, state, nowMs);
   else if (state === 'own' && peers.answers(address, frame.peer.port, nowMs)) peers.learn(address, 'own', nowMs);
   if (state !== 'none' || !view.admitted || view.foreign) return;
-  // Where everyone is admitted, somebody made up is only whom we did not send to.
-  const real = handshake || context.admission().hasRules || peers.answers(address, frame.peer.port, nowMs);
+  // Where everyone is admitted, made up may be whom the label did not prove and we did not send to.
+  const known = view.proven || context.admission().hasRules;
+  const real = handshake || known || peers.answers(address, frame.peer.port, nowMs);
   if (real) peers.unlabelled(address, nowMs);
 }
 

@@ -86,9 +86,15 @@ t.test('unlabelled frames are counted of admitted peers alone', async (t) => {
   );
 });
 
-t.test('where there are no rules, a datagram counts only from where we sent to', async (t) => {
+t.test('where there are no rules, a datagram counts only of whom the label proved, or we sent to', async (t) => {
   t.strictSame(learned({}, undefined, []), NOTHING);
   t.strictSame(learned({}, sentTo, []), { ...NOTHING, unlabelled: 1 });
+  const showedLabel = ({ peers, now }: FenceContext) => peers.learn(ADDRESS, 'own', now());
+  t.strictSame(
+    learned({}, showedLabel, []),
+    { ...NOTHING, own: true, unlabelled: 1 },
+    'nobody made up: a member that fell back, which enforce would cut',
+  );
   t.strictSame(learned({ handshake: true, kind: 'stream' }, undefined, []).unlabelled, 1);
 });
 
