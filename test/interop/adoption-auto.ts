@@ -4,10 +4,13 @@ import { STAGE_INDEX, STAGES, type Stage } from '../../src/policy/stage.ts';
 import { type Events, isLeaving, recordEvents, restartOf } from './adoption-events.ts';
 import { type Alarm, isDroppedPing } from './adoption-journal.ts';
 import { createOwnRejections, type OwnRejections } from './adoption-rejections.ts';
-import { type AdoptionRing, addBare, createAdoptionRing, type Seat } from './adoption-ring.ts';
+import { type AdoptionRing, addBare, createAdoptionRing, type Seat, SHORT } from './adoption-ring.ts';
 import { sleep } from './serf-stand.ts';
 
 const LOOK_MS = 500;
+
+/** serf's first push/pull of its own comes 30 to 60 s after its start: in this window nobody is ever without a full table again. */
+const PACE = { ...SHORT, memory: { window: '65s' } };
 
 export interface AutoRing {
   readonly ring: AdoptionRing;
@@ -26,7 +29,7 @@ export interface AutoRing {
 }
 
 export async function createAutoRing(t: Test, labName: string, names: readonly string[]): Promise<AutoRing> {
-  const ring = await createAdoptionRing(t, labName);
+  const ring = await createAdoptionRing(t, labName, PACE);
   await addBare(ring, names, names);
   const events = recordEvents(t, ring.journal);
   const rejections = createOwnRejections(ring);

@@ -4,7 +4,7 @@ import { type Alarm, countKinds, type Journal } from './adoption-journal.ts';
 import { sleep } from './serf-stand.ts';
 
 /** Every member probes one other a second, so that within this time everyone is probed by somebody, several times. */
-const AFTER_MS = 3_000;
+const AFTER_MS = 2_500;
 
 export interface Events {
   /** Does one thing and lets the ring live on for `afterMs`; what alarms until then is this event's. */
@@ -46,24 +46,40 @@ export function isLeaving(event: string, { observer, kind, subjects }: Alarm): b
 /** The name of the event in which a member is restarted. */
 export const restartOf = (name: string) => `roll in ${name}`;
 
-/** Asserts that `fenced` has no alarm of a kind and about a member that `control` has not in the event of the same name (none, where it has no such event), nor failures elsewhere, and what `excused` names aside. */
+/** Lines of one run about connections on which a ping was not answered in time, though the member was found alive at once by way of others. */
+const LATE_MAX = 3;
+
+/** A busy machine: the datagram was late, and so was the connection beside it. Whoever is lost is suspected too. */
+function isLate(alarm: Alarm, event: readonly Alarm[]): boolean {
+  const suspected = event.some(
+    ({ kind, subjects }) => /Suspect|Failed: /.test(kind) && subjects.some((name) => alarm.subjects.includes(name)),
+  );
+  return /Failed fallback ping: read tcp .*i\/o timeout/.test(alarm.kind) && !suspected;
+}
+
+/**
+ * Asserts that `fenced` has no alarm of a kind and about a member that `control` has not in the event of the same name (none, where it has no
+ * such event), what `excused` names aside; and that in both the same members failed in the eyes of the same.
+ */
 export function assertNoMore(
   t: Test,
   fenced: Events,
   control: Events,
   excused: (event: string, alarm: Alarm) => boolean,
 ): void {
+  let late = 0;
   for (const [name, alarms] of fenced.alarms) {
     const known = countKinds(control.alarms.get(name) ?? []);
     const more = alarms.filter((alarm) => ![...countKinds([alarm]).keys()].some((key) => known.has(key)));
+    const strange = more.filter((alarm) => !isLeaving(name, alarm) && !excused(name, alarm));
+    late += strange.filter((alarm) => isLate(alarm, alarms)).length;
     t.strictSame(
-      more
-        .filter((alarm) => !isLeaving(name, alarm) && !excused(name, alarm))
-        .map(({ observer, line }) => `${observer}: ${line}`),
+      strange.filter((alarm) => !isLate(alarm, alarms)).map(({ observer, line }) => `${observer}: ${line}`),
       [],
       `${name}: nothing alarms that the same restarts without fences do not`,
     );
   }
+  t.ok(late <= LATE_MAX, `${late} pings were answered late, and nobody was suspected for it`);
   const failures = (events: Events) =>
     [...events.alarms].flatMap(([name, alarms]) =>
       alarms

@@ -130,14 +130,17 @@ export async function forceAndRollBack(
   for (const event of [`${seat.name} forced to ${to}`, `${seat.name} back to ${from}`]) {
     run.troubles.set(event, { observers: pair, subjects: pair });
   }
-  await run.events.run(`${seat.name} before it is forced to ${to}`, () =>
-    t.resolves(
-      eventually(`${seat.name}: ${to} cuts exactly ${cut}`, run.ring.pace.exactMs, async () => {
-        const step = await verdict(t, run, seat, to);
-        return `${certain(step).toSorted()}` === `${cut}` && step.readiness === 'unsafe' ? undefined : sayStep(step);
-      }),
-      `readiness names ${cut}, and nobody else, as cut by ${to}`,
-    ),
+  await run.events.run(
+    `${seat.name} before it is forced to ${to}`,
+    () =>
+      t.resolves(
+        eventually(`${seat.name}: ${to} cuts exactly ${cut}`, run.ring.pace.exactMs, async () => {
+          const step = await verdict(t, run, seat, to);
+          return `${certain(step).toSorted()}` === `${cut}` && step.readiness === 'unsafe' ? undefined : sayStep(step);
+        }),
+        `readiness names ${cut}, and nobody else, as cut by ${to}`,
+      ),
+    0,
   );
   const refused = await askStage(seat.host, to);
   t.notOk(refused.ok, `${seat.name}: ${to} is refused`);
