@@ -36,7 +36,7 @@ export interface Resolver {
   ask(): Promise<void>;
   /** In the order of the configuration. */
   names(): readonly DnsName[];
-  /** Takes other names and another grace; what a name that is gone had listed stays for the grace. New names are looked up soon. */
+  /** Takes other names and another grace; what a name that is gone had listed stays for the grace, and until every other name has answered. New names are looked up soon. */
   change(to: { readonly names: readonly string[]; readonly graceMs: number }): void;
   /** Looks everything up at once, then on the refresh. */
   start(): void;

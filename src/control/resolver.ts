@@ -18,6 +18,9 @@ export const LOOKUP_TIMEOUT_MS = 10_000;
 /** Addresses of one answer. A DNS message of 64 KiB holds some 6,000, so more is no honest answer. */
 export const ADDRESSES_MAX = 10_000;
 
+/** Names that the configuration lost and that still vouch for somebody; the first to go make room. */
+export const GONE_MAX = 64;
+
 /** Makes a resolver; `start` sets it going. */
 export function createResolver(options: ResolverOptions): Resolver {
   return new NameResolver(options);
@@ -35,7 +38,7 @@ class NameResolver implements Resolver {
   readonly #options: ResolverOptions;
   #graceMs: number;
   #names: NameState[];
-  /** Names that the configuration no longer has, while what they listed is within the grace. */
+  /** Names that the configuration no longer has, while what they listed is within the grace, or a name that it has never answered. */
   #gone: NameState[] = [];
   #addresses: readonly string[] = [];
   #listed: readonly string[] = [];
@@ -79,7 +82,7 @@ class NameResolver implements Resolver {
     const known = new Map([...this.#gone, ...this.#names].map((state) => [state.name, state]));
     const stay = new Set(names);
     for (const state of this.#names) if (!stay.has(state.name)) state.leave(nowMs);
-    this.#gone = [...known.values()].filter(({ name }) => !stay.has(name));
+    this.#gone = [...known.values()].filter((state) => !stay.has(state.name) && !state.empty()).slice(-GONE_MAX);
     this.#names = names.map((name) => known.get(name) ?? createNameState(name));
     this.#graceMs = graceMs;
     this.#hurry = this.#underWay;
@@ -211,7 +214,8 @@ class NameResolver implements Resolver {
     const { clock } = this.#options;
     const nowMs = clock.now();
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const name of [...this.#names, ...this.#gone]) {
+    // Who is only known by names that are gone may be known by one that has not answered yet.
+    for (const name of this.answered() ? [...this.#names, ...this.#gone] : this.#names) {
       nextMs = Math.min(nextMs, name.expire(nowMs - this.#graceMs) + this.#graceMs);
     }
     this.#gone = this.#gone.filter((name) => !name.empty());

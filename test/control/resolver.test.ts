@@ -3,6 +3,7 @@ import {
   ADDRESSES_MAX,
   createResolver,
   type DnsAnswer,
+  GONE_MAX,
   LOOKUP_TIMEOUT_MS,
   type Resolver,
   ROUND_GAP_MS,
@@ -252,6 +253,26 @@ t.test('other names: what the old ones listed stays for the grace, the new ones 
   await clock.pass(1);
   t.strictSame([resolver.addresses(), resolver.answered(), resolver.names()], [[], true, []]);
   t.equal(clock.planned(), 0);
+});
+
+t.test('what names listed that are gone outlives the grace until those in their place have answered', async (t) => {
+  const { clock, resolver, dns } = stand(['a'], { a: ['10.0.0.1'], b: new Error('SERVFAIL') });
+  resolver.start();
+  await clock.pass(0);
+  resolver.change({ names: ['b'], graceMs: GRACE_MS });
+  await clock.pass(10 * GRACE_MS);
+  t.strictSame(resolver.addresses(), ['10.0.0.1']);
+  for (let i = 0; i < GONE_MAX; i++) {
+    dns.set(`c${i}`, [`10.1.0.${i}`]);
+    resolver.change({ names: ['b', `c${i}`], graceMs: GRACE_MS });
+    await clock.pass(ROUND_GAP_MS);
+  }
+  resolver.change({ names: ['b'], graceMs: GRACE_MS });
+  t.equal(resolver.addresses().length, GONE_MAX, 'bounded: the first to go are out');
+  t.notOk(resolver.addresses().includes('10.0.0.1'));
+  dns.set('b', ['10.0.0.2']);
+  await clock.pass(10 * GRACE_MS);
+  t.strictSame(resolver.addresses(), ['10.0.0.2']);
 });
 
 t.test('names that change while a round is under way', async (t) => {
