@@ -12,6 +12,12 @@ import type { Lookup } from './dns.ts';
 /** Between looks at what gossip says of addresses, ms. */
 const LOOK_INTERVAL_MS = 1_000;
 
+/** Who is admitted by address where nothing says who. */
+const EVERYONE: readonly Cidr[] = [
+  { address: '0.0.0.0', prefix: 0, family: 'ipv4' },
+  { address: '::', prefix: 0, family: 'ipv6' },
+];
+
 /** The admission part of a fence's configuration (config/types.ts). */
 export interface AdmissionConfig {
   readonly cidrs: readonly Cidr[];
@@ -37,12 +43,14 @@ export interface FenceAdmission {
   rules(): AdmissionRules;
   /** Has DNS asked about `peer`, at most once a second; resolves once an answer lists it and the rules say so, or all names were asked, or at once where asking cannot help. Never rejects. */
   ask(peer: Stranger): Promise<void>;
+  /** Has what gossip says of addresses looked at now, and not within a second: somebody was rejected for who they are. */
+  look(): void;
   /** Who should be there by the last good answers of DNS. */
   listed(): readonly string[];
   /** Whether every name answered at least once. */
   answered(): boolean;
   names(): readonly DnsName[];
-  /** Takes another configuration; `rules()` are new when it returns. */
+  /** Takes another configuration; `rules()` are new when it returns. The CIDRs before it stay until all of its names have answered. */
   change(config: AdmissionConfig): void;
   /** Keeps the rules current from now on; `onChange` is called with every change of them, by `change` as well. */
   start(onChange: (rules: AdmissionRules) => void): void;
@@ -60,6 +68,8 @@ class Admission implements FenceAdmission {
   #config: AdmissionConfig;
   #addresses: AddressRules = NO_ADDRESS_RULES;
   #rules: AdmissionRules;
+  /** The configured CIDRs, and while names have not answered since a reload those that were in force before it: nobody is cut by names that fail. */
+  #cidrs: readonly Cidr[];
   #identity: IdentityRules | undefined;
   #listed: ReadonlySet<string> = new Set();
   /** Who asked and has no answer yet; who asks has the bounds (datapath/doubts.ts). */
@@ -71,6 +81,7 @@ class Admission implements FenceAdmission {
     const { config, refreshMs, lookup, clock, onFault } = options;
     this.#options = options;
     this.#config = config;
+    this.#cidrs = config.cidrs;
     this.#resolver = createResolver({
       names: config.dns,
       lookup,
@@ -88,7 +99,12 @@ class Admission implements FenceAdmission {
     return this.#rules;
   }
 
+  look(): void {
+    if (this.#look()) this.#take();
+  }
+
   async ask({ address }: Stranger): Promise<void> {
+    this.look();
     // Whoever is listed already is rejected for another reason.
     if (this.#listed.has(address)) return;
     const over = this.#resolver.ask();
@@ -116,7 +132,10 @@ class Admission implements FenceAdmission {
   }
 
   change(config: AdmissionConfig): void {
+    const { cidrs, byDns } = this.#rules;
+    const before = byDns || cidrs.length > 0 ? cidrs : EVERYONE;
     this.#config = config;
+    this.#cidrs = [...new Set([...config.cidrs, ...before])];
     this.#resolver.change({ names: config.dns, graceMs: config.graceMs });
     this.#identify();
     this.#look();
@@ -137,7 +156,7 @@ class Admission implements FenceAdmission {
 
   #lookLater(): void {
     this.#cancelLook = this.#options.clock.after(LOOK_INTERVAL_MS, () => {
-      if (this.#look()) this.#take();
+      this.look();
       this.#lookLater();
     });
   }
@@ -181,10 +200,11 @@ class Admission implements FenceAdmission {
   }
 
   #make(): AdmissionRules {
-    const { cidrs, dns, names } = this.#config;
+    const { dns, names } = this.#config;
     const { misnamed, shared } = this.#addresses;
     const addresses = this.#resolver.addresses();
-    return { cidrs, byDns: dns.length > 0, dns: addresses, byName: names.length > 0, misnamed, shared };
+    if (this.#resolver.answered()) this.#cidrs = this.#config.cidrs;
+    return { cidrs: this.#cidrs, byDns: dns.length > 0, dns: addresses, byName: names.length > 0, misnamed, shared };
   }
 
   #fault(name: string, why: string | undefined): Fault {

@@ -191,20 +191,65 @@ t.test('a failure and its end are told once each, by name, with what stays', asy
   ]);
 });
 
-t.test('another configuration is in the rules at once', async (t) => {
-  const it = stand();
-  it.dns.set('ring.test', ['10.0.0.1']);
-  it.dns.set('other.test', ['10.0.0.2']);
+t.test(
+  'another configuration is in the rules at once, and what admitted before until its names have answered',
+  async (t) => {
+    const it = stand();
+    it.dns.set('ring.test', ['10.0.0.1']);
+    it.dns.set('other.test', ['10.0.0.2']);
+    start(it);
+    await it.clock.pass(0);
+    it.admission.change({ cidrs: [], dns: ['other.test'], names: ['x*'], graceMs: 1_000 });
+    t.match(it.admission.rules(), { cidrs: CIDRS, byDns: true, byName: true, dns: ['10.0.0.1'] });
+    t.equal(it.changes.at(-1), it.admission.rules());
+    t.strictSame(it.identities.at(-1), { cidrs: [], names: ['x*'] });
+    await it.clock.pass(1_001);
+    t.match(it.admission.rules(), { cidrs: [], dns: ['10.0.0.2'] });
+    it.admission.change({ cidrs: CIDRS, dns: [], names: [], graceMs: 0 });
+    await it.clock.pass(1);
+    t.match(it.admission.rules(), { cidrs: CIDRS, byDns: false, byName: false, dns: [] });
+    t.strictSame(it.identities.at(-1), { cidrs: CIDRS, names: [] });
+  },
+);
+
+t.test('names that do not answer after a reload cut nobody who was admitted before it', async (t) => {
+  const it = stand({ ...CONFIG, dns: [] });
   start(it);
   await it.clock.pass(0);
-  it.admission.change({ cidrs: [], dns: ['other.test'], names: ['x*'], graceMs: 1_000 });
-  t.match(it.admission.rules(), { cidrs: [], byDns: true, byName: true, dns: ['10.0.0.1'] }, 'within the grace');
+  it.dns.set('ring.test', new Error('SERVFAIL'));
+  const admitted = () => ['192.168.0.1', '10.0.0.1', 'fd00::1'].map(createAdmission(it.admission.rules()).admits);
+  it.admission.change({ ...CONFIG, cidrs: [] });
+  await it.clock.pass(REFRESH_MS * 10);
+  t.strictSame(admitted(), [true, false, false]);
+  it.admission.change({ ...CONFIG, cidrs: [], graceMs: 1 });
+  t.strictSame(admitted(), [true, false, false], 'nor does the next one');
+  it.dns.set('ring.test', ['10.0.0.1']);
+  await it.clock.pass(REFRESH_MS * 10);
+  t.strictSame(admitted(), [false, true, false]);
   t.equal(it.changes.at(-1), it.admission.rules());
-  t.strictSame(it.identities.at(-1), { cidrs: [], names: ['x*'] });
-  await it.clock.pass(1_001);
-  t.strictSame(it.admission.rules().dns, ['10.0.0.2']);
-  it.admission.change({ cidrs: CIDRS, dns: [], names: [], graceMs: 0 });
-  await it.clock.pass(1);
-  t.match(it.admission.rules(), { cidrs: CIDRS, byDns: false, byName: false, dns: [] });
-  t.strictSame(it.identities.at(-1), { cidrs: CIDRS, names: [] });
+  it.admission.change({ ...CONFIG, cidrs: [], dns: [] });
+  t.strictSame(admitted(), [true, true, true], 'no rules');
+  it.dns.set('never.test', new Error('SERVFAIL'));
+  it.admission.change({ ...CONFIG, cidrs: [], dns: ['never.test'] });
+  await it.clock.pass(REFRESH_MS * 10);
+  t.strictSame(admitted(), [true, true, true], 'without rules everyone was');
+  it.admission.change({ ...CONFIG, dns: [] });
+  t.strictSame(admitted(), [true, false, false]);
+});
+
+t.test('gossip is looked at at once when a stranger is asked about, and when somebody is told of', async (t) => {
+  const it = stand();
+  it.dns.set('ring.test', ['10.0.0.1']);
+  start(it);
+  await it.clock.pass(0);
+  it.gossip.says = { misnamed: [], shared: ['10.0.0.1'] };
+  await it.admission.ask(stranger('10.0.0.1'));
+  t.strictSame(it.admission.rules().shared, ['10.0.0.1']);
+  t.equal(it.changes.at(-1), it.admission.rules());
+  it.gossip.says = { misnamed: [], shared: ['10.0.0.2'] };
+  it.admission.look();
+  t.strictSame(it.changes.at(-1)?.shared, ['10.0.0.2']);
+  const told = it.changes.length;
+  it.admission.look();
+  t.equal(it.changes.length, told);
 });
