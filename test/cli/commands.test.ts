@@ -74,7 +74,7 @@ t.test('schema prints config/schema.json', async (t) => {
 });
 
 t.test('intercept --print shows the rules of the sidecar example, without rights', async (t) => {
-  const env = { RELEASE: 'tempo', NAMESPACE: 'traces', RINGFENCE_ADMIT_CIDR: '10.0.0.0/8' };
+  const env = { RELEASE: 'tempo', NAMESPACE: 'traces', RINGFENCE_RING: 'gossip-ring.traces.svc.cluster.local.' };
   const args = ['intercept', '-c', join(root, 'config/sidecar.yaml'), '--print'];
   const closed = await ringfence(args, env);
   t.equal(closed.code, 0, closed.stderr);

@@ -11,7 +11,7 @@ import { formatEndpoint } from '../../src/wire/address.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 const LISTEN = 'fences: [{ name: a, cluster: blue, listen: "127.0.0.1:7946", app: { address: "127.0.0.1:7947" } }]\n';
-const SIDECAR_ENV = { RELEASE: 'tempo', NAMESPACE: 'traces', RINGFENCE_ADMIT_CIDR: '10.1.0.0/16' };
+const SIDECAR_ENV = { RELEASE: 'tempo', NAMESPACE: 'traces', RINGFENCE_RING: 'gossip-ring.traces.svc.cluster.local.' };
 
 t.test('config/schema.json is what `ringfence schema` prints', async (t) => {
   t.equal(readFileSync(join(root, 'config/schema.json'), 'utf8'), renderSchema());
@@ -35,6 +35,10 @@ t.test('config/sidecar.yaml', async (t) => {
   const env = { ...SIDECAR_ENV, RINGFENCE_STAGE: 'enforce', RINGFENCE_TOKEN: 'a-token-of-sixteen' };
   const { fences, admin, notes } = loadConfig(join(root, 'config/sidecar.yaml'), env);
   t.match(fences, [{ cluster: 'tempo.traces', stage: 'enforce', ceiling: undefined, drainGraceMs: 25_000 }]);
+  t.match(fences, [{ dns: ['gossip-ring.traces.svc.cluster.local.'], cidrs: [] }]);
+  t.match(loadConfig(join(root, 'config/sidecar.yaml'), { ...SIDECAR_ENV, RINGFENCE_STAGE: 'auto' }).fences, [
+    { auto: true },
+  ]);
   t.strictSame(fences[0]?.mode, {
     kind: 'transparent',
     port: 7946,
