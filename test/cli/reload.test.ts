@@ -16,7 +16,7 @@ import {
   run,
   said,
 } from './adoption-kit.ts';
-import { echoApp, eventually } from './fence-process.ts';
+import { echoApp, eventually, freePort } from './fence-process.ts';
 
 const IN_FORCE = /^the configuration was read again and is in force$/;
 const successful = (where: Place) => metric(where, 'config_last_reload_successful');
@@ -120,3 +120,27 @@ t.test(
     t.match(await adoption(where), { stage: 'accept', auto: true }, 'auto goes on from where it is');
   },
 );
+
+t.test('of a file for two fences nothing is in force while the stage of one waits', async (t) => {
+  const where = await place(t);
+  const [ports, appPorts] = [
+    [where.port, await freePort()],
+    [where.appPort, await freePort()],
+  ];
+  const both = (first: object, second: object) => ({
+    fences: [first, second].map((change, i) => ({
+      ...{ name: `f${i}`, cluster: 'blue', listen: `127.0.0.1:${ports[i]}`, admit: { cidrs: ['127.0.0.0/8'] } },
+      app: { address: `127.0.0.1:${appPorts[i]}` },
+      ...change,
+    })),
+  });
+  where.write({}, both({ stage: 'accept' }, { stage: 'observe' }));
+  const fence = await run(t, where);
+  where.write({}, both({ stage: 'observe' }, { stage: 'accept' }));
+  await said(fence, /^the new configuration is not in force yet: f1: accept is not known to be safe/);
+  const brief = () => get(where, '/api/v1/adoption?brief=true');
+  t.match(await brief(), { fences: [{ stage: 'accept' }, { stage: 'observe' }] }, 'neither has moved');
+  where.write({}, both({ stage: 'observe' }, { stage: 'observe' }));
+  await said(fence, IN_FORCE);
+  t.match(await brief(), { fences: [{ stage: 'observe' }, { stage: 'observe' }] });
+});
