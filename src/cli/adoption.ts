@@ -76,7 +76,8 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
     memory,
     probeIntervalMs: intervalMs,
     stage: () => machine.stage(),
-    dialects: () => config().dialects,
+    // A stage that a new configuration names is judged by the dialects that come with it.
+    dialects: () => options.keeper.incoming().dialects,
     admission: context.admission,
     now: clock.now,
     ring,

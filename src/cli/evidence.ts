@@ -24,7 +24,7 @@ export interface EvidenceParts {
   readonly memory: FenceConfig['memory'];
   /** How often members are asked now, ms. */
   probeIntervalMs(): number;
-  /** What can change while the fence runs. */
+  /** What can change while the fence runs; dialects and admission are the same value until they do. */
   stage(): Stage;
   dialects(): Situation['dialects'];
   admission(): Admission;
@@ -71,10 +71,14 @@ export function composeEvidence(parts: EvidenceParts): FenceEvidence {
 
   const look = (): Look => {
     const nowMs = parts.now();
-    const stage = parts.stage();
-    // A stage that was just entered must not be judged by what was said of the one before.
-    const fresh = last !== undefined && last.situation.stage === stage && nowMs - last.situation.nowMs < FRESH_MS;
-    if (!fresh || last === undefined) last = lookNow(parts, nowMs, stage, watchedSinceMs, membersEvictedMs());
+    const given = { stage: parts.stage(), dialects: parts.dialects(), admission: parts.admission() };
+    // What was just taken must not be judged by what was said before: the stage, and what a reload brings along with one.
+    const same =
+      last?.situation.stage === given.stage &&
+      last.situation.dialects === given.dialects &&
+      last.admission === given.admission;
+    const fresh = last !== undefined && same && nowMs - last.situation.nowMs < FRESH_MS;
+    if (!fresh || last === undefined) last = lookNow(parts, nowMs, given, watchedSinceMs, membersEvictedMs());
     return last;
   };
   return {
@@ -120,6 +124,7 @@ function targetOf({ name, address, port }: Evidence): Target {
 /** What is known at one moment. */
 interface Look {
   readonly situation: Situation;
+  readonly admission: Admission;
   readonly records: readonly PeerRecord[];
   readonly steps: Map<Stage, Step>;
 }
@@ -127,18 +132,17 @@ interface Look {
 function lookNow(
   parts: EvidenceParts,
   nowMs: number,
-  stage: Stage,
+  { stage, dialects, admission }: Pick<Situation, 'stage' | 'dialects'> & Pick<Look, 'admission'>,
   watchedSinceMs: number,
   membersEvictedMs: number,
 ): Look {
   const { ring, peers, dns, local, probe, fence } = parts;
   const { windowMs } = parts.memory;
-  const admission = parts.admission();
   const records = peers.records(nowMs);
   const situation = {
     nowMs,
     stage,
-    dialects: parts.dialects(),
+    dialects,
     hasRules: admission.hasRules,
     windowMs,
     answerLifeMs: answerLifeMs(parts.probeIntervalMs()),
@@ -165,7 +169,7 @@ function lookNow(
       .slice(0, DNS_UNKNOWN_MAX)
       .map(({ name }) => escapeText(name)),
   };
-  return { situation, records, steps: new Map() };
+  return { situation, admission, records, steps: new Map() };
 }
 
 /** When a counter was last seen to have grown; 0: never. Seen later than it happened, it counts for longer. */

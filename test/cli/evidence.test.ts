@@ -1,6 +1,6 @@
 import t from 'tap';
 import { composeEvidence, type EvidenceParts } from '../../src/cli/evidence.ts';
-import { createAdmission, NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
+import { type Cidr, createAdmission, NO_ADMISSION_RULES, parseCidr } from '../../src/policy/admission.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { createPeerTable, peerTableBytes } from '../../src/ring/peers.ts';
 import { createRing } from '../../src/ring/ring.ts';
@@ -10,6 +10,8 @@ import { alive, appFrame, frame, START_MS } from '../ring/frames.ts';
 
 const WINDOW_MS = 10_000;
 const memory = { peers: 100, windowMs: WINDOW_MS, foreignMs: 1_000 };
+const EVERYONE = createAdmission(NO_ADMISSION_RULES);
+const NONE = { sends: 'none', takes: 'none', wire: 'none' } as const;
 const bytes = (address: string) => parseAddress(address) as Uint8Array;
 
 function compose(change: Partial<EvidenceParts> = {}) {
@@ -24,8 +26,8 @@ function compose(change: Partial<EvidenceParts> = {}) {
     memory,
     probeIntervalMs: () => 1_000,
     stage: () => stage,
-    dialects: () => ({ sends: 'none', takes: 'none', wire: 'none' }),
-    admission: () => createAdmission(NO_ADMISSION_RULES),
+    dialects: () => NONE,
+    admission: () => EVERYONE,
     now: () => nowMs,
     ring,
     peers,
@@ -129,4 +131,18 @@ t.test('fall-backs, shared addresses and whether the fence could go', async (t) 
   t.strictSame(evidence.fallbacks(), [{ name: 'a-1', address: '10.0.0.1', lastMs: START_MS - 100 }]);
   t.equal(evidence.ambiguous(), 1);
   t.match(evidence.removable(), { yes: false, why: /app\.sends/ });
+});
+
+t.test('rules that were just taken are judged by what they say, not by what was said before', async (t) => {
+  let admission = EVERYONE;
+  let dialects: ReturnType<EvidenceParts['dialects']> = NONE;
+  const { ring, evidence, at } = compose({ admission: () => admission, dialects: () => dialects });
+  ring.message(frame(), alive('a-1'));
+  at(0, 'observe');
+  const codes = () => evidence.step('accept').against.map(({ code, name }) => `${code} ${name ?? '-'}`);
+  t.notOk(codes().includes('not_admitted a-1'));
+  admission = createAdmission({ ...NO_ADMISSION_RULES, cidrs: [parseCidr('192.0.2.0/24') as Cidr] });
+  t.ok(codes().includes('not_admitted a-1'));
+  dialects = { ...NONE, wire: 'own' };
+  t.equal(evidence.situation().dialects, dialects);
 });

@@ -1,14 +1,20 @@
 /** A fence takes another configuration: who is admitted first, then all the rest with its stage, or nothing of it. */
 import t from 'tap';
 import { askIntervalMs } from '../../src/cli/asks.ts';
+import { SYSTEM_CLOCK } from '../../src/cli/clock.ts';
+import { composeFence } from '../../src/cli/compose.ts';
 import type { RulesChange } from '../../src/cli/fence-rules.ts';
 import { createConfigKeeper, createReconfigure } from '../../src/cli/reconfigure.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import type { FenceConfig } from '../../src/config/types.ts';
+import { createPump } from '../../src/datapath/inspection-pump.ts';
+import { judge } from '../../src/datapath/judge.ts';
 import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import type { Readiness } from '../../src/ring/readiness-types.ts';
+import { parseAddress } from '../../src/wire/address.ts';
 import { machineAt, NONE, stepTo } from '../control/stages.ts';
+import { alive, foreignFrame, frame } from '../ring/frames.ts';
 
 function configOf(change: object = {}): FenceConfig {
   const fence = { name: 'traces', cluster: 'blue', transparent: {}, ...change };
@@ -34,6 +40,7 @@ function fenceAt(stage: Stage, first: FenceConfig, readiness: Readiness = 'safe'
     admission: {
       rules: () => NO_ADMISSION_RULES,
       ask: async () => {},
+      look: () => {},
       listed: () => [],
       answered: () => true,
       names: () => [],
@@ -107,4 +114,45 @@ t.test('members are asked less often while no step is ahead', async (t) => {
     [askIntervalMs(10, 'label', open), askIntervalMs(10, 'enforce', open), askIntervalMs(10, 'accept', low)],
     [10, 60, 60],
   );
+});
+
+t.test('a stage is judged by the dialects that come with it', async (t) => {
+  const listen = { transparent: undefined, listen: '127.0.0.1:7946', wire: 'own' };
+  const app = (takes: string) => ({ ...listen, app: { address: '127.0.0.1:7947', sends: 'own', takes } });
+  const before = configOf({ ...app('any'), stage: 'accept' });
+  const sink = { rejection() {}, fault() {}, say() {}, findings() {} };
+  const fence = await composeFence(before, {
+    ...{ sink, pump: createPump(), clock: SYSTEM_CLOCK, stateFile: undefined, adminPort: 0 },
+  });
+  t.teardown(() => fence.stop());
+  const source = { ...frame(), atMs: fence.context.now() };
+  fence.inside.ring?.message(source, alive('m-1', '10.0.0.3'));
+  fence.context.peers.unlabelled(parseAddress('10.0.0.3') as Uint8Array, fence.context.now());
+  const down = (takes: string) => fence.reconfigure.refusal(configOf({ ...app(takes), stage: 'observe' }), before);
+  t.equal(await down('any'), undefined, 'the app takes what is not labelled');
+  t.match(await down('own'), /^observe is not safe: m-1 10\.0\.0\.3: sent unlabelled packets/);
+});
+
+t.test('a peer that is rejected for a foreigner at its address is found to share it at once', async (t) => {
+  const sink = { rejection() {}, fault() {}, say() {}, findings() {} };
+  const fence = await composeFence(configOf({ stage: 'accept', admit: { cidrs: ['10.0.0.0/8'] } }), {
+    ...{ sink, pump: createPump(), clock: SYSTEM_CLOCK, stateFile: undefined, adminPort: 0 },
+  });
+  t.teardown(() => fence.stop());
+  fence.adoption.start();
+  const { context } = fence;
+  const peer = { address: '10.0.0.3', port: 7946 };
+  const [foreigner, atMs] = [{ ...peer, port: 7947 }, context.now()];
+  fence.inside.ring?.message(frame({ atMs }), alive('ours', peer.address));
+  fence.inside.ring?.message(
+    foreignFrame('green', { atMs, peer: foreigner }),
+    alive('theirs', peer.address, { Port: 7947 }),
+  );
+  context.peers.learn(parseAddress(peer.address) as Uint8Array, 'foreign', context.now());
+  const reasonOf = () =>
+    judge(context, {
+      ...{ direction: 'inbound', transport: 'native', kind: 'packet', state: 'none', peer },
+      ...{ label: new Uint8Array(0), bytes: 20, handshake: false },
+    }).reason;
+  t.strictSame([reasonOf(), reasonOf()], ['peer_foreign', undefined]);
 });
