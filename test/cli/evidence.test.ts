@@ -113,6 +113,13 @@ t.test('what memory lost is known, and what inspection never saw', async (t) => 
   t.equal(evidence.situation().membersEvictedMs, START_MS + 2_000);
   at(4_000);
   t.equal(evidence.situation().membersEvictedMs, START_MS + 2_000);
+  const full = compose({ peers: { records: () => [], lastLossMs: () => START_MS + 100 } });
+  full.at(500, 'label');
+  const said = full.evidence.step('enforce').against.map(({ code, text }) => `${code}: ${text}`);
+  t.ok(
+    said.some((text) => /^memory_evicted: the memory of peers was full/.test(text)),
+    `${said}`,
+  );
   t.match(
     compose({ ring: undefined })
       .evidence.step('label')
