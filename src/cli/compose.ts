@@ -4,6 +4,7 @@ import type { Clock } from '../control/clock.ts';
 import type { StateFile } from '../control/state-file.ts';
 import type { Cut, DataPath, Fault, FenceContext, FenceRules, Rejection, Stranger } from '../datapath/engine.ts';
 import type { Pump } from '../datapath/inspection-pump.ts';
+import { turnsOnPeer } from '../datapath/judge.ts';
 import type { ListenPath } from '../datapath/listen.ts';
 import { createTimedDoubts, type TimedDoubts } from '../datapath/timed-doubts.ts';
 import type { PolicySettings } from '../policy/decide.ts';
@@ -74,8 +75,8 @@ interface Core {
   readonly rules: RulesKeeper;
   readonly first: FirstStage;
   readonly doubts: TimedDoubts;
-  /** Who is asked about strangers, once that is there. */
-  readonly asks: { ask(peer: Stranger): void };
+  /** Who is asked about strangers, and looks at what gossip says of them, once that is there. */
+  readonly asks: { ask(peer: Stranger): void; look(): void };
 }
 
 async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceEnv): Promise<Core> {
@@ -102,7 +103,7 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
     onFault,
   });
   const tls = await composeTls(config, monotonicNow, onFault);
-  const asks = { ask: (_peer: Stranger) => {} };
+  const asks = { ask: (_peer: Stranger) => {}, look: () => {} };
   const doubts = createTimedDoubts({
     canAsk: () => rules.rules().admission.byDns,
     starting: () => rules.rules().starting,
@@ -122,6 +123,7 @@ async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceE
     inside: inside.inside,
     now: monotonicNow,
     onRejection(rejection) {
+      if (turnsOnPeer(rejection.reason)) asks.look();
       sightings.note(rejection);
       sink.rejection(config.name, rejection);
     },
@@ -164,6 +166,7 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
     answered: (address) => path.answered(address),
   });
   core.asks.ask = adoption.ask;
+  core.asks.look = () => adoption.admission.look();
   core.rules.change({ admission: adoption.admission.rules() });
   return {
     get config() {
