@@ -129,6 +129,8 @@ export async function forceAndRollBack(
   const pair = [seat.name, ...cut];
   for (const event of [`${seat.name} forced to ${to}`, `${seat.name} back to ${from}`]) {
     run.troubles.set(event, { observers: pair, subjects: pair });
+    // What is logged while the test looks at what was lost.
+    run.troubles.set(`before ${event}`, { observers: pair, subjects: pair });
   }
   await run.events.run(
     `${seat.name} before it is forced to ${to}`,
