@@ -83,7 +83,7 @@ function namedByRules(row: Evidence, situation: Situation): Against | undefined 
 function takesLabelled(row: Evidence, situation: Situation): Against | undefined {
   if (!isMember(row)) return undefined;
   const { probe } = row;
-  const legs = probe === undefined ? [] : probe.packet === undefined ? [probe.stream] : [probe.packet, probe.stream];
+  const legs = legsOf(row);
   const answered = (leg: ProbeLeg) =>
     leg.silentSinceMs === 0 && leg.answeredMs > 0 && situation.nowMs - leg.answeredMs <= situation.answerLifeMs;
   if (legs.length > 0 && legs.every(answered)) return farBehind(row);
@@ -107,6 +107,11 @@ function takesLabelled(row: Evidence, situation: Situation): Against | undefined
   }
   const only = silent.length === legs.length ? '' : silent[0] === probe?.packet ? ' on UDP' : ' on TCP';
   return against(row, 'drops_labelled', only === '', `drops labelled pings${only}${suffix}`);
+}
+
+function legsOf({ probe }: Evidence): readonly ProbeLeg[] {
+  if (probe === undefined) return [];
+  return probe.packet === undefined ? [probe.stream] : [probe.packet, probe.stream];
 }
 
 /**
@@ -145,7 +150,14 @@ function sendsLabelled(row: Evidence, situation: Situation): Against | undefined
   // In a ring whose wire carries the label already, a fence below sends it too.
   if (behind) return against(row, 'fence_behind', situation.dialects.wire === 'none', `its fence is at ${fence.stage}`);
   if (!within(row.ownMs, situation)) return notHeard(row, situation);
-  return fenceUnknown(row);
+  return changedSince(row) ?? fenceUnknown(row);
+}
+
+/** A member that was rolled back, or lost its fence, may be silent for long: what it sent before says nothing of what it sends now. */
+function changedSince(row: Evidence): Against | undefined {
+  const silent = legsOf(row).map(({ silentSinceMs }) => silentSinceMs);
+  if (!isLiving(row) || silent.includes(0) || Math.max(0, ...silent) <= row.ownMs) return undefined;
+  return against(row, 'drops_labelled', false, 'sent the label, and has dropped labelled pings since');
 }
 
 function sentUnlabelled(

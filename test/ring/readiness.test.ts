@@ -292,3 +292,19 @@ t.test('texts', async (t) => {
   t.strictSame(Object.keys(FENCE_PROBLEM_TEXTS), [...FENCE_PROBLEMS]);
   t.equal(new Set(AGAINST_CODES).size, AGAINST_CODES.length);
 });
+
+t.test('enforce: who sent the label and drops it since is who it was no more', async (t) => {
+  const silentSinceMs = NOW_MS - 60 * SECOND_MS;
+  const silent = probe({ ...LEG.silent, silentSinceMs });
+  const before = { ownMs: silentSinceMs - 1, fence: NO_FENCE };
+  const at = (change: Parameters<typeof row>[0]) => said('enforce', situation([row(change)], { stage: 'label' }));
+  const text = 'm-1 10.0.0.1: sent the label, and has dropped labelled pings since';
+  t.strictSame(at({ ...before, probe: silent }), ['unknown', ['drops_labelled', false, text]]);
+  t.strictSame(at({ ...before, probe: { packet: undefined, stream: silent.stream } }), [
+    'unknown',
+    ['drops_labelled', false, text],
+  ]);
+  t.strictSame(at({ ...before, probe: { packet: silent.packet, stream: LEG.answered } }), ['safe'], 'one way is lost');
+  t.strictSame(at({ ...before, ownMs: silentSinceMs, probe: silent }), ['safe'], 'it still sends it');
+  t.strictSame(at({ ...before, probe: undefined }), ['safe'], 'nobody asked');
+});
