@@ -93,12 +93,15 @@ t.test('who left DNS is heard within the grace, and not after it', { skip }, asy
 });
 
 t.test('without a wait the first frame is lost, and DNS is asked all the same', { skip }, async (t) => {
-  const { ours, member, list, rejected } = await stand(t, 'dnsnowait', { dnsRefresh: '1h', strangerWait: '0ms' });
+  const { ours, fence, member, list, rejected } = await stand(t, 'dnsnowait', {
+    dnsRefresh: '1h',
+    strangerWait: '0ms',
+  });
   const late = await member('late');
   list(late);
   t.same(await ours.during(() => late.udp(ours.host.ipv4, 100)), []);
   t.equal(await rejected(), 1);
-  await sleep(1_500);
+  await until('listed', async () => (await fence.metric('admission_dns_addresses', { name: NAME })) === 2);
   t.match(await ours.gets(/^udp/, () => late.udp(ours.host.ipv4, 100)), plain(late.host, 'ipv4'));
 });
 

@@ -57,13 +57,12 @@ t.test('packets of strangers wait in the worker', { skip, timeout: 60_000 }, asy
   await unanswered.udp(ours.host.ipv4, 40);
   await worker.waitFor(new RegExp(`^rejected ${unanswered.host.ipv4} peer_not_admitted$`), 5_000);
   const silentMs = performance.now() - asked;
-  t.ok(silentMs >= 700 && silentMs < 1_500, `decided by what is known after ${Math.round(silentMs)} ms`);
+  t.ok(silentMs >= 700, `decided by what is known after ${Math.round(silentMs)} ms`);
 
   // What our own app sends to somebody unknown waits too.
   const mark = worker.mark();
   await stranger.during(() => ours.udp(unanswered.host.ipv4, 50));
-  await worker.waitFor(new RegExp(`^(asked|rejected) ${unanswered.host.ipv4}`), 5_000, mark);
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  await worker.waitFor(new RegExp(`^rejected ${unanswered.host.ipv4} peer_not_admitted$`), 5_000, mark);
   await worker.kill('SIGTERM');
   const counts = worker.lines().filter((line) => line.startsWith('frames'));
   t.strictSame(counts.toSorted(), ['frames inbound pass 5', 'frames inbound reject 2', 'frames outbound reject 1']);
