@@ -18,6 +18,9 @@ const EVERYONE: readonly Cidr[] = [
   { address: '::', prefix: 0, family: 'ipv6' },
 ];
 
+/** CIDRs in force at once: those of several configurations, when reload follows reload while a name does not answer. */
+const CIDRS_HELD_MAX = 10_000;
+
 /** The admission part of a fence's configuration (config/types.ts). */
 export interface AdmissionConfig {
   readonly cidrs: readonly Cidr[];
@@ -135,7 +138,8 @@ class Admission implements FenceAdmission {
     const { cidrs, byDns } = this.#rules;
     const before = byDns || cidrs.length > 0 ? cidrs : EVERYONE;
     this.#config = config;
-    this.#cidrs = [...new Set([...config.cidrs, ...before])];
+    const all = new Map([...config.cidrs, ...before].map((cidr) => [`${cidr.address}/${cidr.prefix}`, cidr]));
+    this.#cidrs = [...all.values()].slice(0, CIDRS_HELD_MAX);
     this.#resolver.change({ names: config.dns, graceMs: config.graceMs });
     this.#identify();
     this.#look();

@@ -223,6 +223,15 @@ t.test('names that do not answer after a reload cut nobody who was admitted befo
   t.strictSame(admitted(), [true, false, false]);
   it.admission.change({ ...CONFIG, cidrs: [], graceMs: 1 });
   t.strictSame(admitted(), [true, false, false], 'nor does the next one');
+  const many = Array.from({ length: 12_000 }, (_, i) => parseCidr(`172.16.${i >> 8}.${i & 255}`)).flatMap(
+    (cidr) => cidr ?? [],
+  );
+  for (let i = 0; i < 3; i++)
+    it.admission.change({ ...CONFIG, cidrs: i === 0 ? [...CIDRS] : many.slice(0, 3), graceMs: i });
+  t.equal(it.admission.rules().cidrs.length, 4, 'each once');
+  it.admission.change({ ...CONFIG, cidrs: many });
+  t.equal(it.admission.rules().cidrs.length, 10_000, 'bounded');
+  it.admission.change({ ...CONFIG, cidrs: [] });
   it.dns.set('ring.test', ['10.0.0.1']);
   await it.clock.pass(REFRESH_MS * 10);
   t.strictSame(admitted(), [false, true, false]);
