@@ -20,9 +20,10 @@ export async function changeStage(view: AdminView, request: AdminRequest, writeT
   const rows = answer.step?.against ?? [];
   const cuts = rows.filter((row) => row.cuts).map(showAgainst);
   const unknown = rows.filter((row) => !row.cuts).map(showAgainst);
-  if (!answer.ok) return json(409, { error: answer.why, final: answer.final, against: cuts, unknown });
+  const againstTotal = answer.step?.againstTotal ?? 0;
+  if (!answer.ok) return json(409, { error: answer.why, final: answer.final, against: cuts, unknown, againstTotal });
   const { from, to } = answer;
-  return json(200, { fence: fence.name, from, stage: to, changed: from !== to, cuts, unknown });
+  return json(200, { fence: fence.name, from, stage: to, changed: from !== to, cuts, unknown, againstTotal });
 }
 
 /** One row of what stands against a step, as every answer of the API shows it. */

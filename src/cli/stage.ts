@@ -18,12 +18,11 @@ export async function setStage(stage: string, flags: StageFlags): Promise<number
   }
   const body = { stage, force: flags.force ?? false, ...(flags.fence === undefined ? {} : { fence: flags.fence }) };
   const answer = await ask({ admin: flags.admin, path: '/api/v1/stage', token: flags.token, body });
-  const { fence, from, stage: now, cuts, unknown } = fieldsOf(answer);
+  const { fence, from, stage: now, cuts, unknown, againstTotal } = fieldsOf(answer);
   const [name, before, to] = [fence, from, now].map((part) => oneLine(String(part)));
   const lines = [
     before === to ? `${name}: already at ${to}` : `${name}: ${before} -> ${to}`,
-    ...rows('cuts', cuts),
-    ...rows('unknown', unknown),
+    ...named('cuts', cuts, unknown, againstTotal),
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
   return EXIT.ok;
@@ -34,10 +33,17 @@ async function ask(call: Parameters<typeof callAdmin>[0]): Promise<unknown> {
     return await callAdmin(call);
   } catch (error) {
     if (!(error instanceof AdminRefusal)) throw error;
-    const { against, unknown } = fieldsOf(error.answer);
-    const named = [...rows('would cut', against), ...rows('unknown', unknown)];
-    throw new CliError(error.exitCode, [...error.lines, ...named], { cause: error });
+    const { against, unknown, againstTotal } = fieldsOf(error.answer);
+    const lines = [...error.lines, ...named('would cut', against, unknown, againstTotal)];
+    throw new CliError(error.exitCode, lines, { cause: error });
   }
+}
+
+/** Everybody whom the answer names, and how many it leaves out. */
+function named(what: string, cuts: unknown, unknown: unknown, total: unknown): string[] {
+  const lines = [...rows(what, cuts), ...rows('unknown', unknown)];
+  const more = typeof total === 'number' ? total - lines.length : 0;
+  return more > 0 ? [...lines, `  and ${more} more`] : lines;
 }
 
 function rows(what: string, value: unknown): string[] {

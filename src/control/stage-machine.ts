@@ -91,7 +91,9 @@ export function createStageMachine(options: StageMachineOptions): OwnedStageMach
       // A configuration that names a stage goes before whatever else would be found out.
       if (wish.origin !== 'config' && !wish.force) return { step: undefined, refused: no(STARTING_WHY, false) };
       const never = impossible(wish.stage, options.bounds());
-      return { step: undefined, refused: never === undefined ? undefined : no(never, true) };
+      // Forced, whom it cuts is said all the same.
+      const step = wish.force ? options.step(wish.stage) : undefined;
+      return { step, refused: never === undefined ? undefined : no(never, true) };
     }
     const step = options.step(wish.stage);
     const refusal = refusalOf(stage, wish, step, options.bounds());

@@ -27,6 +27,7 @@ t.test('one step up, and back', async (t) => {
     changed: true,
     cuts: [],
     unknown: [],
+    againstTotal: 0,
   });
   t.equal(fence.stage(), 'label');
   t.match(await route(view, post({ stage: 'accept' }), ''), { status: 200 });
@@ -64,7 +65,7 @@ t.test(
       { code: 'drops_labelled', cuts: true, name: 'a\u001b[2J', address: '10.0.0.7', port: 7946, text: 'drops it' },
       { code: 'members_unknown', cuts: false, name: undefined, address: undefined, port: undefined, text: 'no table' },
     ];
-    const step = (to: Stage): Step => ({ to, readiness: 'unsafe', against, againstTotal: 2, notes: [] });
+    const step = (to: Stage): Step => ({ to, readiness: 'unsafe', against, againstTotal: 250, notes: [] });
     const fence = fenceView({}, { step });
     const view = adminView(fence);
     const cuts = [
@@ -74,15 +75,16 @@ t.test(
     const refused = await route(view, post({ stage: 'label' }), '');
     t.equal(refused.status, 409);
     t.strictSame(JSON.parse(refused.body), {
-      error: 'label is not safe: a\\x1b[2J 10.0.0.7: drops it; no table',
+      error: 'label is not safe: a\\x1b[2J 10.0.0.7: drops it; no table; and 248 more',
       final: false,
       against: cuts,
       unknown,
+      againstTotal: 250,
     });
     t.equal(fence.stage(), 'accept');
     const forced = await route(view, post({ stage: 'label', force: true }), '');
     t.equal(forced.status, 200);
-    t.match(JSON.parse(forced.body), { changed: true, cuts, unknown });
+    t.match(JSON.parse(forced.body), { changed: true, cuts, unknown, againstTotal: 250 });
     t.match(fence.changes, [{ to: 'label', force: true }]);
   },
 );

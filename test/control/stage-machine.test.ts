@@ -168,3 +168,9 @@ t.test('peers that answer late move a fence that took the default, and no other'
   await moved.machine.begin('enforce', 'peers', 'three at enforce');
   t.equal(moved.machine.stage(), 'accept', 'whoever was moved by somebody stays where they were put');
 });
+
+t.test('a start that force ends says whom that cuts', async (t) => {
+  const { machine, steps } = machineAt('observe', { starting: true });
+  steps.set('accept', stepTo('accept', 'unsafe', against('a')));
+  t.match(await machine.request(wish('accept', { force: true })), { ok: true, step: { against: [{ name: 'a' }] } });
+});
