@@ -1,5 +1,6 @@
 /** Where a fence starts, and what it keeps over restarts, as processes. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { adoption, ask, get, metric, OWN, PING, place, pushPull, run, said } from './adoption-kit.ts';
@@ -131,4 +132,41 @@ t.test('nobody to ask: the frames go on at the lowest stage after the wait', asy
   t.ok(tookMs > 600, `it waited ${tookMs} ms`);
   await said(fence, /^stage observe: no peer was there to ask$/);
   t.match(await adoption(where), { stage: 'observe', origin: 'default', starting: false });
+});
+
+t.test('nobody is kept out, and a neighbour that falls back: both are in the log', async (t) => {
+  const where = await place(t);
+  where.write({ stage: 'observe', admit: {} });
+  const app = await echoApp(where.appPort);
+  t.teardown(() => app.close());
+  const fence = await run(t, where);
+  t.match(await ringfence(['stage', 'accept', '--force', '--admin', where.admin]), { code: 0 });
+  await said(fence, /^stage changed from observe up to accept by 127\.0\.0\.1, forced; readiness: /);
+  await said(fence, /^NO ADMISSION RULES at stage accept: everyone is admitted$/);
+  t.ok((await pushPull(where)).length > 0, 'a neighbour that labels');
+  t.ok((await pushPull(where, '127.0.0.1', Buffer.alloc(0))).length > 0, 'and does not any more');
+  await said(fence, /^FALL-BACK: (?:\S+ )?127\.0\.0\.1 sent the label and now sends frames without it$/);
+});
+
+t.test('an app that seals its gossip, and no keys: label is not known to be safe', async (t) => {
+  const where = await place(t);
+  where.write({ stage: 'accept', wire: 'own', app: { ...NATIVE, address: `127.0.0.1:${where.appPort}` } });
+  const app = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.end(Buffer.concat([Buffer.of(10, 0, 0, 0, 40), Buffer.alloc(40)]));
+    socket.resume();
+  });
+  await new Promise<void>((resolve) => app.listen(where.appPort, '127.0.0.1', resolve));
+  t.teardown(() => app.close());
+  await run(t, where);
+  const codes = async () => {
+    const { fences } = (await get(where, '/api/v1/adoption')) as {
+      fences: [{ steps: readonly { to: string; against: readonly { code: string }[] }[] }];
+    };
+    const step = fences[0].steps.find(({ to }) => to === 'label');
+    return step?.against.map(({ code }) => code) ?? [];
+  };
+  t.strictSame(await codes(), ['members_unknown']);
+  t.equal((await pushPull(where)).length, 45);
+  await eventually('the app seals, and there are no keys', async () => (await codes()).includes('sealed_without_keys'));
 });
