@@ -39,11 +39,11 @@ export interface StarterOptions {
 }
 
 export interface Starter {
-  /** A frame of the peer at `address` waits; `reached`: no single datagram could have made that up. The first one starts the clock. */
+  /** A frame of the peer at `address` waits; `reached`: no single datagram could have made that up. The first one starts the clock, but for one that nothing names and anybody can make up. */
   seen(peer: { readonly address: string; readonly reached: boolean }): void;
   /** DNS may list more now. */
   look(): void;
-  /** Resolves when the stage that this start found is in force, or the starter was stopped. */
+  /** Resolves when the stage that this start found is in force, or the starter was stopped; at once while the clock does not run. */
   ended(): Promise<void>;
   /** Asks no more, and what still comes changes nothing. */
   stop(): void;
@@ -100,13 +100,14 @@ export function createStarter(options: StarterOptions): Starter {
   };
   return {
     seen({ address, reached }) {
-      if (over) return;
+      // Somebody's datagram, when the app may not be there yet: too early to ask, and the wait for those who come would be spent on it.
+      if (over || (!reached && !options.mayAsk(address))) return;
       cancel ??= clock.after(options.waitMs * DECIDE_AT, decide);
       if (reached && asked.size < ASKED_MAX && !asked.has(address) && options.mayAsk(address)) void ask([address]);
       look();
     },
     look,
-    ended: () => ended,
+    ended: () => (over || cancel !== undefined ? ended : Promise.resolve()),
     stop() {
       over = true;
       stopped = true;

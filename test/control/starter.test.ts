@@ -168,3 +168,15 @@ t.test('the late asking is bounded, and ends with the starter', async (t) => {
   await stopped.clock.pass(3 * LATE_EVERY_MS);
   t.equal(stopped.asked.length, 1);
 });
+
+t.test('a stranger that nothing names and any datagram can make up does not start the clock', async (t) => {
+  const { clock, begun, seen, starter } = starterWith({ '10.0.0.1': 'enforce' }, { refused: ['192.0.2.1'] });
+  seen('192.0.2.1', false);
+  await starter.ended();
+  await clock.pass(60_000);
+  t.strictSame(begun, [], 'the app is not there yet');
+  t.equal(clock.planned(), 0);
+  seen('10.0.0.1');
+  await clock.pass(100);
+  t.match(begun, [['enforce', 'peers']]);
+});
