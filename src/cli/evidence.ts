@@ -91,15 +91,21 @@ export function composeEvidence(parts: EvidenceParts): FenceEvidence {
       return known;
     },
     fallbacks() {
-      const { records, situation } = look();
-      return fallbacksOf(records, situation.evidence, (address) => parts.admission().shared(address), situation);
+      const seen = look();
+      const { records, situation, admission } = seen;
+      seen.fallbacks ??= fallbacksOf(records, situation.evidence, (address) => admission.shared(address), situation);
+      return seen.fallbacks;
     },
     ambiguous() {
       const { records, situation } = look();
       const rows = [...records, ...situation.evidence].filter(({ ambiguous }) => ambiguous);
       return new Set(rows.map(({ address }) => address)).size;
     },
-    removable: () => removable(look().situation),
+    removable() {
+      const seen = look();
+      seen.removable ??= removable(seen.situation);
+      return seen.removable;
+    },
     targets: () => ours(look().situation).map(targetOf),
     pingTargets() {
       const { situation } = look();
@@ -127,6 +133,9 @@ interface Look {
   readonly admission: Admission;
   readonly records: readonly PeerRecord[];
   readonly steps: Map<Stage, Step>;
+  /** Once asked for: anybody may read the admin API as often as they like. */
+  fallbacks?: readonly Fallback[];
+  removable?: Removable;
 }
 
 function lookNow(

@@ -77,6 +77,8 @@ t.test('every source is in it, at most a second old, and never of another stage'
   });
   const label = evidence.step('label');
   t.equal(evidence.step('label'), label, 'kept');
+  t.equal(evidence.removable(), evidence.removable(), 'as are the others');
+  t.equal(evidence.fallbacks(), evidence.fallbacks());
   const before = asked.length;
   at(999);
   t.equal(evidence.step('label'), label);
