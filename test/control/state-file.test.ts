@@ -1,6 +1,6 @@
 /** Stages in a file: whatever is wrong with it is said, and stops nothing. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { openStateFile, RETRY_MS, STATE_FILE_MAX_BYTES } from '../../src/control/state-file.ts';
@@ -94,6 +94,27 @@ t.test('places that cannot be written: said once, tried again, right once they c
   await state.stop();
   t.equal(said.at(-1), undefined, 'without anybody changing a stage');
   t.equal((await opened(file)).state.stageOf('traces', BLUE), 'label');
+});
+
+t.test('read-only: its stage is taken, and that the next is not kept is said', async (t) => {
+  const dir = t.testdir({ 'state.json': text({ traces: entry() }) });
+  const file = join(dir, 'state.json');
+  chmodSync(file, 0o444);
+  chmodSync(dir, 0o555);
+  const isRoot = process.geteuid?.() === 0;
+  // Root writes everywhere.
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    const { state, said } = await opened(file);
+    t.equal(state.stageOf('traces', BLUE), 'label');
+    await state.save('traces', BLUE, 'enforce');
+    t.match(said, [/it cannot be written: permission denied: the stage is not kept/]);
+    await state.stop();
+    t.equal((await opened(file)).state.stageOf('traces', BLUE), 'label', 'it is as it was');
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    chmodSync(dir, 0o755);
+  }
 });
 
 t.test('a directory, a FIFO and a device in its place', async (t) => {
