@@ -214,8 +214,8 @@ class NameResolver implements Resolver {
     const { clock } = this.#options;
     const nowMs = clock.now();
     let nextMs = Number.POSITIVE_INFINITY;
-    // Who is only known by names that are gone may be known by one that has not answered yet.
-    for (const name of this.answered() ? [...this.#names, ...this.#gone] : this.#names) {
+    // What a name listed that is gone, or was and has not answered again, stays until all have answered: one of them may list it.
+    for (const name of [...this.#names, ...this.#gone].filter((at) => this.answered() || at.view().lastSuccessMs > 0)) {
       nextMs = Math.min(nextMs, name.expire(nowMs - this.#graceMs) + this.#graceMs);
     }
     this.#gone = this.#gone.filter((name) => !name.empty());

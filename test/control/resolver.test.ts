@@ -275,6 +275,20 @@ t.test('what names listed that are gone outlives the grace until those in their 
   t.strictSame(resolver.addresses(), ['10.0.0.2']);
 });
 
+t.test('a name that is given back while DNS fails has what it had listed', async (t) => {
+  const { clock, resolver, dns } = stand(['a'], { a: ['10.0.0.1'], b: new Error('SERVFAIL') });
+  resolver.start();
+  await clock.pass(0);
+  resolver.change({ names: ['b'], graceMs: GRACE_MS });
+  dns.set('a', new Error('SERVFAIL'));
+  resolver.change({ names: ['a'], graceMs: GRACE_MS });
+  await clock.pass(10 * GRACE_MS);
+  t.strictSame(resolver.addresses(), ['10.0.0.1']);
+  dns.set('a', ['10.0.0.2']);
+  await clock.pass(10 * GRACE_MS);
+  t.strictSame(resolver.addresses(), ['10.0.0.2']);
+});
+
 t.test('names that change while a round is under way', async (t) => {
   const { clock, resolver, dns, asked } = stand(['a', 'c'], { a: 'hang', b: ['10.0.0.2'], c: ['10.0.0.3'] });
   resolver.start();
