@@ -8,6 +8,9 @@ import type { Clock } from './clock.ts';
 /** Before a configuration that waits for a stage is tried again, ms. */
 export const TRY_AGAIN_MS = 5_000;
 
+/** What a configuration waits for is said at most so often while the file stays as it is, ms: its figures move by themselves. */
+export const WAIT_SAID_MS = 60_000;
+
 /** Settings that are named in a refusal; more are counted. */
 const NAMED_MAX = 10;
 
@@ -105,12 +108,26 @@ export function createReload(options: ReloadOptions): Reload {
   let again = false;
   let stopped = false;
   let cancel = () => {};
+  /** Part of a configuration that waits is taken: who is admitted. */
+  let touched = false;
+  let told: { readonly text: string | undefined; readonly atMs: number } | undefined;
 
   const settle = (found: ReloadResult) => {
-    if (found.outcome === 'in_force') successMs = clock.now();
+    const nowMs = clock.now();
+    if (found.outcome === 'in_force') successMs = nowMs;
     const same = JSON.stringify(found) === JSON.stringify(result);
+    const stillWaits = found.outcome === 'waits' && result.outcome === 'waits' && told?.text === latest;
     result = found;
-    if (!same || found.outcome === 'in_force') options.onResult(found);
+    if (same && found.outcome !== 'in_force') return;
+    if (stillWaits && nowMs - (told?.atMs ?? 0) < WAIT_SAID_MS) return;
+    told = { text: latest, atMs: nowMs };
+    options.onResult(found);
+  };
+  /** All of the old one again, when the new one will not be taken any more. */
+  const restore = async () => {
+    if (!touched) return;
+    touched = false;
+    await options.take(running, running);
   };
   const tryOne = async (text: string): Promise<ReloadResult> => {
     let next: Config;
@@ -122,6 +139,7 @@ export function createReload(options: ReloadOptions): Reload {
     const fixed = fixedChanges(running.file, next.file);
     if (fixed.length > 0) return { outcome: 'rejected', why: [fixedText(fixed)] };
     const why = await options.take(next, running);
+    touched = why !== undefined;
     if (why !== undefined) return { outcome: 'waits', why };
     running = next;
     return { outcome: 'in_force' };
@@ -130,7 +148,9 @@ export function createReload(options: ReloadOptions): Reload {
     do {
       again = false;
       cancel();
-      if (latest !== undefined) settle(await tryOne(latest));
+      const found = latest === undefined ? undefined : await tryOne(latest);
+      if (found?.outcome !== 'waits' && found?.outcome !== 'in_force') await restore();
+      if (found !== undefined && latest !== undefined) settle(found);
     } while (again);
     if (result.outcome === 'waits' && latest !== undefined && !stopped)
       cancel = clock.after(TRY_AGAIN_MS, () => void begin());
@@ -152,6 +172,7 @@ export function createReload(options: ReloadOptions): Reload {
       latest = undefined;
       cancel();
       settle({ outcome: 'rejected', why: [why] });
+      if (touched && !stopped) void begin();
     },
     last: () => ({ successful: result.outcome === 'in_force', successMs, problem: problemOf(result) }),
     stop() {

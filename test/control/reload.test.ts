@@ -2,7 +2,7 @@
 import t from 'tap';
 import { parseConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/types.ts';
-import { createReload, fixedChanges, type ReloadResult, TRY_AGAIN_MS } from '../../src/control/reload.ts';
+import { createReload, fixedChanges, type ReloadResult, TRY_AGAIN_MS, WAIT_SAID_MS } from '../../src/control/reload.ts';
 import { createFakeClock, settle } from './fake-clock.ts';
 
 const FENCE = {
@@ -127,7 +127,11 @@ t.test('another file ends the wait of the one before; going back to what is in f
   t.match(reload.last(), { successful: false, problem: /no such file/ });
   t.notOk(reload.has(textOf({ stage: 'label' })));
   await clock.pass(10 * TRY_AGAIN_MS);
-  t.equal(taken.length, 1, 'what cannot be read any more is not tried again');
+  t.strictSame(
+    taken.slice(1),
+    [['accept', 'accept']],
+    'what cannot be read any more is not tried again, and taken back',
+  );
 });
 
 t.test('texts that come while one is being taken: the last one counts, one after the other', async (t) => {
@@ -165,4 +169,35 @@ t.test('stopped, it takes nothing', async (t) => {
   await reload.take(textOf({ stage: 'observe' }));
   await clock.pass(10 * TRY_AGAIN_MS);
   t.strictSame([taken, clock.planned()], [[], 0]);
+});
+
+t.test('what waited and will not be taken any more leaves nothing behind', async (t) => {
+  for (const end of ['rejected', 'unreadable'] as const) {
+    const { reload, taken, results, clock } = reloading(async ({ fences: [fence] }) =>
+      fence?.stage === 'label' ? 'not safe' : undefined,
+    );
+    await reload.take(textOf({ stage: 'label' }));
+    if (end === 'rejected') await reload.take('{');
+    else reload.unreadable('it is gone');
+    await settle();
+    t.strictSame(taken, [['accept', 'accept']], `${end}: who was admitted before is so again`);
+    t.match(results.at(-1), { outcome: 'rejected' });
+    await reload.take('[');
+    await clock.pass(10 * TRY_AGAIN_MS);
+    t.equal(taken.length, 1, 'once');
+  }
+});
+
+t.test('figures that move in what is waited for are no news, a new file is', async (t) => {
+  let seconds = 0;
+  const { reload, results, clock } = reloading(async () => `none for ${seconds++} s`);
+  await reload.take(textOf({ stage: 'label' }));
+  await clock.pass(WAIT_SAID_MS - 1);
+  t.equal(results.length, 1);
+  t.not(reload.last().problem, 'the new configuration waits: none for 0 s', 'the status has the latest');
+  await clock.pass(TRY_AGAIN_MS);
+  t.equal(results.length, 2);
+  await reload.take(textOf({ stage: 'enforce' }));
+  t.equal(results.length, 3);
+  reload.stop();
 });
