@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { requireTools } from '../lab/tools.ts';
-import { adoption, ask, get, linesOf, PING, place, pushPull, run, said } from './adoption-kit.ts';
+import { adoption, ask, get, linesOf, metric, PING, place, pushPull, run, said } from './adoption-kit.ts';
 import { echoApp, eventually } from './fence-process.ts';
 
 const HOUR_MS = 3_600_000;
@@ -43,6 +43,7 @@ t.test(
     await eventually('auto settles', async () =>
       /^accept: safe; taken once/.test((await adoption(where)).waitsFor ?? ''),
     );
+    t.equal(await metric(where, 'ready_to_advance{fence="traces",to="accept"}'), 1);
     const known = async () => {
       const { fences } = (await get(where, '/api/v1/peers')) as {
         fences: [{ peers: { address: string; proven: boolean }[] }];

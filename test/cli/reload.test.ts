@@ -106,6 +106,7 @@ t.test(
       fence,
       /^the new configuration is not in force yet: traces: accept is not known to be safe: no full member table/,
     );
+    t.equal(await metric(where, 'ready_to_advance{fence="traces",to="accept"}'), 0);
     t.equal(await successful(where), 0);
     t.match(await get(where, '/api/v1/status'), {
       fences: [{ stage: 'observe', notes: /the new configuration waits/ }],
