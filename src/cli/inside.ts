@@ -102,6 +102,7 @@ function openEyes(options: InsideOptions, keys: GossipKeys) {
   const ring = createRing({
     startedMs: now(),
     warmUpMs: config.warmUpMs,
+    windowMs: config.memory.windowMs,
     identity: { cidrs: config.cidrs, names: config.names },
     get graceMs() {
       return options.graceMs();

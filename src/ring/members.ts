@@ -18,7 +18,7 @@ import { addressText, NAME_MAX_CHARS } from './tuple.ts';
 /** memberlist config.go `DefaultLANConfig` GossipToTheDeadTime: after it a dead member is forgotten. WAN has 60 s. */
 export const REAPED_MS = 30_000;
 
-/** How long a dead or left member is still shown. */
+/** How long a dead or left member is still shown, at least. */
 export const GONE_MS = 10 * 60_000;
 
 /** A member that nobody names for so long is forgotten: a push/pull names all, every few minutes even in rings of thousands. */
@@ -59,6 +59,8 @@ export interface MembersOptions {
   readonly isLocal: IsLocal;
   /** Whether nobody can make up that this address is a member's; such members outlive any flood of names. */
   vouched(address: string, nowMs: number): boolean;
+  /** How long who is gone is kept at least. */
+  readonly keptMs?: number;
 }
 
 type Writable = { -readonly [K in keyof Member]: Member[K] };
@@ -177,9 +179,10 @@ export class Members {
   /** Forgets who is gone, and whom nobody names any more. */
   prune(nowMs: number): void {
     const before = this.#table.size;
+    const goneMs = Math.max(GONE_MS, this.#options.keptMs ?? 0);
     this.#table.prune(({ state, stateSinceMs, lastSeenMs }) => {
-      const gone = state === 'dead' || state === 'left';
-      return (gone && nowMs - stateSinceMs > GONE_MS) || nowMs - lastSeenMs > SILENT_MS;
+      const goneLong = (state === 'dead' || state === 'left') && nowMs - stateSinceMs > goneMs;
+      return goneLong || nowMs - lastSeenMs > SILENT_MS;
     });
     this.#changes += before - this.#table.size;
   }

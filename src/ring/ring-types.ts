@@ -47,6 +47,8 @@ export interface RingOptions {
   readonly startedMs: number;
   /** Default WARM_UP_MS; 0 where the order of all frames is known, as in a capture. */
   readonly warmUpMs?: number;
+  /** How long who is dead must be remembered, so that readiness waits for them: the window of the memory of peers. */
+  readonly windowMs?: number;
   readonly identity: IdentityRules;
   /** How long something may look foreign before it is warned of, ms. */
   readonly graceMs: number;

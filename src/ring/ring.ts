@@ -69,7 +69,7 @@ class RingTables implements Ring {
   constructor(options: RingOptions) {
     const limits = { ...RING_LIMITS, ...options.limits };
     const identity = createIdentity(options.identity);
-    const { startedMs, warmUpMs = WARM_UP_MS, proven, isLocal = () => false } = options;
+    const { startedMs, warmUpMs = WARM_UP_MS, proven, isLocal = () => false, windowMs = 0 } = options;
     const provenSince = (address: string, sinceMs: number, nowMs: number) =>
       proven(address, nowMs) && this.#heard.ownLabelMs(address) >= sinceMs;
     const vouched = (address: string, nowMs: number) => this.#heard.vouched(address) || proven(address, nowMs);
@@ -79,7 +79,7 @@ class RingTables implements Ring {
     this.#identity = options.identity;
     this.#hasRules = identity.hasRules;
     this.#heard = new HeardTable(limits.members * 2);
-    this.#members = new Members({ limit: limits.members, identity, isLocal, vouched });
+    this.#members = new Members({ limit: limits.members, identity, isLocal, vouched, keptMs: windowMs });
     this.#foreign = new ForeignTable(limits);
     this.#merge = new MergeWatch(
       { startedMs, warmUpMs, ownTuples, alarms: limits.alarms, provenSince, vouched },

@@ -267,3 +267,14 @@ t.test('with quarantine in effect, the members are those that our app still sees
     ],
   );
 });
+
+t.test('who is dead is remembered for the whole window of the memory', async (t) => {
+  const options = { startedMs: START_MS, identity: { cidrs: [], names: [] }, graceMs: 0, proven: () => false };
+  const deadAfter = (windowMs: number) => {
+    const ring = createRing({ ...options, windowMs });
+    ring.message(frame(), alive('a'));
+    ring.message(frame(), dead('a'));
+    return ring.members(START_MS + 30 * 60_000).map(({ state }) => state);
+  };
+  t.strictSame([deadAfter(10 * 60_000), deadAfter(60 * 60_000)], [[], ['dead']]);
+});
