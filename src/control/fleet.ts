@@ -45,6 +45,8 @@ export interface Fleet {
 interface Answered {
   readonly answer: AdminAnswer;
   readonly atMs: number;
+  /** Whether the question after it was not answered in time. */
+  readonly missed: boolean;
 }
 
 /** A fleet client that is not started yet; `first` works all the same. It keeps at most ROUND_TARGETS_MAX answers. */
@@ -68,7 +70,11 @@ export function createFleet({ clock, intervalMs, ask, label, targets, admits }: 
       // The rules may have changed since the round began.
       if (!admits(address)) return;
       const answer = await ask(address);
-      answers.set(address, { answer, atMs: clock.now() });
+      const before = answers.get(address);
+      const late = answer.outcome === 'unknown' && answer.problem === 'timeout';
+      // Only two losses in a row say something, as with pings: a busy machine is late once, and what was said stays as old as it is.
+      const keeps = late && before?.answer.outcome === 'fences' && !before.missed;
+      answers.set(address, keeps ? { ...before, missed: true } : { answer, atMs: clock.now(), missed: false });
     },
     end() {},
   });

@@ -161,3 +161,25 @@ t.test('a start does not wait for one that hangs', async (t) => {
   await clock.pass(1);
   t.strictSame(stages, []);
 });
+
+t.test('a fence that answers late once is known by what it said before, and no younger for it', async (t) => {
+  const { clock, fleet, state } = stand();
+  state.targets = ['10.0.0.1'];
+  state.answers.set('10.0.0.1', fences(fence('a')));
+  fleet.start();
+  await clock.pass(INTERVAL_MS / 2);
+  const said = fleet.report('10.0.0.1', 'a');
+  t.match(said, { outcome: 'fence', stage: 'accept' });
+  state.answers.set('10.0.0.1', { outcome: 'unknown', problem: 'timeout' });
+  await clock.pass(INTERVAL_MS);
+  t.equal(state.asked.length, 2);
+  t.strictSame(fleet.report('10.0.0.1', 'a'), said);
+  await clock.pass(INTERVAL_MS);
+  t.match(fleet.report('10.0.0.1', 'a'), { outcome: 'unknown', problem: 'timeout' }, 'twice says something');
+  state.answers.set('10.0.0.1', fences(fence('a', { stage: 'label' })));
+  await clock.pass(INTERVAL_MS);
+  t.match(fleet.report('10.0.0.1', 'a'), { outcome: 'fence', stage: 'label' });
+  state.answers.set('10.0.0.1', { outcome: 'unknown', problem: 'not_a_fence' });
+  await clock.pass(INTERVAL_MS);
+  t.match(fleet.report('10.0.0.1', 'a'), { outcome: 'unknown', problem: 'not_a_fence' }, 'a lie is one at once');
+});
