@@ -131,8 +131,8 @@ async function recycleAddress(t: Test, run: Fenced): Promise<void> {
       t.ok(kept > 0, `${kept} frames of ours to the foreigner at the recycled address were kept in`);
       t.ok((await rejections.about(seat.address, 'inbound')) > 0, 'and its own were kept out');
       await hammer.remove('f4');
-      // Those were about whoever had the address; what comes is about the member.
-      await rejections.grown();
+      // What was about the address was about whoever had it, and what comes is about the member; none was about the others.
+      t.strictSame(await rejections.grown(), [], 'meanwhile no fence rejected one of its own');
     },
     0,
   );
@@ -155,7 +155,8 @@ async function labelRound(t: Test, run: Fenced): Promise<void> {
 }
 
 async function atTheEnd(t: Test, run: Fenced): Promise<void> {
-  const { ring, hammer, stages, verdicts } = run;
+  const { ring, hammer, rejections, stages, verdicts } = run;
+  t.strictSame(await rejections.grown(), [], 'to the end no fence rejected one of its own');
   for (const { agent } of ring.seats) {
     t.strictSame(await agent.members(), allAlive(ring.seats.map((seat) => seat.agent)), `as ${agent.name} sees it`);
   }
