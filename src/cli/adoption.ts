@@ -89,7 +89,7 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
     sealedWithoutKeys: () => appSeals(context) === true && context.inside.keyring() === undefined,
   });
   const fallbacks = watchFallbacks(config().name, evidence, options);
-  const machine = createMachine(options, evidence);
+  const machine = createMachine(options, evidence, asks.fleet);
   const starter = options.first.starting ? startFromPeers(options, machine, admission, asks.fleet, own) : undefined;
   return {
     machine,
@@ -142,7 +142,7 @@ function admissionOf({ keeper, clock, ring, context }: AdoptionOptions): FenceAd
   });
 }
 
-function createMachine(options: AdoptionOptions, evidence: FenceEvidence): OwnedStageMachine {
+function createMachine(options: AdoptionOptions, evidence: FenceEvidence, fleet: Fleet): OwnedStageMachine {
   const { keeper, first, say, stateFile, context } = options;
   const { name, label, auto, adoption } = keeper.config();
   return createStageMachine({
@@ -154,6 +154,10 @@ function createMachine(options: AdoptionOptions, evidence: FenceEvidence): Owned
     random: Math.random,
     bounds: keeper.incoming,
     step: evidence.step,
+    async refresh() {
+      await fleet.refresh();
+      evidence.renew();
+    },
     // All that goes with a stage is taken at once, so that no frame meets a new stage in the old dialect.
     apply: (stage) => options.setRules({ stage, starting: false, policy: policyOf(keeper.incoming()) }),
     onChange(change) {

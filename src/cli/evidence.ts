@@ -51,6 +51,8 @@ export interface FenceEvidence {
   evidence(): readonly Evidence[];
   /** What stands against going to `to` from the present stage. */
   step(to: Stage): Step;
+  /** What is asked for next is looked at anew. */
+  renew(): void;
   /** Peers that fell back from the own label to none, the latest first. */
   fallbacks(): readonly Fallback[];
   /** How many addresses are known to have several members behind them. */
@@ -89,6 +91,9 @@ export function composeEvidence(parts: EvidenceParts): FenceEvidence {
       const known = steps.get(to) ?? readiness(to, situation);
       steps.set(to, known);
       return known;
+    },
+    renew() {
+      last = undefined;
     },
     fallbacks() {
       const seen = look();

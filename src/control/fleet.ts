@@ -13,6 +13,9 @@ export const FLEET_IN_FLIGHT_MAX = 16;
 export const FIRST_ASKED_MAX = 8;
 export const FIRST_WAIT_MS = 2_000;
 
+/** How long a step waits for what the fences say just before it, ms. */
+export const REFRESH_WAIT_MS = 2_000;
+
 export interface FleetOptions {
   readonly clock: Clock;
   /** How often each address is asked. */
@@ -38,6 +41,8 @@ export interface Fleet {
    * left out), within FIRST_WAIT_MS. Asks the first FIRST_ASKED_MAX that are admitted; what the members are called is not checked.
    */
   first(addresses: readonly string[]): Promise<readonly Stage[]>;
+  /** Asks those that showed a fence once more, at once; resolves when all have answered, or after REFRESH_WAIT_MS. Never rejects. */
+  refresh(): Promise<void>;
   start(): void;
   stop(): void;
 }
@@ -54,6 +59,17 @@ export function createFleet({ clock, intervalMs, ask, label, targets, admits }: 
   const ourLabel = Buffer.from(label).toString('hex');
   let answers = new Map<string, Answered>();
 
+  const visit = async (address: string): Promise<void> => {
+    // The rules may have changed since the round began.
+    if (!admits(address)) return;
+    const answer = await ask(address);
+    const before = answers.get(address);
+    const late = answer.outcome === 'unknown' && answer.problem === 'timeout';
+    // Only two losses in a row say something, as with pings: a busy machine is late once, and what was said stays as old as it is.
+    const keeps = late && before?.answer.outcome === 'fences' && !before.missed;
+    answers.set(address, keeps ? { ...before, missed: true } : { answer, atMs: clock.now(), missed: false });
+  };
+
   const rounds = createRounds<string>({
     clock,
     intervalMs,
@@ -66,16 +82,7 @@ export function createFleet({ clock, intervalMs, ask, label, targets, admits }: 
       answers = new Map(kept.filter((entry): entry is readonly [string, Answered] => entry[1] !== undefined));
       return addresses;
     },
-    async visit(address) {
-      // The rules may have changed since the round began.
-      if (!admits(address)) return;
-      const answer = await ask(address);
-      const before = answers.get(address);
-      const late = answer.outcome === 'unknown' && answer.problem === 'timeout';
-      // Only two losses in a row say something, as with pings: a busy machine is late once, and what was said stays as old as it is.
-      const keeps = late && before?.answer.outcome === 'fences' && !before.missed;
-      answers.set(address, keeps ? { ...before, missed: true } : { answer, atMs: clock.now(), missed: false });
-    },
+    visit,
     end() {},
   });
 
@@ -107,6 +114,23 @@ export function createFleet({ clock, intervalMs, ask, label, targets, admits }: 
           resolve([...stages]);
         });
       });
+    },
+    async refresh() {
+      const showed = [...answers].filter(([, { answer }]) => answer.outcome === 'fences').map(([address]) => address);
+      let next = 0;
+      const lane = async (): Promise<void> => {
+        for (let address = showed[next++]; address !== undefined; address = showed[next++]) await visit(address);
+      };
+      let cancel = () => {};
+      const late = new Promise<void>((resolve) => {
+        cancel = clock.after(REFRESH_WAIT_MS, () => {
+          // Whoever is still to be asked is as old as it was.
+          next = showed.length;
+          resolve();
+        });
+      });
+      await Promise.race([late, Promise.allSettled(Array.from({ length: FLEET_IN_FLIGHT_MAX }, lane))]);
+      cancel();
     },
     start: () => rounds.start(),
     stop: () => rounds.stop(),

@@ -34,6 +34,8 @@ export interface StageMachineOptions {
   bounds(): StageBounds;
   /** What readiness says of going to `stage` now. */
   step(stage: Stage): Step;
+  /** Asks the fences of others anew, bounded in time: one that goes the other way just now must not be met by what it said before. */
+  refresh(): Promise<void>;
   /** Resolves when every thread decides by `stage`. */
   apply(stage: Stage): Promise<void>;
   /** Called after a change is in force. */
@@ -104,7 +106,17 @@ export function createStageMachine(options: StageMachineOptions): OwnedStageMach
     const from = stage;
     const to = wish.stage;
     if (!busy && !starting && to === from) return { ok: true, from, to, step: undefined };
-    const { step, refused } = weigh(wish);
+    let { step, refused } = weigh(wish);
+    if (refused === undefined && !wish.force && !starting) {
+      busy = true;
+      try {
+        await options.refresh();
+      } finally {
+        busy = false;
+      }
+      // From here to the change in one turn, so that nobody comes in between.
+      ({ step, refused } = weigh(wish));
+    }
     if (refused !== undefined) return refused;
     if (wish.origin === 'api') auto.noteHand(from, to);
     await enter({ from, to, origin: wish.origin, force: wish.force, by: wish.by, step });

@@ -40,6 +40,7 @@ export function fenceView(change: Partial<FenceView> = {}, more: MachineChange =
     random: () => 0,
     bounds: () => ({ dialects, ceiling: change.ceiling }),
     step,
+    refresh: async () => {},
     apply: async () => {},
     onChange: (made) => changes.push(made),
     onWaits: () => {},

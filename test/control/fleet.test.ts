@@ -1,5 +1,11 @@
 import t from 'tap';
-import { createFleet, FIRST_ASKED_MAX, FIRST_WAIT_MS, FLEET_IN_FLIGHT_MAX } from '../../src/control/fleet.ts';
+import {
+  createFleet,
+  FIRST_ASKED_MAX,
+  FIRST_WAIT_MS,
+  FLEET_IN_FLIGHT_MAX,
+  REFRESH_WAIT_MS,
+} from '../../src/control/fleet.ts';
 import type { AdminAnswer, AnsweredFence } from '../../src/control/fleet-answer.ts';
 import { createFakeClock } from './fake-clock.ts';
 
@@ -183,3 +189,38 @@ t.test('a fence that answers late once is known by what it said before, and no y
   await clock.pass(INTERVAL_MS);
   t.match(fleet.report('10.0.0.1', 'a'), { outcome: 'unknown', problem: 'not_a_fence' }, 'a lie is one at once');
 });
+
+t.test(
+  'just before a step those that showed a fence are asked once more, so many at a time and within a bound',
+  async (t) => {
+    const { clock, fleet, state } = stand();
+    state.targets = Array.from({ length: 40 }, (_, i) => `10.0.0.${i + 1}`);
+    for (const address of state.targets) state.answers.set(address, fences(fence('a')));
+    state.answers.set('10.0.0.40', { outcome: 'none' });
+    fleet.start();
+    await clock.pass(INTERVAL_MS - 1);
+    fleet.stop();
+    state.asked.length = 0;
+    for (const address of state.targets) state.answers.set(address, fences(fence('a', { stage: 'label' })));
+    const refreshed = fleet.refresh();
+    await clock.pass(100);
+    await refreshed;
+    t.equal(state.asked.length, 39, 'who has no fence was not asked');
+    t.equal(state.openMax, FLEET_IN_FLIGHT_MAX);
+    t.match(fleet.report('10.0.0.1', 'a'), { outcome: 'fence', stage: 'label' });
+    t.equal(clock.planned(), 0);
+
+    state.askMs = 60_000;
+    state.asked.length = 0;
+    let over = false;
+    void fleet.refresh().then(() => {
+      over = true;
+    });
+    await clock.pass(REFRESH_WAIT_MS - 1);
+    t.notOk(over);
+    await clock.pass(1);
+    t.ok(over, 'those that hang hold up no step');
+    await clock.pass(120_000);
+    t.equal(state.asked.length, FLEET_IN_FLIGHT_MAX, 'and nobody else is asked then');
+  },
+);

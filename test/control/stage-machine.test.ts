@@ -78,6 +78,7 @@ t.test('one change at a time, and the answer comes when it is in force', async (
   t.match(await first, { ok: true, to: 'label' });
   t.match(changes, [{ from: 'accept', to: 'label', origin: 'api' }]);
   const back = machine.request(wish('accept'));
+  await new Promise((resolve) => setImmediate(resolve));
   inForce();
   t.match(await back, { ok: true }, 'and then the next one');
 });
@@ -173,4 +174,25 @@ t.test('a start that force ends says whom that cuts', async (t) => {
   const { machine, steps } = machineAt('observe', { starting: true });
   steps.set('accept', stepTo('accept', 'unsafe', against('a')));
   t.match(await machine.request(wish('accept', { force: true })), { ok: true, step: { against: [{ name: 'a' }] } });
+});
+
+t.test('a step is judged by what fences say at that moment; a forced one does not wait for them', async (t) => {
+  let refreshed = 0;
+  const made = machineAt('label', {
+    refresh: async () => {
+      refreshed++;
+      made.steps.set('enforce', stepTo('enforce', 'unsafe', against('b', 'its fence is at accept')));
+    },
+  });
+  const [refused, meanwhile] = await Promise.all([
+    made.machine.request(wish('enforce')),
+    made.machine.request(wish('accept')),
+  ]);
+  t.match(refused, { ok: false, step: { readiness: 'unsafe' } }, 'b went down since it was last asked');
+  t.match(meanwhile, { ok: false, why: /under way/ });
+  t.match([made.machine.stage(), refreshed], ['label', 1]);
+  t.match(await made.machine.request(wish('observe')), { ok: false }, 'what is refused anyway asks nobody');
+  t.equal(refreshed, 1);
+  t.match(await made.machine.request(wish('enforce', { force: true })), { ok: true });
+  t.equal(refreshed, 1);
 });

@@ -34,6 +34,7 @@ export function machineAt(stage: Stage, change: Partial<StageMachineOptions> = {
     random: () => 0.5,
     bounds: () => ({ dialects: NONE, ceiling: undefined }),
     step: (to) => steps.get(to) ?? stepTo(to, 'safe'),
+    refresh: async () => {},
     apply: async (to) => void applied.push(to),
     onChange: (made) => changes.push(made),
     onWaits: (text) => waits.push(text),
