@@ -78,8 +78,10 @@ t.test('our app is known by its own probes, and is fenced', async (t) => {
   ring.message(frame(), alive('me'));
   ring.message(frame(), ping('me', 'liar'));
   t.match(ring.members(START_MS), [{ app: false, fenced: undefined }]);
+  t.equal(ring.app(), undefined);
   ring.message(appFrame(), ping('a', 'me'));
   t.match(ring.members(START_MS), [{ app: true, fenced: true }]);
+  t.equal(ring.app(), 'me');
   ring.message(frame(), suspect('me'));
   t.match(ring.members(START_MS), [{ state: 'alive' }]);
   ring.message(appFrame(), dead('me', 1, 'me'));
