@@ -2,7 +2,13 @@
 import type { Clock } from '../control/clock.ts';
 import { createResolver, type DnsName } from '../control/resolver.ts';
 import type { Fault, Stranger } from '../datapath/engine.ts';
-import type { AdmissionRules, Cidr } from '../policy/admission.ts';
+import {
+  type AdmissionRules,
+  type Admission as Admits,
+  type Cidr,
+  createAdmission,
+  NO_ADMISSION_RULES,
+} from '../policy/admission.ts';
 import type { IdentityRules } from '../policy/identity.ts';
 import { type AddressRules, NO_ADDRESS_RULES } from '../ring/address-rules.ts';
 import type { Ring } from '../ring/ring-types.ts';
@@ -50,6 +56,8 @@ export interface FenceAdmission {
   look(): void;
   /** Who should be there by the last good answers of DNS. */
   listed(): readonly string[];
+  /** Whether the configuration names `address` only for a while, or not: DNS is asked, does not list it, and no CIDR of it does. */
+  leaves(address: string): boolean;
   /** Whether every name answered at least once. */
   answered(): boolean;
   names(): readonly DnsName[];
@@ -73,6 +81,7 @@ class Admission implements FenceAdmission {
   #rules: AdmissionRules;
   /** The configured CIDRs, and while names have not answered since a reload those that were in force before it: nobody is cut by names that fail. */
   #cidrs: readonly Cidr[];
+  #byCidr: Admits;
   #identity: IdentityRules | undefined;
   #listed: ReadonlySet<string> = new Set();
   /** Who asked and has no answer yet; who asks has the bounds (datapath/doubts.ts). */
@@ -85,6 +94,7 @@ class Admission implements FenceAdmission {
     this.#options = options;
     this.#config = config;
     this.#cidrs = config.cidrs;
+    this.#byCidr = byCidrAlone(config);
     this.#resolver = createResolver({
       names: config.dns,
       lookup,
@@ -126,6 +136,10 @@ class Admission implements FenceAdmission {
     return this.#resolver.listed();
   }
 
+  leaves(address: string): boolean {
+    return this.#config.dns.length > 0 && !this.#listed.has(address) && !this.#byCidr.admits(address);
+  }
+
   answered(): boolean {
     return this.#resolver.answered();
   }
@@ -138,6 +152,7 @@ class Admission implements FenceAdmission {
     const { cidrs, byDns } = this.#rules;
     const before = byDns || cidrs.length > 0 ? cidrs : EVERYONE;
     this.#config = config;
+    this.#byCidr = byCidrAlone(config);
     const all = new Map([...config.cidrs, ...before].map((cidr) => [`${cidr.address}/${cidr.prefix}`, cidr]));
     this.#cidrs = [...all.values()].slice(0, CIDRS_HELD_MAX);
     this.#resolver.change({ names: config.dns, graceMs: config.graceMs });
@@ -190,8 +205,7 @@ class Admission implements FenceAdmission {
     const byDns = dns.length === 0 ? {} : { dns: this.#resolver.addresses() };
     const unknown = dns.length > 0 && !this.#resolver.answered();
     const identity: IdentityRules = unknown ? { cidrs: [], names } : { cidrs, names, ...byDns };
-    const before = this.#identity;
-    if (before !== undefined && same(identity, before)) return;
+    if (this.#identity !== undefined && same(identity, this.#identity)) return;
     this.#identity = identity;
     this.#options.ring?.setIdentity(identity);
   }
@@ -206,18 +220,23 @@ class Admission implements FenceAdmission {
   #make(): AdmissionRules {
     const { dns, names } = this.#config;
     const { misnamed, shared } = this.#addresses;
-    const addresses = this.#resolver.addresses();
     if (this.#resolver.answered()) this.#cidrs = this.#config.cidrs;
-    return { cidrs: this.#cidrs, byDns: dns.length > 0, dns: addresses, byName: names.length > 0, misnamed, shared };
+    const [byDns, byName] = [dns.length > 0, names.length > 0];
+    return { cidrs: this.#cidrs, byDns, dns: this.#resolver.addresses(), byName, misnamed, shared };
   }
 
   #fault(name: string, why: string | undefined): Fault {
     const about = escapeText(name);
     if (why === undefined) return { code: 'dns_answers', about, message: `DNS answers for ${about} again` };
-    const known = this.#resolver.names().some((row) => row.name === name && row.lastSuccessMs > 0);
+    const known = this.names().some((row) => row.name === name && row.lastSuccessMs > 0);
     const until = known ? 'its last good answer stays' : 'nobody is admitted by it until it answers';
     return { code: 'dns_failing', about, message: `DNS name ${about}: ${why}; ${until}` };
   }
+}
+
+/** The configured CIDRs, as if DNS had listed nobody. */
+function byCidrAlone({ cidrs }: AdmissionConfig): Admits {
+  return createAdmission({ ...NO_ADMISSION_RULES, cidrs, byDns: true });
 }
 
 /** Whether two sets of rules are the same: their lists are replaced when they change. */

@@ -35,6 +35,7 @@ export interface EvidenceParts {
   /** What DNS says (cli/admission.ts): addresses that should be members, and each configured name. */
   readonly dns: {
     listed(): readonly string[];
+    leaves(address: string): boolean;
     names(): readonly { readonly name: string; readonly lastSuccessMs: number }[];
   };
   probe(target: Target): ProbeReport | undefined;
@@ -153,6 +154,7 @@ function lookNow(
   const { ring, peers, dns, local, probe, fence } = parts;
   const { windowMs } = parts.memory;
   const records = peers.records(nowMs);
+  const tableMs = ring?.tableMs() ?? 0;
   const situation = {
     nowMs,
     stage,
@@ -163,8 +165,10 @@ function lookNow(
     evidence: gatherEvidence({
       nowMs,
       windowMs,
+      tableMs,
       members: ring?.members(nowMs) ?? [],
       listed: dns.listed(),
+      leaves: (address) => dns.leaves(address),
       records,
       admission,
       local,
@@ -173,7 +177,7 @@ function lookNow(
     }),
     watchedSinceMs,
     inspects: ring !== undefined,
-    tableMs: ring?.tableMs() ?? 0,
+    tableMs,
     peersEvictedMs: peers.lastLossMs(),
     membersEvictedMs,
     sealedWithoutKeys: parts.sealedWithoutKeys(),

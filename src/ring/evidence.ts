@@ -56,6 +56,8 @@ export interface Evidence {
   readonly namedMs: number;
   readonly inDns: boolean;
   readonly admitted: boolean;
+  /** Admitted for a while only: DNS lists it no more and its grace runs, or a reload waits for DNS. */
+  readonly leaving: boolean;
   /** Several members are behind its address, or it showed two identities: what the address shows is nobody's proof. */
   readonly ambiguous: boolean;
   /** The label under which it is known as a foreigner; undefined for one of ours. */

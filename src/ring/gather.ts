@@ -20,11 +20,15 @@ export interface EvidenceSources {
   readonly nowMs: number;
   /** The memory window, ms: what is older proves nothing. */
   readonly windowMs: number;
+  /** When a full member table was last read; 0: never. */
+  readonly tableMs: number;
   readonly members: readonly MemberView[];
   /** Addresses that DNS says should be members, as formatAddress writes them. */
   readonly listed: readonly string[];
   readonly records: readonly PeerShown[];
   readonly admission: Admission;
+  /** Whether the rules as configured, without any grace, do not name the address. */
+  leaves(address: string): boolean;
   /** Our own app's addresses, as formatAddress writes them, and its gossip port. */
   readonly local: { has(address: string): boolean; readonly port: number };
   probe(target: Target): ProbeReport | undefined;
@@ -39,14 +43,16 @@ export interface Target {
 }
 
 /**
- * One row for each other member that gossip named within the window and that did not leave, for each address that DNS lists besides,
+ * One row for each other member that gossip named within the window, or since the last full table where that is older, and that did not leave, for each address that DNS lists besides,
  * and for each further admitted address that sent unlabelled frames within the window. Our own app is none of them.
  */
 export function gatherEvidence(sources: EvidenceSources): Evidence[] {
-  const { nowMs, windowMs, members, local, records } = sources;
+  const { nowMs, windowMs, tableMs, members, local, records } = sources;
   const others = members.filter(({ app, address, port }) => !app && !(port === local.port && local.has(address)));
   const listed = new Set(sources.listed.filter((address) => !local.has(address)));
-  const lately = others.filter(({ lastSeenMs }) => nowMs - lastSeenMs <= windowMs);
+  // Whom the last full table named is a member until the next one: an app alone may take a minute to its first push/pull.
+  const sinceMs = tableMs > 0 ? Math.min(nowMs - windowMs, tableMs) : nowMs - windowMs;
+  const lately = others.filter(({ lastSeenMs }) => lastSeenMs >= sinceMs);
   const staying = lately.filter(({ state }) => state !== 'left');
   const taken = new Set(staying.map(({ address }) => address));
   // DNS still lists who left, unless the listing is for somebody else there.
@@ -91,6 +97,7 @@ function evidenceOf(
     namedMs: member?.lastSeenMs ?? 0,
     inDns: at.inDns,
     admitted: admission.admits(address),
+    leaving: admission.admits(address) && sources.leaves(address),
     ambiguous,
     foreignLabel: member?.foreignLabel,
     // What came from an address with several members behind it is nobody's; an answer comes from the very port that was asked.

@@ -74,6 +74,9 @@ function within(atMs: number, { nowMs, windowMs }: Situation): boolean {
 }
 
 function namedByRules(row: Evidence, situation: Situation): Against | undefined {
+  if (row.leaving && isLiving(row) && !within(row.ownMs, situation)) {
+    return against(row, 'not_admitted', false, 'left DNS, and is admitted for the grace alone (admit.grace)');
+  }
   if (row.admitted || !isMember(row)) return undefined;
   const text = 'not named by the admission rules: its unlabelled frames, and what the app sends it, would be rejected';
   // A member that showed the label passes while that is remembered.

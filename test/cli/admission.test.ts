@@ -113,6 +113,29 @@ t.test('who left DNS stays admitted for the grace of the configuration', async (
   t.strictSame(admits(), [true, false]);
 });
 
+t.test('who is admitted for the grace alone, or until DNS answers after a reload, is told apart', async (t) => {
+  const it = stand();
+  it.dns.set('ring.test', ['10.0.0.1', '10.0.0.2']);
+  start(it);
+  await it.clock.pass(0);
+  it.dns.set('ring.test', ['10.0.0.1']);
+  await it.clock.pass(REFRESH_MS);
+  const { admits } = createAdmission(it.admission.rules());
+  const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '192.168.0.1'];
+  t.strictSame(addresses.map(admits), [true, true, false, true]);
+  t.strictSame(
+    addresses.map((address) => it.admission.leaves(address)),
+    [false, true, true, false],
+  );
+  it.dns.set('new.test', 'hang');
+  it.admission.change({ ...CONFIG, cidrs: [], dns: ['ring.test', 'new.test'] });
+  t.ok(createAdmission(it.admission.rules()).admits('192.168.0.1'), 'the CIDR stays until the new name answers');
+  t.ok(it.admission.leaves('192.168.0.1'));
+  it.admission.change({ ...CONFIG, dns: [] });
+  t.notOk(it.admission.leaves('192.0.2.1'), 'without DNS nobody leaves it');
+  it.admission.stop();
+});
+
 t.test('without names in DNS nobody is asked', async (t) => {
   const it = stand({ ...CONFIG, dns: [] });
   start(it);

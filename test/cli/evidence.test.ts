@@ -33,6 +33,7 @@ function compose(change: Partial<EvidenceParts> = {}) {
     peers,
     dns: {
       listed: () => ['10.0.0.9'],
+      leaves: () => false,
       names: () => [
         { name: 'a\n', lastSuccessMs: 0 },
         { name: 'b', lastSuccessMs: 5 },

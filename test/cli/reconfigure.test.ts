@@ -42,6 +42,7 @@ function fenceAt(stage: Stage, first: FenceConfig, readiness: Readiness = 'safe'
       ask: async () => {},
       look: () => {},
       listed: () => [],
+      leaves: () => false,
       answered: () => true,
       names: () => [],
       change: (config) => admitted.push(config.cidrs.length),

@@ -105,7 +105,20 @@ export async function assertRing(t: Test, ring: readonly Agent[], message: strin
   for (const agent of ring) t.strictSame(await agent.members(), allAlive(ring), `${message}: as ${agent.name} sees it`);
 }
 
-/** Asserts that no agent of `rings` suspected anyone since its mark. */
-export function assertQuiet(t: Test, agents: readonly Agent[], marks: ReadonlyMap<string, number>, message: string) {
-  for (const agent of agents) t.strictSame(agent.alarms(marks.get(agent.name)), [], `${message}: ${agent.name}'s log`);
+/** What a memberlist that predates labels logs of a fence's labelled ping: 244 is an unknown type to it, and it drops the frame. */
+const LABELLED_PING = /msg ?type \(244\)/i;
+
+/** Asserts that no agent of `rings` suspected anyone since its mark. Fences ask the `bare` ones by labelled pings, which they drop and log. */
+export function assertQuiet(
+  t: Test,
+  agents: readonly Agent[],
+  marks: ReadonlyMap<string, number>,
+  message: string,
+  bare: readonly string[] = [],
+) {
+  for (const agent of agents) {
+    const alarms = agent.alarms(marks.get(agent.name));
+    const heard = bare.includes(agent.name) ? alarms.filter((line) => !LABELLED_PING.test(line)) : alarms;
+    t.strictSame(heard, [], `${message}: ${agent.name}'s log`);
+  }
 }

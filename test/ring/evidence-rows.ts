@@ -43,6 +43,7 @@ export function row(change: Partial<Evidence> = {}): Evidence {
     namedMs: NOW_MS - SECOND_MS,
     inDns: false,
     admitted: true,
+    leaving: false,
     ambiguous: false,
     foreignLabel: undefined,
     ownMs: NOW_MS - SECOND_MS,

@@ -40,10 +40,12 @@ function gather(change: Partial<EvidenceSources>) {
   return gatherEvidence({
     nowMs: NOW_MS,
     windowMs: WINDOW_MS,
+    tableMs: NOW_MS - SECOND_MS,
     members: [],
     listed: [],
     records: [],
     admission: createAdmission(RULES),
+    leaves: (address) => address === '10.0.0.2' || address === '192.0.2.1',
     local: { has: (address) => address === '10.0.0.100', port: 7946 },
     probe: () => undefined,
     fence: () => undefined,
@@ -67,6 +69,10 @@ t.test('who counts: whom gossip named within the window, but those who left and 
   ];
   const rows = gather({ members });
   t.strictSame(names(rows), ['a', 'suspect', 'dead', 'beside me', 'foreign']);
+  t.strictSame(
+    rows.map(({ leaving }) => leaving),
+    [false, true, false, false, false],
+  );
   t.match(rows[0], {
     port: 7946,
     state: 'alive',
@@ -76,6 +82,21 @@ t.test('who counts: whom gossip named within the window, but those who left and 
     fenced: false,
   });
   t.match(rows[4], { fenced: true, foreignLabel: new Uint8Array([1]) });
+});
+
+t.test('whom the last full table named stays a member until the next one, however old that is', async (t) => {
+  const tableMs = NOW_MS - 2 * WINDOW_MS;
+  const members = [
+    member('a', '10.0.0.1', { lastSeenMs: tableMs }),
+    member('gone from it', '10.0.0.3', { lastSeenMs: tableMs - 1 }),
+  ];
+  const listed = ['10.0.0.1'];
+  t.strictSame(
+    names(gather({ members, tableMs, listed })),
+    ['a'],
+    'and is not taken for an address that only DNS names',
+  );
+  t.strictSame(names(gather({ members, tableMs: 0 })), []);
 });
 
 t.test('what DNS lists counts too, under our own port', async (t) => {
@@ -95,7 +116,7 @@ t.test('what DNS lists counts too, under our own port', async (t) => {
     admitted: true,
     ownMs: 0,
   });
-  t.equal(rows[3]?.admitted, false);
+  t.match(rows[3], { admitted: false, leaving: false });
 });
 
 t.test('addresses of neither kind count while they send unlabelled frames, where they are admitted', async (t) => {

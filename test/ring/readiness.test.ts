@@ -56,6 +56,17 @@ t.test('accept: whom the rules do not name', async (t) => {
   t.strictSame(readiness('accept', { ...known, hasRules: false }).notes, [NO_RULES_NOTE]);
 });
 
+t.test('accept and label: who left DNS is admitted for the grace alone', async (t) => {
+  const rows = [
+    row({ name: 'unready', ownMs: 0, leaving: true }),
+    row({ name: 'labels', address: '10.0.0.2', leaving: true }),
+    row({ name: 'gone', address: '10.0.0.3', ownMs: 0, state: 'dead', leaving: true }),
+  ];
+  const line = ['not_admitted', false, 'unready 10.0.0.1: left DNS, and is admitted for the grace alone (admit.grace)'];
+  t.strictSame(said('accept', situation(rows, { stage: 'observe' })), ['unknown', line]);
+  t.strictSame(said('label', situation(rows, { stage: 'accept' })).slice(0, 2), ['unknown', line]);
+});
+
 t.test('label: who does not take the label', async (t) => {
   const old = { ...LEG.answered, answeredMs: NOW_MS - 2 * MINUTE_MS };
   const known = situation([
