@@ -1,4 +1,5 @@
 /** The bytes of the fence's pings and of their answers, plain and sealed. */
+import { keyOfRing, noteSealOfMember } from '../datapath/app-seals.ts';
 import {
   type Keyring,
   openPacket,
@@ -33,7 +34,6 @@ export interface PingFrames {
 
 /** memberlist security.go: what every release since protocol 2 seals with. */
 const ENCRYPTION_VERSION = 1;
-const PRIMARY_KEY = 0;
 
 /** What an answer may unpack to: it holds a number, and a datagram some gossip besides. */
 const EXPANDED_MAX_BYTES = 64 * 1024;
@@ -47,13 +47,17 @@ export function createPingFrames(label: Uint8Array, seal: PingSeal | undefined):
     packet(probe) {
       const plain = encodeProbe(probe);
       const body =
-        seal === undefined ? plain : sealPacket(seal.keyring, plain, seal.aad, ENCRYPTION_VERSION, PRIMARY_KEY);
+        seal === undefined
+          ? plain
+          : sealPacket(seal.keyring, plain, seal.aad, ENCRYPTION_VERSION, keyOfRing(seal.keyring));
       return Buffer.concat([header, body]);
     },
     stream(probe) {
       const plain = encodeProbe(probe);
       const body =
-        seal === undefined ? plain : sealStream(seal.keyring, plain, seal.aad, ENCRYPTION_VERSION, PRIMARY_KEY);
+        seal === undefined
+          ? plain
+          : sealStream(seal.keyring, plain, seal.aad, ENCRYPTION_VERSION, keyOfRing(seal.keyring));
       return Buffer.concat([header, body]);
     },
     packetAnswer(datagram, seqNo) {
@@ -65,24 +69,29 @@ export function createPingFrames(label: Uint8Array, seal: PingSeal | undefined):
       const opened = seal === undefined ? undefined : openPacket(seal.keyring, body, label);
       // What the keys do not open may be plain: members whose encryption is just being introduced answer so.
       if (!isAnswer(opened?.ok === true ? opened.value.plain : body, seqNo)) return undefined;
+      if (seal !== undefined && opened?.ok === true) noteSealOfMember({ keyring: seal.keyring, key: opened.value.key });
       return carried.length > 0 ? 'own' : 'none';
     },
     streamAnswer(bytes, seqNo) {
       if (bytes.length === 0) return 'more';
       let message = bytes;
+      let key: number | undefined;
       const sealed = bytes[0] === MESSAGE_TYPE.encrypt;
       if (sealed) {
         if (seal === undefined) return 'other';
         const opened = openSealedStream(seal.keyring, bytes, label);
         if (!opened.ok) return opened.reason === 'truncated' ? 'more' : 'other';
         message = opened.value.plain;
+        key = opened.value.key;
       }
       const unpacked = openStream(message, EXPANDED_MAX_BYTES);
       if (!unpacked.ok) return unpacked.reason === 'truncated' && !sealed ? 'more' : 'other';
       const answer = decodeMessage(unpacked.value.message);
       const whole = sealed || unpacked.value.compressed;
       if (!answer.ok) return answer.reason === 'truncated' && !whole ? 'more' : 'other';
-      return answer.value.type === 'ackResp' && answer.value.SeqNo === seqNo ? 'answer' : 'other';
+      if (answer.value.type !== 'ackResp' || answer.value.SeqNo !== seqNo) return 'other';
+      if (seal !== undefined && key !== undefined) noteSealOfMember({ keyring: seal.keyring, key });
+      return 'answer';
     },
   };
 }

@@ -2,14 +2,21 @@
  * Whether the app of a fence writes sealed frames or plain ones, by the last bytes that it was seen to write: packets, dials, answers. It
  * is the only evidence of a fence without keys that its ring is encrypted.
  */
-import { looksEncrypted } from '../wire/encryption.ts';
+import { type Keyring, looksEncrypted } from '../wire/encryption.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import type { FenceContext } from './engine.ts';
+import type { OpenedSeal } from './look.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
 /** Absent while it has written nothing that tells. */
 const seals = new WeakMap<FenceContext, boolean>();
+
+/** The key that the ring last sealed with, by its place in the keyring that opened it. */
+const keys = new WeakMap<Keyring, number>();
+
+/** memberlist keyring.go: the first key is the one to seal with. */
+const PRIMARY_KEY = 0;
 
 /** The shortest sealed packet: version, nonce and tag (memberlist security.go `encryptOverhead`). */
 const SEALED_MIN_BYTES = 29;
@@ -45,4 +52,17 @@ export function noteDialOfApp(context: FenceContext, kind: 'packet' | 'stream', 
  */
 export function mayBeSealed(context: FenceContext, packet: Uint8Array): boolean {
   return seals.get(context) !== false && looksEncrypted(packet);
+}
+
+/** A frame that a member wrote, the app or one that answered a ping, was opened: with this key of this keyring. */
+export function noteSealOfMember(opened: Pick<OpenedSeal, 'keyring' | 'key'> | undefined): void {
+  if (opened !== undefined) keys.set(opened.keyring, opened.key);
+}
+
+/**
+ * The key to seal with where no frame tells one: what the members were last seen to seal with in this thread, because a change of
+ * keys reaches them and this fence's files at different times; the primary key of the files before that.
+ */
+export function keyOfRing(keyring: Keyring): number {
+  return keys.get(keyring) ?? PRIMARY_KEY;
 }

@@ -5,7 +5,7 @@ import { type SealForm, sealStream } from '../wire/encryption.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import type { AppHealth } from './app-health.ts';
-import { noteDialOfApp, noteStreamOfApp } from './app-seals.ts';
+import { keyOfRing, noteDialOfApp, noteSealOfMember, noteStreamOfApp } from './app-seals.ts';
 import type { StreamBudgets } from './budget.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
@@ -22,7 +22,6 @@ const NO_BYTES = new Uint8Array(0);
 
 /** What members of protocol version 2 and later seal with, and all open (memberlist net.go `encryptionVersion`). */
 const SEAL_VERSION = 1;
-const PRIMARY_KEY = 0;
 
 /** What an exchange is made from; shared by all of one fence and direction. */
 export interface ExchangeParts {
@@ -95,13 +94,14 @@ export class ExchangeInside {
     this.#requestSeal = look.opened();
     const { context } = this.#parts;
     const toApp = this.#stream.direction === 'inbound';
+    if (!toApp) noteSealOfMember(this.#requestSeal);
     const form = toApp ? appSealForm(context.snapshot().settings, labelled) : wireSealForm(labelled);
     return this.#release(look, labelled, toApp || context.inside.reseal() ? form : undefined);
   }
 
   /**
-   * Seals an answer of ours so that the dialler can read it: as it sealed its request, where that was opened; otherwise under the primary
-   * key and in the form that its label header tells, because a stream that is rejected by its label is not read. Undefined without keys.
+   * Seals an answer of ours so that the dialler can read it: as it sealed its request, where that was opened; otherwise under the key
+   * of the ring and in the form that its label header tells, because a stream that is rejected by its label is not read. Undefined without keys.
    */
   sealerOf(header: StreamHeader, look: Look | undefined): ((answer: Uint8Array) => Uint8Array) | undefined {
     const { label, inside, snapshot } = this.#parts.context;
@@ -114,7 +114,7 @@ export class ExchangeInside {
     if (keyring === undefined || header.messageType !== MESSAGE_TYPE.encrypt) return undefined;
     const ours = () => (appSealForm(snapshot().settings, header.label.length > 0) === 'label' ? label : NO_BYTES);
     const aad = this.#stream.direction === 'outbound' ? ours() : header.label;
-    return (answer) => sealStream(keyring, answer, aad, SEAL_VERSION, PRIMARY_KEY);
+    return (answer) => sealStream(keyring, answer, aad, SEAL_VERSION, keyOfRing(keyring));
   }
 
   /** Gives `held` back when the exchange is over. */
@@ -179,6 +179,7 @@ export class ExchangeInside {
   /** The same of a held answer. It has no label header, whatever its seal. */
   #releaseAnswer(look: Look): readonly Uint8Array[] | undefined {
     const { context } = this.#parts;
+    if (this.#stream.direction === 'inbound') noteSealOfMember(look.opened());
     const form =
       this.#stream.direction === 'outbound'
         ? appSealForm(context.snapshot().settings, false)

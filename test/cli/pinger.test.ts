@@ -38,8 +38,8 @@ t.test('a transparent fence', async (t) => {
 });
 
 t.test('encrypted gossip', async (t) => {
-  const keyring = createKeyring([Buffer.alloc(16, 1), Buffer.alloc(32, 2)]);
-  const keyed = () => {
+  const twoKeys = () => createKeyring([Buffer.alloc(16, 1), Buffer.alloc(32, 2)]);
+  const keyed = (keyring = twoKeys()) => {
     const { context } = makeContext();
     return { ...context, inside: { ...context.inside, keyring: () => keyring } };
   };
@@ -58,23 +58,30 @@ t.test('encrypted gossip', async (t) => {
     ],
   };
   for (const [name, [more, aad]] of Object.entries(forms)) {
-    const opened: string[] = [];
+    const keyring = twoKeys();
+    const opened: unknown[] = [];
     const body = (frame: Uint8Array) => frame.subarray(OWN_HEADER.length);
     const port = await udp(t, (frame, { port, address }, socket) => {
       const probe = openPacket(keyring, body(frame), aad);
-      if (!probe.ok || probe.value.key !== 0) return;
-      opened.push(probe.value.form);
+      if (!probe.ok) return;
+      opened.push([probe.value.form, probe.value.key]);
       const sealed = sealPacket(keyring, ack(pingIn(probe.value.plain).SeqNo), OWN, 0, 1);
       socket.send(addPacketLabel(sealed, OWN_HEADER), port, address);
     });
     const at = await tcp(t, (frame, socket) => {
       const probe = openStream(keyring, body(frame), aad);
-      if (probe.ok) socket.end(sealStream(keyring, ack(pingIn(probe.value.plain).SeqNo), NONE, 1, 1));
+      if (!probe.ok) return;
+      opened.push([probe.value.form, probe.value.key]);
+      socket.end(sealStream(keyring, ack(pingIn(probe.value.plain).SeqNo), NONE, 1, 0));
     });
-    const { packet, stream } = roundOf(t, { ...more, context: keyed() });
+    const { packet, stream } = roundOf(t, { ...more, context: keyed(keyring) });
+    const form = aad === OWN ? 'label' : 'empty';
     t.strictSame(await packet(target(port)), answered('own'), `${name}: by datagram`);
-    t.strictSame(opened, [aad === OWN ? 'label' : 'empty'], 'sealed as what leaves the fence is');
+    t.strictSame(opened, [[form, 0]], 'sealed as what leaves the fence is, under the first key of the files');
     t.strictSame(await stream(target(at)), answered(undefined), `${name}: on a connection`);
+    t.strictSame(opened[1], [form, 1], 'from then on under the key that a member sealed its answer with');
+    await packet(target(port));
+    t.strictSame(opened[2], [form, 0], 'the last one that did');
   }
   const plain = await member(t, ({ SeqNo }) => [ack(SeqNo)]);
   const inPlain = keyed();

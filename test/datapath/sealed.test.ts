@@ -24,7 +24,8 @@ import {
 import { bytewise, HARMFUL, pushPull } from './messages.ts';
 
 const NO_LABEL = new Uint8Array(0);
-const KEYS = createKeyring([Buffer.alloc(32, 1), Buffer.alloc(16, 2)]);
+const KEY_BYTES = [Buffer.alloc(32, 1), Buffer.alloc(16, 2)];
+const KEYS = createKeyring(KEY_BYTES);
 const STRANGERS = createKeyring([Buffer.alloc(32, 9)]);
 const REQUEST = pushPull(['one', 'two'], Buffer.alloc(100_000, 'state'));
 const ANSWER = pushPull(['three'], Buffer.alloc(50_000, 'other'));
@@ -174,7 +175,8 @@ t.test('harm inside is found, and the dialler is told in a form that it reads', 
 
 t.test('a frame that opens to nothing is harm, in requests and in answers', async (t) => {
   const nothing = sealed(NO_LABEL, 'label');
-  const made = withInside(makeContext({ stage: 'accept' }), { keyring: () => KEYS });
+  const keyring = createKeyring(KEY_BYTES);
+  const made = withInside(makeContext({ stage: 'accept' }), { keyring: () => keyring });
   const fence = await startFence(made, 1);
   const dialler = await dial(fence.port);
   await sendAll(dialler, [marked('own', nothing)]);
@@ -188,7 +190,7 @@ t.test('a frame that opens to nothing is harm, in requests and in answers', asyn
 });
 
 t.test(
-  'a stream that is rejected by its label is answered under the primary key, in the form of its dialler',
+  'a stream that is rejected by its label is answered under the key of the ring, in the form of its dialler',
   async (t) => {
     const cases = [
       { name: 'a native foreigner', direction: 'inbound', sends: 'none', mark: 'foreign', aad: FOREIGN },
@@ -198,7 +200,7 @@ t.test(
     ] as const;
     for (const { name, direction, sends, mark, aad } of cases) {
       for (const [ring, ending] of [
-        [KEYS, 'fin'],
+        [createKeyring(KEY_BYTES), 'fin'],
         [undefined, 'reset'],
       ] as const) {
         const elsewhere = [{ address: '10.0.0.0', prefix: 8, family: 'ipv4' }] as const;

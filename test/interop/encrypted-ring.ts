@@ -11,6 +11,11 @@ import { GOSSIP_PORT, type Peer } from './peers.ts';
 /** Two looks at the key files, and time to spare. */
 const KEYS_TIMEOUT_MS = 15_000;
 const SETTLE_MS = 1_000;
+/** Fences ask the members all the time, so that no moment of a change of keys passes without a ping. */
+const PROBE_MS = 1_000;
+const ROUNDS_MS = 3 * PROBE_MS;
+/** memberlist security.go. */
+const UNOPENED = /No installed keys could decrypt/;
 
 const keyOf = (text: string, bytes: number) => createHash('sha256').update(text).digest().subarray(0, bytes);
 const [KEY, NEXT] = [keyOf('one', 32), keyOf('next', 16)] as const;
@@ -38,6 +43,7 @@ export async function setTheScene(lab: Lab, { stateBytes, keyFile }: SceneOption
       {
         ...{ name: 'gossip', cluster: LABEL, stage: 'label', transparent: { port: GOSSIP_PORT } },
         ...{ admit: { cidrs: hosts.map(({ ipv4 }) => ipv4) }, ...encryption },
+        limits: { probeInterval: `${PROBE_MS}ms` },
       },
     ],
   };
@@ -108,6 +114,7 @@ export async function liveAsOneRing(t: Test, name: string, quietMs: number): Pro
     }
     for (const fence of fences) t.strictSame(await rejections(fence), {}, `${when}: nothing was rejected`);
     for (const fence of fences) t.equal(await opened(fence, 'no_key'), 0, `${when}: every frame was opened`);
+    for (const peer of ring) t.strictSame(peer.process.lines().filter((line) => UNOPENED.test(line)), [], `${when}: ${peer.name} could open what it got`);
   };
   await quiet('after a while');
   t.ok((await opened(fences[0], 'label')) > 0 && (await opened(fences[0], 'empty')) > 0, 'both forms were seen');
@@ -120,6 +127,7 @@ export async function liveAsOneRing(t: Test, name: string, quietMs: number): Pro
   for (const peer of ring) t.ok((await peer.command(`usekey ${base64(NEXT)}`)).ok, `${peer.name} seals with the next`);
   await exercise(t, old[0], native[1], 'with two keys');
   for (const peer of ring) t.ok((await peer.command(`removekey ${base64(KEY)}`)).ok, `${peer.name} forgets the first`);
+  await new Promise((resolve) => setTimeout(resolve, ROUNDS_MS));
   writeFileSync(keyFile, `${base64(NEXT)}\n`);
   await Promise.all(fences.map((fence, i) => keysInUse(fence, 1, marks[i] as number)));
   await exercise(t, native[0], old[1], 'with the next key alone');
