@@ -6,6 +6,10 @@
  */
 import { constants, endianness } from 'node:os';
 import { StartError } from '../engine.ts';
+import { bindStreamCalls, type StreamCalls } from './stream-calls.ts';
+import { SystemError } from './system-error.ts';
+
+export { SystemError } from './system-error.ts';
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
@@ -46,16 +50,6 @@ const LINUX_CAPABILITY_VERSION_3 = 0x2008_0522;
 /** The architectures whose numbers and layouts these are (64 bits, little-endian). */
 const ARCHITECTURES: ReadonlySet<string> = new Set(['x64', 'arm64']);
 
-/** A system call's refusal: `code` is the errno's name. */
-export class SystemError extends Error {
-  override readonly name = 'SystemError';
-  readonly code: string;
-  constructor(call: string, code: string) {
-    super(`${call}: ${code}`);
-    this.code = code;
-  }
-}
-
 /** The calls; those that return a number give -1 for failure, `errno()` says why. */
 export interface Syscalls {
   /** Non-blocking, close-on-exec. Throws a SystemError. */
@@ -80,8 +74,11 @@ export interface Syscalls {
   unwake(fd: number): void;
   /** Makes a permitted capability effective in this thread and in threads that it starts; false when it is not permitted. */
   raiseCapability(bit: number): boolean;
-  /** The name of the last failure's errno, in this thread. */
+  /** The name of the last failure's errno, in this thread; and its number. */
   errno(): string;
+  errnoNumber(): number;
+  /** Epoll, connections and batches, for the engine's own loop. */
+  readonly streams: StreamCalls;
   /** The address of a buffer's memory; hold on to the buffer. */
   address(buffer: Uint8Array): bigint;
 }
@@ -137,6 +134,8 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
   const counter = Buffer.alloc(8);
   return {
     errno,
+    errnoNumber: () => koffi.errno(),
+    streams: bindStreamCalls((prototype) => libc.func(prototype), koffi.address, errno),
     address: (buffer) => koffi.address(buffer),
     socket: (family, type, protocol) =>
       must('socket', raw.socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol)),

@@ -1,0 +1,104 @@
+/**
+ * The event loop of the engine's thread: one epoll over every socket of every fence, its own timers. It blocks in the kernel, so node's
+ * timers, promises and sockets rest meanwhile; whoever lives in this thread uses these.
+ */
+import { createTimerQueue, type Timers } from '../timers.ts';
+import { EPOLL_DATA_AT, EPOLL_EVENT_BYTES } from './stream-calls.ts';
+import type { Syscalls } from './syscalls.ts';
+
+/** Events that one wait takes. */
+const EVENTS_MAX = 256;
+
+/** Somebody who is told that a descriptor is ready; level-triggered. */
+export interface Watched {
+  /** `events`: EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP of stream-calls.ts. Must not throw. */
+  ready(events: number): void;
+}
+
+interface Entry {
+  readonly watched: Watched;
+  /** Tells a descriptor from a former one of the same number, of which an event may still be in hand. */
+  readonly generation: number;
+  events: number;
+}
+
+export class Loop {
+  readonly timers: Timers;
+  readonly #calls: Syscalls;
+  readonly #clock: () => number;
+  readonly #epoll: number;
+  readonly #entries: (Entry | undefined)[] = [];
+  readonly #events = Buffer.from(new ArrayBuffer(EVENTS_MAX * EPOLL_EVENT_BYTES));
+  readonly #eventsAt: number;
+  readonly #queue;
+  #deferred: (() => void)[] = [];
+  #generation = 0;
+  #nowMs: number;
+
+  /** `clock`: ms that never run backwards. Throws a SystemError. */
+  constructor(calls: Syscalls, clock: () => number) {
+    this.#calls = calls;
+    this.#clock = clock;
+    this.#nowMs = clock();
+    this.#epoll = calls.streams.epollCreate();
+    this.#eventsAt = Number(calls.address(this.#events));
+    this.#queue = createTimerQueue(() => this.#nowMs);
+    this.timers = this.#queue;
+  }
+
+  /** The time of this turn: when its events were there. */
+  now(): number {
+    return this.#nowMs;
+  }
+
+  /** Watches `fd` until `unwatch`, which must come before it is closed. Throws a SystemError (no memory, too many watches). */
+  watch(fd: number, events: number, watched: Watched): void {
+    const generation = ++this.#generation >>> 0;
+    this.#calls.streams.epollAdd(this.#epoll, fd, events, fd, generation);
+    this.#entries[fd] = { watched, generation, events };
+  }
+
+  /** Changes what is waited for; 0: only errors and hang-ups are told. */
+  change(fd: number, events: number): void {
+    const entry = this.#entries[fd];
+    if (entry === undefined || entry.events === events) return;
+    entry.events = events;
+    this.#calls.streams.epollChange(this.#epoll, fd, events, fd, entry.generation);
+  }
+
+  /** Ends the watch; nothing is told any more, not even what is in hand. `closing`: the caller closes it now, which ends the kernel's part. */
+  unwatch(fd: number, closing = false): void {
+    if (this.#entries[fd] === undefined) return;
+    this.#entries[fd] = undefined;
+    if (!closing) this.#calls.streams.epollRemove(this.#epoll, fd);
+  }
+
+  /** Calls `later` once, after the events in hand and before the next wait. */
+  defer(later: () => void): void {
+    this.#deferred.push(later);
+  }
+
+  /** Waits for events, at most `waitMs`, and carries them out: events, timers, what was deferred. */
+  turn(waitMs: number): void {
+    const nextMs = this.#queue.nextMs();
+    const untilTimer = nextMs === undefined ? waitMs : Math.max(0, Math.ceil(nextMs - this.#clock()));
+    const timeoutMs = this.#deferred.length > 0 ? 0 : Math.min(waitMs, untilTimer);
+    const count = this.#calls.streams.epollWait(this.#epoll, this.#eventsAt, EVENTS_MAX, timeoutMs);
+    this.#nowMs = this.#clock();
+    for (let i = 0; i < count; i++) {
+      const at = i * EPOLL_EVENT_BYTES;
+      const entry = this.#entries[this.#events.readUInt32LE(at + EPOLL_DATA_AT)];
+      if (entry?.generation !== this.#events.readUInt32LE(at + EPOLL_DATA_AT + 4)) continue;
+      entry.watched.ready(this.#events.readUInt32LE(at));
+    }
+    this.#queue.run(this.#nowMs);
+    if (this.#deferred.length === 0) return;
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    for (const later of deferred) later();
+  }
+
+  close(): void {
+    this.#calls.close(this.#epoll);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The system calls of the raw engine beside syscalls.ts: epoll, connections, batches. Memory is given by its address as a number
+ * (Syscalls.address of a buffer that its owner holds, plus an offset): that spares a view for each call, and koffi is faster with numbers.
+ */
+import { SystemError } from './system-error.ts';
+
+export const EPOLLIN = 0x1;
+export const EPOLLOUT = 0x4;
+export const EPOLLERR = 0x8;
+export const EPOLLHUP = 0x10;
+export const EPOLLRDHUP = 0x2000;
+
+const EPOLL_CLOEXEC = 0x80000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
+
+/** struct epoll_event {events u32, data u64}: packed on x64 alone. */
+export const EPOLL_DATA_AT = process.arch === 'x64' ? 4 : 8;
+export const EPOLL_EVENT_BYTES = EPOLL_DATA_AT + 8;
+
+const SOCK_NONBLOCK_CLOEXEC = 0x80800;
+const MSG_DONTWAIT_NOSIGNAL = 0x4040;
+
+const SHUT_WR = 1;
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+const SO_LINGER = 13;
+
+/** Those that return a number give -1 for failure, and `errno()` or `errnoNumber()` of Syscalls says why. */
+export interface StreamCalls {
+  /** Throws a SystemError. */
+  epollCreate(): number;
+  /** `data`: 8 bytes that come back with each event, as two halves. Throws a SystemError. */
+  epollAdd(epoll: number, fd: number, events: number, low: number, high: number): void;
+  epollChange(epoll: number, fd: number, events: number, low: number, high: number): void;
+  epollRemove(epoll: number, fd: number): void;
+  /** `events`: EPOLL_EVENT_BYTES for each of `max`. 0 on a time-out or a signal. Blocks the thread. */
+  epollWait(epoll: number, events: number, max: number, timeoutMs: number): number;
+  listen(fd: number, backlog: number): number;
+  /** Non-blocking, close-on-exec. Writes who dialled to `name` (SOCKADDR_MAX_BYTES, its size to `nameBytes`, a u32 set before). */
+  accept(fd: number, name: number, nameBytes: number): number;
+  getsockname(fd: number, name: number, nameBytes: number): number;
+  recv(fd: number, at: number, length: number): number;
+  /** MSG_NOSIGNAL. May take fewer. */
+  send(fd: number, at: number, length: number): number;
+  /** SHUT_WR. */
+  shutdown(fd: number): number;
+  /** The pending error of a socket as an errno number, which is cleared; 0: none. */
+  pendingError(fd: number): number;
+  /** Makes the next close a RST. */
+  lingerZero(fd: number): void;
+  recvmmsg(fd: number, headers: number, count: number): number;
+  sendmmsg(fd: number, headers: number, count: number): number;
+}
+
+/** What koffi makes of a prototype. */
+type Bind = (prototype: string) => (...values: number[]) => number;
+
+/** Binds the calls. `address` is koffi's, `errno` names the last failure. */
+export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => bigint, errno: () => string): StreamCalls {
+  const raw = {
+    epollCreate: bind('int epoll_create1(int)'),
+    epollCtl: bind('int epoll_ctl(int, int, int, size_t)'),
+    epollWait: bind('int epoll_wait(int, size_t, int, int)'),
+    listen: bind('int listen(int, int)'),
+    accept: bind('int accept4(int, size_t, size_t, int)'),
+    getsockname: bind('int getsockname(int, size_t, size_t)'),
+    recv: bind('long recv(int, size_t, size_t, int)'),
+    send: bind('long send(int, size_t, size_t, int)'),
+    shutdown: bind('int shutdown(int, int)'),
+    getsockopt: bind('int getsockopt(int, int, int, size_t, size_t)'),
+    setsockopt: bind('int setsockopt(int, int, int, size_t, uint)'),
+    recvmmsg: bind('int recvmmsg(int, size_t, uint, int, size_t)'),
+    sendmmsg: bind('int sendmmsg(int, size_t, uint, int)'),
+  };
+  const scratch = Buffer.from(new ArrayBuffer(32));
+  const scratchAt = Number(address(scratch));
+  const control = (operation: number, epoll: number, fd: number, events: number, low: number, high: number): void => {
+    scratch.writeUInt32LE(events >>> 0, 0);
+    scratch.writeUInt32LE(low >>> 0, EPOLL_DATA_AT);
+    scratch.writeUInt32LE(high >>> 0, EPOLL_DATA_AT + 4);
+    if (raw.epollCtl(epoll, operation, fd, scratchAt) < 0) throw new SystemError('epoll_ctl', errno());
+  };
+  return {
+    epollCreate() {
+      const fd = raw.epollCreate(EPOLL_CLOEXEC);
+      if (fd < 0) throw new SystemError('epoll_create1', errno());
+      return fd;
+    },
+    epollAdd: (epoll, fd, events, low, high) => control(EPOLL_CTL_ADD, epoll, fd, events, low, high),
+    epollChange: (epoll, fd, events, low, high) => control(EPOLL_CTL_MOD, epoll, fd, events, low, high),
+    epollRemove: (epoll, fd) => void raw.epollCtl(epoll, EPOLL_CTL_DEL, fd, scratchAt),
+    epollWait: (epoll, events, max, timeoutMs) => Math.max(0, raw.epollWait(epoll, events, max, timeoutMs)),
+    listen: (fd, backlog) => raw.listen(fd, backlog),
+    accept: (fd, name, nameBytes) => raw.accept(fd, name, nameBytes, SOCK_NONBLOCK_CLOEXEC),
+    getsockname: (fd, name, nameBytes) => raw.getsockname(fd, name, nameBytes),
+    recv: (fd, at, length) => raw.recv(fd, at, length, 0),
+    send: (fd, at, length) => raw.send(fd, at, length, MSG_DONTWAIT_NOSIGNAL),
+    shutdown: (fd) => raw.shutdown(fd, SHUT_WR),
+    pendingError(fd) {
+      scratch.writeInt32LE(0, 0);
+      scratch.writeUInt32LE(4, 8);
+      raw.getsockopt(fd, SOL_SOCKET, SO_ERROR, scratchAt, scratchAt + 8);
+      return scratch.readInt32LE(0);
+    },
+    lingerZero(fd) {
+      scratch.writeInt32LE(1, 0);
+      scratch.writeInt32LE(0, 4);
+      raw.setsockopt(fd, SOL_SOCKET, SO_LINGER, scratchAt, 8);
+    },
+    recvmmsg: (fd, headers, count) => raw.recvmmsg(fd, headers, count, 0x40, 0),
+    sendmmsg: (fd, headers, count) => raw.sendmmsg(fd, headers, count, MSG_DONTWAIT_NOSIGNAL),
+  };
+}
