@@ -1,0 +1,107 @@
+/*
+ * Round trips through several proxies, one after the other at a fixed rate, so that all meet the same moment of the machine.
+ *   udp-rtt --rate N --seconds S --packet HEX --body HEX --seq-at N NAME=A:P NAME=A:P … (after --targets)
+ * The packet is what goes to a proxy, the body what comes back; a target whose name begins with "direct" gets the body. --seq-at is the place
+ * of the number in the body. Last line: {"NAME":{"n":…,"lost":…,"p50":…,"p90":…,"p99":…,"max":…},…} in microseconds.
+ */
+#include "udp-common.h"
+#include <signal.h>
+#include <sys/prctl.h>
+
+#define TARGETS_MAX 16
+#define TRIPS_MAX 1000000
+#define ANSWER_MS 100
+
+struct target {
+  const char *name;
+  int fd;
+  int bare;
+  uint32_t *trips_ns;
+  size_t count, lost;
+};
+
+static struct target targets[TARGETS_MAX];
+static int target_count;
+static uint8_t packet[PACKET_MAX], body[PACKET_MAX], answer[PACKET_MAX];
+static size_t packet_bytes, body_bytes, seq_at;
+
+static void add_target(char *text) {
+  char *equals = strchr(text, '=');
+  if (equals == NULL || target_count == TARGETS_MAX) usage("targets are NAME=A:P, 16 at most");
+  *equals = 0;
+  struct sockaddr_in at = parse_endpoint(equals + 1);
+  struct target *one = &targets[target_count++];
+  *one = (struct target){.name = text, .bare = strncmp(text, "direct", 6) == 0};
+  one->fd = socket(AF_INET, SOCK_DGRAM, 0);
+  struct timeval wait = {.tv_usec = ANSWER_MS * 1000};
+  if (one->fd < 0 || connect(one->fd, (struct sockaddr *)&at, sizeof at) < 0) fail("connect");
+  if (setsockopt(one->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0) fail("SO_RCVTIMEO");
+  one->trips_ns = malloc(TRIPS_MAX * sizeof *one->trips_ns);
+  if (one->trips_ns == NULL) fail("malloc");
+}
+
+/* One trip; an answer that is not the body with our number in it counts as none. */
+static void trip(struct target *one, uint32_t number) {
+  uint8_t *out = one->bare ? body : packet;
+  size_t bytes = one->bare ? body_bytes : packet_bytes;
+  store_u32(body + seq_at, number);
+  store_u32(packet + (packet_bytes - body_bytes) + seq_at, number);
+  uint64_t start = now_ns();
+  if (send(one->fd, out, bytes, 0) < 0) {
+    one->lost++;
+    return;
+  }
+  for (;;) {
+    ssize_t got = recv(one->fd, answer, sizeof answer, 0);
+    if (got < 0) break;
+    if ((size_t)got != body_bytes || memcmp(answer, body, body_bytes) != 0) continue;
+    if (one->count < TRIPS_MAX) one->trips_ns[one->count++] = (uint32_t)(now_ns() - start);
+    return;
+  }
+  one->lost++;
+}
+
+static int by_size(const void *a, const void *b) {
+  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return (x > y) - (x < y);
+}
+
+static double at_part(const struct target *one, double part) {
+  if (one->count == 0) return 0;
+  size_t index = (size_t)(part * (double)(one->count - 1) + 0.5);
+  return one->trips_ns[index] / 1e3;
+}
+
+int main(int argc, char **argv) {
+  double rate = atof(option(argc, argv, "--rate", "1000")), seconds = atof(option(argc, argv, "--seconds", NULL));
+  packet_bytes = parse_hex(option(argc, argv, "--packet", NULL), packet, PACKET_MAX);
+  body_bytes = parse_hex(option(argc, argv, "--body", NULL), body, PACKET_MAX);
+  seq_at = (size_t)atoi(option(argc, argv, "--seq-at", NULL));
+  if (packet_bytes < body_bytes || seq_at + 4 > body_bytes || rate <= 0) usage("the body is the end of the packet; --rate above 0");
+  int first = 1;
+  while (first < argc && strcmp(argv[first], "--targets") != 0) first++;
+  for (int i = first + 1; i < argc; i++) add_target(argv[i]);
+  if (target_count == 0) usage("--targets NAME=A:P …");
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  uint64_t start = now_ns(), step = (uint64_t)(1e9 / rate), next = start, end = start + (uint64_t)(seconds * 1e9);
+  for (uint32_t number = 1; next < end; number++) {
+    /* The first of every cycle is another one, so that nobody always comes after the same neighbour's noise. */
+    trip(&targets[(number + number / (uint32_t)target_count) % (uint32_t)target_count], number << 12);
+    next += step;
+    uint64_t at = now_ns();
+    if (at >= next) {
+      next = at;
+      continue;
+    }
+    struct timespec until = {.tv_sec = (time_t)(next / 1000000000u), .tv_nsec = (long)(next % 1000000000u)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+  }
+  for (int i = 0; i < target_count; i++) {
+    struct target *one = &targets[i];
+    qsort(one->trips_ns, one->count, sizeof *one->trips_ns, by_size);
+    printf("%s\"%s\":{\"n\":%zu,\"lost\":%zu,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f}", i == 0 ? "{" : ",", one->name,
+           one->count, one->lost, at_part(one, 0.5), at_part(one, 0.9), at_part(one, 0.99), at_part(one, 1));
+  }
+  printf("}\n");
+  return 0;
+}
