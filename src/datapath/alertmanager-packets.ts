@@ -18,9 +18,10 @@ import { ALERTMANAGER_FRAME_MAX_BYTES } from '../wire/limits.ts';
 import { dialForPackets, type PacketDial } from './alertmanager-dial.ts';
 import type { AcceptedStream } from './engine.ts';
 import { judge, type Keep, refuseUnread } from './judge.ts';
-import { passPacket } from './packets.ts';
+import { createPacketGate, type PacketGate, passedPacket } from './packet-gate.ts';
+import { createPacketPeer, type PacketPeer } from './packet-peer.ts';
 import { reset } from './relay.ts';
-import type { Connection } from './tls.ts';
+import type { Connection } from './streams.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const WHERE = { transport: 'alertmanager', kind: 'packet' } as const;
@@ -31,15 +32,12 @@ const LENGTH_FIELDS_MAX_BYTES = 8;
 /** Chunks of an unfinished frame that are held apart: each costs far more memory than the single byte that it may hold. */
 export const HELD_CHUNKS_MAX = 1024;
 
-export interface PacketParts extends PacketDial {
-  /** From encodeLabelHeader, of our own label. */
-  readonly labelHeader: Uint8Array;
-}
-
 export class AlertmanagerPackets implements Connection {
-  readonly #parts: PacketParts;
+  readonly #parts: PacketDial;
   readonly #socket: Socket;
-  readonly #stream: AcceptedStream;
+  readonly #stream: AcceptedStream<Socket>;
+  readonly #gate: PacketGate;
+  readonly #peer: PacketPeer;
   #upstream: Socket | undefined;
   /** What has arrived of frames that were not taken yet. */
   #chunks: Buffer[] = [];
@@ -56,10 +54,12 @@ export class AlertmanagerPackets implements Connection {
   #blind = false;
 
   /** `socket` is paused, and its first frame, not yet read, is a packet. */
-  constructor(parts: PacketParts, socket: Socket, stream: AcceptedStream) {
+  constructor(parts: PacketDial, socket: Socket, stream: AcceptedStream<Socket>) {
     this.#parts = parts;
     this.#socket = socket;
     this.#stream = stream;
+    this.#gate = createPacketGate(parts.context, stream.direction, 'alertmanager');
+    this.#peer = createPacketPeer(stream.peer.address, stream.peer.port);
   }
 
   start(onDone: () => void): void {
@@ -160,28 +160,28 @@ export class AlertmanagerPackets implements Connection {
   }
 
   #packet(frame: AlertmanagerFrame, whole: Buffer): void {
-    const { context, labelHeader } = this.#parts;
-    const { direction, peer } = this.#stream;
+    const { context } = this.#parts;
+    const gate = this.#gate;
+    const { msg } = frame;
     const atMs = context.now();
     const keep = this.#doubt === 'waited' ? undefined : this.#keep;
-    const out = passPacket(context, labelHeader, frame.msg, direction, 'alertmanager', peer, keep);
+    const passes = gate.pass(msg, 0, msg.length, this.#peer, atMs, keep);
     if (this.#doubt === 'waits') return;
     this.#doubt = undefined;
-    if (out === undefined) {
+    if (!passes) {
       this.#take(frame.end);
       return;
     }
-    const kept = out.prefix.length === 0 && out.body.length === frame.msg.length && out.body === frame.msg;
-    const grownBytes = out.prefix.length + out.body.length - frame.msg.length;
+    const kept = gate.memory === msg && gate.length === msg.length && !gate.prefixed;
+    const grownBytes = (gate.prefixed ? gate.header.length : 0) + gate.length - msg.length;
     if (kept) this.#write(whole);
     else if (frame.end + grownBytes + LENGTH_FIELDS_MAX_BYTES > ALERTMANAGER_FRAME_MAX_BYTES) {
       context.tally.dropped('send_failed');
     } else {
-      const msg = Buffer.concat([out.prefix, out.body]);
-      this.#write(encodeAlertmanagerFrame({ kind: 'packet', from: frame.from, msg }));
+      this.#write(encodeAlertmanagerFrame({ kind: 'packet', from: frame.from, msg: passedPacket(gate) }));
     }
     this.#take(frame.end);
-    context.tally.forwarded(direction, 'packet', (context.now() - atMs) / 1000);
+    context.tally.forwarded(this.#stream.direction, 'packet', (context.now() - atMs) / 1000);
   }
 
   readonly #keep: Keep = () => {

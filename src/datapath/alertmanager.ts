@@ -4,23 +4,24 @@
  */
 import type { Socket } from 'node:net';
 import { decodeAlertmanagerFrame } from '../wire/alertmanager.ts';
-import { AlertmanagerPackets, HELD_CHUNKS_MAX, type PacketParts } from './alertmanager-packets.ts';
+import type { PacketDial } from './alertmanager-dial.ts';
+import { AlertmanagerPackets, HELD_CHUNKS_MAX } from './alertmanager-packets.ts';
 import type { AcceptedStream } from './engine.ts';
 import { judge } from './judge.ts';
 import { reset } from './relay.ts';
-import type { Connection } from './tls.ts';
+import type { Connection } from './streams.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 
 export class AlertmanagerConnection implements Connection {
-  readonly #parts: PacketParts;
+  readonly #parts: PacketDial;
   readonly #socket: Socket;
-  readonly #stream: AcceptedStream;
+  readonly #stream: AcceptedStream<Socket>;
   readonly #exchange: () => Connection;
   #inner: Connection | undefined;
 
   /** `exchange` makes what takes the connection when it is none of packets. `socket` is paused. */
-  constructor(parts: PacketParts, socket: Socket, stream: AcceptedStream, exchange: () => Connection) {
+  constructor(parts: PacketDial, socket: Socket, stream: AcceptedStream<Socket>, exchange: () => Connection) {
     this.#parts = parts;
     this.#socket = socket;
     this.#stream = stream;

@@ -6,7 +6,6 @@ import type { RemoteInfo } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
 import type { Direction } from '../policy/facts.ts';
 import { formatEndpoint } from '../wire/address.ts';
-import { encodeLabelHeader } from '../wire/label.ts';
 import { UDP_PAYLOAD_MAX_BYTES } from '../wire/limits.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
 import { type AppWatch, waitForAppToLeave, watchApp } from './app-watch.ts';
@@ -15,10 +14,12 @@ import { endpointOf, socketAddressFor } from './endpoint.ts';
 import type { Cut, DataPath, Endpoint, FenceContext, OpenCounts } from './engine.ts';
 import type { Keep } from './judge.ts';
 import { type KernelDropsWatch, watchKernelDrops } from './kernel-drops.ts';
+import { createNodeStreams } from './node-streams.ts';
 import type { ListenOptions } from './options.ts';
-import { type PassingPacket, passPacket } from './packets.ts';
+import { createPacketGate, type PacketGate, passedPacket } from './packet-gate.ts';
+import { createPacketPeer } from './packet-peer.ts';
 import { createSessions, type SessionPeer, type Sessions, sendBounded } from './sessions.ts';
-import { createStreams, type Streams } from './streams.ts';
+import type { Streams } from './streams.ts';
 
 export interface ListenPath extends DataPath {
   /** Where peers reach the fence; the port that was really bound once it has started. */
@@ -43,17 +44,13 @@ export function createListenPath(context: FenceContext, options: ListenOptions):
   return new PortableListen(context, options);
 }
 
-function joined({ prefix, body }: PassingPacket): Uint8Array {
-  return prefix.length === 0 ? body : Buffer.concat([prefix, body]);
-}
-
 class PortableListen implements ListenPath {
   readonly engine = 'portable';
   readonly #context: FenceContext;
   readonly #options: ListenOptions;
-  readonly #labelHeader: Uint8Array;
+  readonly #gates: Readonly<Record<Direction, PacketGate>>;
   readonly #health: AppHealth;
-  readonly #streams: Streams;
+  readonly #streams: Streams<Socket>;
   #sessions: Sessions | undefined;
   #bound: BoundSockets | undefined;
   #watch: AppWatch | undefined;
@@ -64,9 +61,12 @@ class PortableListen implements ListenPath {
   constructor(context: FenceContext, options: ListenOptions) {
     this.#context = context;
     this.#options = options;
-    this.#labelHeader = encodeLabelHeader(context.label);
+    this.#gates = {
+      inbound: createPacketGate(context, 'inbound', 'native'),
+      outbound: createPacketGate(context, 'outbound', 'native'),
+    };
     this.#health = createAppHealth(context);
-    this.#streams = createStreams(context, options.streams, this.#health);
+    this.#streams = createNodeStreams(context, options.streams, this.#health);
   }
 
   async start(): Promise<void> {
@@ -188,18 +188,19 @@ class PortableListen implements ListenPath {
 
   #forward(packet: Uint8Array, direction: Direction, peer: SessionPeer): void {
     const atMs = this.#context.now();
-    this.#pass(packet, direction, peer, atMs, () => {
+    this.#pass(packet, direction, peer, atMs, atMs, () => {
       // A sender in this process may use its buffer again.
       const kept = Buffer.from(packet);
-      return () => this.#pass(kept, direction, peer, atMs);
+      return () => this.#pass(kept, direction, peer, atMs, this.#context.now());
     });
   }
 
-  #pass(packet: Uint8Array, direction: Direction, peer: SessionPeer, atMs: number, keep?: Keep): void {
+  #pass(packet: Uint8Array, direction: Direction, peer: SessionPeer, atMs: number, nowMs: number, keep?: Keep): void {
     const { tally } = this.#context;
-    const passing = passPacket(this.#context, this.#labelHeader, packet, direction, 'native', peer, keep);
-    if (passing === undefined) return;
-    const out = joined(passing);
+    const gate = this.#gates[direction];
+    const known = createPacketPeer(peer.address, peer.port);
+    if (!gate.pass(packet, 0, packet.length, known, nowMs, keep)) return;
+    const out = passedPacket(gate);
     if (this.#bound === undefined || this.#stopped || out.length > UDP_PAYLOAD_MAX_BYTES) {
       tally.dropped('send_failed');
       return;

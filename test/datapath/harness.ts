@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import {
+  type Endpoint,
   type Fault,
   type FenceContext,
   NO_DOUBTS,
@@ -11,8 +12,12 @@ import {
   type StreamSettings,
 } from '../../src/datapath/engine.ts';
 import { type Inside, NO_INSIDE } from '../../src/datapath/inside.ts';
+import type { Keep } from '../../src/datapath/judge.ts';
+import { createNodeStreams } from '../../src/datapath/node-streams.ts';
+import { createPacketGate, passedPacket } from '../../src/datapath/packet-gate.ts';
+import { createPacketPeer } from '../../src/datapath/packet-peer.ts';
 import { confirmFin } from '../../src/datapath/relay.ts';
-import { createStreams, type Streams } from '../../src/datapath/streams.ts';
+import type { Streams } from '../../src/datapath/streams.ts';
 import { type Cidr, createAdmission, NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import { createSnapshot, type PolicySettings } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
@@ -95,6 +100,19 @@ export function makeContext(policy: Partial<PolicySettings> = {}, cidrs: readonl
       onFault: (fault) => faults.push(fault),
     },
   };
+}
+
+/** One packet through a gate of its own; what is sent of it, undefined when nothing is. */
+export function throughGate(
+  context: FenceContext,
+  packet: Uint8Array,
+  direction: Direction,
+  peer: Endpoint,
+  keep?: Keep,
+): Buffer | undefined {
+  const gate = createPacketGate(context, direction, 'native');
+  const known = createPacketPeer(peer.address, peer.port);
+  return gate.pass(packet, 0, packet.length, known, context.now(), keep) ? Buffer.from(passedPacket(gate)) : undefined;
 }
 
 /** Non-zero rejections as `direction transport kind reason`, with their counts. */
@@ -234,7 +252,7 @@ export async function startFence(
 ): Promise<TestFence> {
   const { direction = 'inbound', limits, transport = 'auto', rejectStreams = 'explain', ...tls } = options;
   const settings = { transport, rejectStreams, ...tls, limits: { ...LIMITS, ...limits } };
-  const streams = createStreams(made.context, settings);
+  const streams = createNodeStreams(made.context, settings);
   let dials = 0;
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     const peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };

@@ -1,7 +1,6 @@
 /** Quarantine of streams, and inspection that reads along: requests and answers, passed, rejected, observed. */
 import t from 'tap';
 import type { Inside } from '../../src/datapath/inside.ts';
-import { passPacket } from '../../src/datapath/packets.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { createQuarantine, NO_QUARANTINE_RULES } from '../../src/ring/quarantine.ts';
@@ -19,6 +18,7 @@ import {
   startFence,
   startRecorder,
   type TestContext,
+  throughGate,
   until,
   withInside,
 } from './harness.ts';
@@ -238,7 +238,7 @@ t.test('what the app writes on streams tells whether packets may be ciphertext',
       const made = makeContext({ stage });
       const passes = () => {
         made.setStage('accept');
-        const passing = passPacket(made.context, new Uint8Array(0), unlucky, 'inbound', 'native', peer);
+        const passing = throughGate(made.context, unlucky, 'inbound', peer);
         made.setStage(stage);
         return passing !== undefined;
       };
@@ -254,7 +254,7 @@ t.test('what the app writes on streams tells whether packets may be ciphertext',
     }
   }
   const made = makeContext({ stage: 'accept' });
-  const passes = () => passPacket(made.context, new Uint8Array(0), unlucky, 'inbound', 'native', peer) !== undefined;
+  const passes = () => throughGate(made.context, unlucky, 'inbound', peer) !== undefined;
   const body = (packet: Uint8Array) => framed('dskit-packet', Buffer.from(packet));
   await exchange(made, [body(encodeMessage({ type: 'nackResp', SeqNo: 1 }))], new Uint8Array(0), 'outbound');
   t.notOk(passes(), 'a dskit packet in plaintext');

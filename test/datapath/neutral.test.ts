@@ -2,10 +2,8 @@
 // sealed or not, in observe too. A foreign label counts all the same.
 import t from 'tap';
 import { NO_INSIDE } from '../../src/datapath/inside.ts';
-import { passPacket } from '../../src/datapath/packets.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { createKeyring, sealPacket, sealStream } from '../../src/wire/encryption.ts';
-import { encodeLabelHeader } from '../../src/wire/label.ts';
 import { encodeMessage } from '../../src/wire/messages.ts';
 import { encodeProbe } from '../../src/wire/probe.ts';
 import { framed, type Mark, marked } from './cases.ts';
@@ -17,6 +15,7 @@ import {
   startFence,
   startRecorder,
   type TestContext,
+  throughGate,
   until,
   withInside,
 } from './harness.ts';
@@ -27,7 +26,6 @@ const PROBE = Buffer.from(encodeProbe({ seqNo: 7, node: 'tempo-1' }));
 const SOURCE = { SourceAddr: Uint8Array.of(127, 0, 0, 1), SourcePort: 7946, SourceNode: 'tempo-1' };
 const PING = Buffer.from(encodeMessage({ type: 'ping', SeqNo: 7, Node: 'tempo-0', ...SOURCE }));
 const TABLE = pushPull(['tempo-1']);
-const HEADER = encodeLabelHeader(OWN);
 
 /** What is remembered of the sender: `own`, `none`, `foreign`, `unlabelled`. */
 function learned({ context }: TestContext): readonly string[] {
@@ -94,9 +92,9 @@ t.test('datagrams', async (t) => {
   const pass = (plain: Buffer, seals: boolean) => {
     const made = makeContext({ stage: 'accept' });
     const context = { ...made.context, inside: { ...NO_INSIDE, keyring: () => KEYS } };
-    passPacket(context, HEADER, PING, 'outbound', 'native', peer);
+    throughGate(context, PING, 'outbound', peer);
     const body = seals ? sealPacket(KEYS, plain, OWN, 1, 0) : plain;
-    passPacket(context, HEADER, marked('own', Buffer.from(body)), 'inbound', 'native', peer);
+    throughGate(context, marked('own', Buffer.from(body)), 'inbound', peer);
     return learned(made);
   };
   for (const seals of [true, false]) {

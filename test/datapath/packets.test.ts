@@ -3,7 +3,8 @@
 import t from 'tap';
 import type { FenceContext } from '../../src/datapath/engine.ts';
 import { type Inside, NO_INSIDE } from '../../src/datapath/inside.ts';
-import { passPacket } from '../../src/datapath/packets.ts';
+import { createPacketGate } from '../../src/datapath/packet-gate.ts';
+import { createPacketPeer } from '../../src/datapath/packet-peer.ts';
 import type { PolicySettings } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
@@ -14,7 +15,7 @@ import { encodeCompound } from '../../src/wire/compound.ts';
 import { createKeyring, openPacket, type SealForm, sealPacket } from '../../src/wire/encryption.ts';
 import { addPacketLabel, encodeLabelHeader } from '../../src/wire/label.ts';
 import { encodeMessage } from '../../src/wire/messages.ts';
-import { FOREIGN, makeContext, OWN, rejected, type TestContext } from './harness.ts';
+import { FOREIGN, makeContext, OWN, rejected, type TestContext, throughGate } from './harness.ts';
 
 const key = (fill: number) => new Uint8Array(32).fill(fill);
 const KEYS = createKeyring([key(1), key(2)]);
@@ -44,10 +45,7 @@ function scene(policy: Partial<PolicySettings> = {}, inside: Partial<Inside> = {
     ...made,
     context,
     offered,
-    pass(bytes, direction) {
-      const out = passPacket(context, HEADER, bytes, direction, 'native', PEER);
-      return out && Buffer.concat([out.prefix, out.body]);
-    },
+    pass: (bytes, direction) => throughGate(context, bytes, direction, PEER),
   };
 }
 
@@ -241,11 +239,16 @@ t.test('observe touches nothing, and neither does a fence without keys', async (
 t.test('without keys a passing packet is the same memory', async (t) => {
   const { context } = scene({ stage: 'label' }, { keyring: () => undefined });
   const packet = labelled(ACK);
-  const inbound = passPacket(context, HEADER, packet, 'inbound', 'native', PEER);
-  t.equal(inbound?.body.buffer, packet.buffer);
-  const outbound = passPacket(context, HEADER, ACK, 'outbound', 'native', PEER);
-  t.equal(outbound?.body, ACK);
-  t.equal(outbound?.prefix, HEADER);
+  const peer = createPacketPeer(PEER.address, PEER.port);
+  const inbound = createPacketGate(context, 'inbound', 'native');
+  t.ok(inbound.pass(packet, 0, packet.length, peer, context.now()));
+  t.match(inbound, { at: HEADER.length, length: ACK.length, prefixed: false });
+  t.equal(inbound.memory, packet);
+  const outbound = createPacketGate(context, 'outbound', 'native');
+  t.ok(outbound.pass(ACK, 0, ACK.length, peer, context.now()));
+  t.match(outbound, { at: 0, length: ACK.length, prefixed: true });
+  t.equal(outbound.memory, ACK);
+  t.strictSame(outbound.header, HEADER);
 });
 
 t.test('what opens to nothing, and what harms inside of a seal, is rejected in every stage but observe', async (t) => {
@@ -308,7 +311,7 @@ t.test('who may be reached', async (t) => {
   t.equal(pass(labelled(ping('192.0.2.1')), 'inbound'), undefined, 'sealed or not');
   t.strictSame(rejected(reading()), { 'inbound native packet shield_reflection': 2 });
   const from = { address: '192.0.2.1', port: 7946 };
-  t.ok(passPacket(context, HEADER, labelled(ping('192.0.2.1')), 'inbound', 'native', from), 'whoever asks for itself');
+  t.ok(throughGate(context, labelled(ping('192.0.2.1')), 'inbound', from), 'whoever asks for itself');
   context.peers.learn(parseAddress('192.0.2.2') ?? NONE, 'own', context.now());
   t.ok(pass(labelled(ping('192.0.2.2')), 'inbound'), 'a proven one');
 });

@@ -3,7 +3,6 @@
  * from what members do (wire-protocol §2, §5) and from the stage table, and compared with what comes out of the data path.
  */
 import t from 'tap';
-import { passPacket } from '../../src/datapath/packets.ts';
 import type { PolicySettings } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import { STAGES, type Stage } from '../../src/policy/stage.ts';
@@ -17,7 +16,17 @@ import {
 } from '../../src/wire/encryption.ts';
 import { addPacketLabel, encodeLabelHeader, peekPacketLabel } from '../../src/wire/label.ts';
 import { encodeMessage } from '../../src/wire/messages.ts';
-import { dial, makeContext, OWN, sendAll, startFence, startRecorder, type TestContext, withInside } from './harness.ts';
+import {
+  dial,
+  makeContext,
+  OWN,
+  sendAll,
+  startFence,
+  startRecorder,
+  type TestContext,
+  throughGate,
+  withInside,
+} from './harness.ts';
 import { pushPull } from './messages.ts';
 
 const KEYS = createKeyring([Buffer.alloc(32, 1), Buffer.alloc(16, 2)]);
@@ -88,8 +97,7 @@ function contextOf({ kind, fence }: Side): TestContext {
 }
 
 function through(made: TestContext, packet: Uint8Array, direction: Direction): Uint8Array | undefined {
-  const out = passPacket(made.context, HEADER, packet, direction, 'native', PEER);
-  return out && Buffer.concat([out.prefix, out.body]);
+  return throughGate(made.context, packet, direction, PEER);
 }
 
 const sideText = ({ kind, fence }: Side) =>

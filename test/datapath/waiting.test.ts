@@ -8,7 +8,6 @@ import { NO_INSIDE } from '../../src/datapath/inside.ts';
 import { createPacketPath } from '../../src/datapath/linux/packets.ts';
 import type { Received } from '../../src/datapath/linux/receive.ts';
 import { createListenPath } from '../../src/datapath/listen.ts';
-import { passPacket } from '../../src/datapath/packets.ts';
 import { createAdmission, NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import { createSnapshot } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
@@ -29,6 +28,7 @@ import {
   startFence,
   startRecorder,
   type TestContext,
+  throughGate,
   until,
 } from './harness.ts';
 
@@ -95,8 +95,8 @@ function scene(stage: Stage, starting = false): Scene {
 /** Passes a packet that may wait, as a path does; what is sent of it is put into `sent`. */
 function offer({ context }: Scene, packet: Uint8Array, direction: Direction, sent: string[]): void {
   const pass = (keep?: () => () => void) => {
-    const out = passPacket(context, HEADER, packet, direction, 'native', PEER, keep);
-    if (out !== undefined) sent.push(Buffer.concat([out.prefix, out.body]).toString('hex'));
+    const out = throughGate(context, packet, direction, PEER, keep);
+    if (out !== undefined) sent.push(out.toString('hex'));
   };
   pass(() => () => pass());
 }

@@ -1,9 +1,9 @@
 /** The way of a datagram through the transparent path: received with its original destination, judged, rewritten, sent on. */
 import { formatAddress, isV4Mapped } from '../../wire/address.ts';
-import { encodeLabelHeader } from '../../wire/label.ts';
 import type { Endpoint, FenceContext } from '../engine.ts';
 import { type Keep, refuseUnread } from '../judge.ts';
-import { type PassingPacket, passPacket } from '../packets.ts';
+import { createPacketGate, type PacketGate } from '../packet-gate.ts';
+import { createPacketPeer } from '../packet-peer.ts';
 import { createTokenBucket } from '../token-bucket.ts';
 import type { LocalAddresses } from './local-addresses.ts';
 import type { PacketSender } from './packet-sender.ts';
@@ -13,6 +13,8 @@ import { NONCE_BYTES, TEST_ADDRESSES } from './self-test.ts';
 /** Send failures that are reported as faults; the counters have them all. */
 const FAULT_BURST = 5;
 const FAULTS_PER_SECOND = 0.1;
+
+const NO_BYTES = new Uint8Array(0);
 
 export interface PacketPathOptions {
   readonly proxyPort: number;
@@ -46,7 +48,10 @@ function copyOf({ source, destination, payload }: Received): Received {
 
 export function createPacketPath(context: FenceContext, options: PacketPathOptions): PacketPath {
   const { senders, local, proxyPort } = options;
-  const header = encodeLabelHeader(context.label);
+  const gates = {
+    inbound: createPacketGate(context, 'inbound', 'native'),
+    outbound: createPacketGate(context, 'outbound', 'native'),
+  };
   const faults = createTokenBucket(FAULT_BURST, FAULTS_PER_SECOND);
 
   const refuseDirect = ({ source, payload }: Received) => {
@@ -55,7 +60,7 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
     refuseUnread(context, { ...where, labelState: 'none', peer, bytes: payload.length }, 'not_intercepted');
   };
 
-  const forward = (datagram: Received, to: string, { prefix, body }: PassingPacket, inbound: boolean): boolean => {
+  const forward = (datagram: Received, to: string, gate: PacketGate, inbound: boolean): boolean => {
     const { source, destination, payload } = datagram;
     const family = isV4Mapped(destination.address) ? 4 : 6;
     const nowMs = context.now();
@@ -69,8 +74,8 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
       },
       to,
       destination.scope,
-      prefix,
-      body,
+      gate.prefixed ? gate.header : NO_BYTES,
+      gate.memory.subarray(gate.at, gate.at + gate.length),
       nowMs,
     );
     if (result === undefined) return false;
@@ -84,12 +89,13 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
     return false;
   };
 
-  const take = (datagram: Received, way: Way, keep?: Keep): void => {
+  const take = (datagram: Received, way: Way, nowMs: number, keep?: Keep): void => {
     const { to, inbound, peer, arrivedMs } = way;
     const direction = inbound ? 'inbound' : 'outbound';
-    const passing = passPacket(context, header, datagram.payload, direction, 'native', peer, keep);
-    if (passing === undefined) return;
-    if (forward(datagram, to, passing, inbound)) {
+    const gate = gates[direction];
+    const { payload } = datagram;
+    if (!gate.pass(payload, 0, payload.length, createPacketPeer(peer.address, peer.port), nowMs, keep)) return;
+    if (forward(datagram, to, gate, inbound)) {
       context.tally.forwarded(direction, 'packet', Math.max(0, context.now() - arrivedMs) / 1_000);
     }
   };
@@ -107,9 +113,9 @@ export function createPacketPath(context: FenceContext, options: PacketPathOptio
       const inbound = local.inbound(from, to);
       const peer = inbound ? { address: from, port: source.port } : { address: to, port: destination.port };
       const way = { to, inbound, peer, arrivedMs };
-      take(datagram, way, () => {
+      take(datagram, way, arrivedMs, () => {
         const kept = copyOf(datagram);
-        return () => take(kept, way);
+        return () => take(kept, way, context.now());
       });
     },
   };
