@@ -19,7 +19,7 @@ export interface PacketDialEvents {
 /** Dials, bounded in time; a side that cannot be reached is counted. Undefined, after `onGone`, if not even a socket could be had. */
 export function dialForPackets(
   { context, settings, health }: PacketDial,
-  stream: AcceptedStream,
+  stream: AcceptedStream<Socket>,
   { onDrain, onGone }: PacketDialEvents,
 ): Socket | undefined {
   const inbound = stream.direction === 'inbound';

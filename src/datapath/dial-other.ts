@@ -1,14 +1,16 @@
 /** Opening the other side of an exchange, bounded in time. */
-import type { Socket } from 'node:net';
 import type { AppHealth } from './app-health.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { reset } from './relay.ts';
+import type { StreamSocket } from './socket.ts';
+import type { Timers } from './timers.ts';
 
 interface DialParts {
   readonly context: FenceContext;
   readonly settings: StreamSettings;
   readonly health: AppHealth;
+  readonly timers: Timers;
 }
 
 /** Dials; where that fails the dialler's socket is reset, the fault counted, and undefined given if not even a socket could be had. */
@@ -16,8 +18,8 @@ export function dialOther(
   parts: DialParts,
   stream: AcceptedStream,
   record: ExchangeRecord,
-  dialler: Socket,
-): Socket | undefined {
+  dialler: StreamSocket,
+): StreamSocket | undefined {
   const { connectTimeoutMs } = parts.settings.limits;
   const inbound = stream.direction === 'inbound';
   const onUnreachable = (why: string): void => {
@@ -25,24 +27,24 @@ export function dialOther(
     if (inbound) parts.health.failed(why);
     reset(dialler);
   };
-  let upstream: Socket;
+  let upstream: StreamSocket;
   try {
     upstream = stream.dial();
   } catch (cause) {
     onUnreachable(cause instanceof Error ? cause.message : 'no socket could be opened');
     return undefined;
   }
-  const timer = setTimeout(() => {
+  const timer = parts.timers.set(connectTimeoutMs, () => {
     upstream.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
-  }, connectTimeoutMs);
+  });
   upstream.on('connect', () => {
-    clearTimeout(timer);
+    timer.clear();
     if (inbound) parts.health.connected();
     record.connected();
   });
   upstream.on('error', (error) => {
     if (!record.isConnected()) onUnreachable(error.message);
   });
-  upstream.on('close', () => clearTimeout(timer));
+  upstream.on('close', () => timer.clear());
   return upstream;
 }

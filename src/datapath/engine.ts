@@ -1,5 +1,4 @@
 /** What every data path implements, and what it is given. Policy, memory and counters come by argument from the composition root. */
-import type { Socket } from 'node:net';
 import type { Admission, AdmissionRules } from '../policy/admission.ts';
 import type { PolicySettings, Snapshot } from '../policy/decide.ts';
 import type { Direction, Kind, LabelState } from '../policy/facts.ts';
@@ -9,6 +8,7 @@ import type { Tally } from '../policy/tally.ts';
 import type { PeerTable } from '../ring/peers.ts';
 import type { Transport, TransportSetting } from '../wire/transport.ts';
 import type { Inside } from './inside.ts';
+import type { StreamSocket } from './socket.ts';
 import type { TlsTerms } from './tls-socket.ts';
 
 /** A remote member's address, or the app's. */
@@ -138,16 +138,16 @@ export interface StreamSettings {
 }
 
 /** One accepted connection, as the path that accepted it knows it. */
-export interface AcceptedStream {
+export interface AcceptedStream<S extends StreamSocket = StreamSocket> {
   /** Who dialled: inbound, a peer; outbound, the app. */
   readonly direction: Direction;
   /** The remote member, whichever side dialled. */
   readonly peer: Endpoint;
   /**
    * Opens the connection to the other side: to the app for inbound, to the peer for outbound. The socket that it returns is
-   * connecting and has `allowHalfOpen: true`. Called at most once, and never for a stream that is rejected.
+   * connecting and lets a half-close leave the other half open. Called at most once, and never for a stream that is rejected.
    */
-  dial(): Socket;
+  dial(): S;
 }
 
 export interface OpenCounts {

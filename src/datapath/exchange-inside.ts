@@ -16,6 +16,7 @@ import type { Look, OpenedSeal } from './look.ts';
 import { PacketInside } from './packet-inside.ts';
 import { PacketLook } from './packet-look.ts';
 import { createStreamLook, needsLook, type StreamRules } from './stream-look.ts';
+import type { Timers } from './timers.ts';
 import { type LateLook, type Watch, watchPacket, watchStream } from './watch.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -31,6 +32,7 @@ export interface ExchangeParts {
   /** From encodeLabelHeader, of our own label. */
   readonly labelHeader: Uint8Array;
   readonly budgets: StreamBudgets;
+  readonly timers: Timers;
 }
 
 export class ExchangeInside {
@@ -43,6 +45,8 @@ export class ExchangeInside {
   #requestWatch: Watch | undefined;
   #answerWatch: (() => Watch | undefined) | undefined;
   #answers: Watch | undefined;
+  /** Until then it is not known who will read along. */
+  #watched = false;
 
   constructor(parts: ExchangeParts, stream: AcceptedStream, record: ExchangeRecord) {
     this.#parts = parts;
@@ -85,8 +89,8 @@ export class ExchangeInside {
   }
 
   holdSettings(look: Look): HoldSettings {
-    const { budgets, settings } = this.#parts;
-    return { look, budgets, limits: settings.limits, peer: this.#stream.peer.address };
+    const { budgets, settings, timers } = this.#parts;
+    return { look, budgets, timers, limits: settings.limits, peer: this.#stream.peer.address };
   }
 
   /** What is sent in place of a held request; undefined when quarantine leaves nothing of it. */
@@ -128,6 +132,7 @@ export class ExchangeInside {
 
   /** Who reads along with a stream that goes on; `seen` was read after its label so far. */
   watchPassing(header: StreamHeader, seen: readonly Uint8Array[]): void {
+    this.#watched = true;
     if (!hasMessage(header)) return;
     if (this.#stream.direction === 'outbound') noteDialOfApp(this.#parts.context, header.kind, seen[0]);
     this.#requestWatch = this.#watch(header, false, false);
@@ -151,6 +156,15 @@ export class ExchangeInside {
     if (this.#answerWatch !== undefined) this.#answers = this.#answerWatch();
     this.#answerWatch = undefined;
     this.#answers?.push(chunk);
+  }
+
+  /** Whether who reads along may keep the next bytes. */
+  keepsRequest(): boolean {
+    return !this.#watched || this.#requestWatch?.keeps() === true;
+  }
+
+  keepsAnswer(): boolean {
+    return !this.#watched || this.#answerWatch !== undefined || this.#answers?.keeps() === true;
   }
 
   requestEnded(): void {

@@ -5,7 +5,6 @@
  * rejected stream reaches the other side, not even a connection. In `observe`: dial at once and pass every byte untouched; the header
  * is read along the way to count it.
  */
-import type { Socket } from 'node:net';
 import type { Rewrite } from '../policy/decide.ts';
 import type { RejectReason, ShieldReason } from '../policy/reason.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
@@ -24,6 +23,7 @@ import { ObservedHeader } from './observed.ts';
 import { rejectStream } from './reject.ts';
 import { reset, startRelay } from './relay.ts';
 import { packetTransform, rewriteHead, sendsLabel } from './rewrite.ts';
+import type { StreamSocket } from './socket.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -37,15 +37,15 @@ interface Passing {
 
 export class Exchange {
   readonly #parts: ExchangeParts;
-  readonly #socket: Socket;
+  readonly #socket: StreamSocket;
   readonly #stream: AcceptedStream;
   readonly #record: ExchangeRecord;
   readonly #inside: ExchangeInside;
-  #upstream: Socket | undefined;
+  #upstream: StreamSocket | undefined;
   #waited = false;
   #observed: ObservedHeader | undefined;
 
-  constructor(parts: ExchangeParts, socket: Socket, stream: AcceptedStream) {
+  constructor(parts: ExchangeParts, socket: StreamSocket, stream: AcceptedStream) {
     this.#parts = parts;
     this.#socket = socket;
     this.#stream = stream;
@@ -88,9 +88,10 @@ export class Exchange {
   }
 
   #guard(): void {
-    const { settings } = this.#parts;
+    const { settings, timers } = this.#parts;
     readHeader(this.#socket, {
       transport: settings.transport,
+      timers,
       timeoutMs: settings.limits.headerTimeoutMs,
       onHeader: (header, head) => this.#onHeader(header, head),
       // A connection that never sent a byte was a probe, no frame.
@@ -168,7 +169,8 @@ export class Exchange {
     for (const bytes of seen) watch?.push(bytes);
     const seal = this.#inside.sealerOf(header, look);
     const { direction } = this.#stream;
-    rejectStream(this.#socket, { header, direction, reason, seal, watch }, this.#parts.settings);
+    const { settings, timers } = this.#parts;
+    rejectStream(this.#socket, { header, direction, reason, seal, watch, timers }, settings);
   }
 
   #onRefused(header: StreamHeader, head: Buffer, look: Look, reason: HoldRefusal): void {
@@ -221,6 +223,7 @@ export class Exchange {
       onFirstWritten: () => this.#inside.firstWritten(),
       request,
       answer,
+      timers: this.#parts.timers,
       idleTimeoutMs: this.#parts.settings.limits.idleTimeoutMs,
       onRequest: (chunk) => {
         this.#observed?.read(chunk, false);
@@ -232,6 +235,8 @@ export class Exchange {
         if (this.#observed?.watch() !== true) this.#inside.sawRequest(chunk);
       },
       afterAnswer: (chunk) => this.#inside.sawAnswer(chunk),
+      keepsRequest: () => this.#inside.keepsRequest(),
+      keepsAnswer: () => this.#inside.keepsAnswer(),
       onRequestEnd: () => {
         this.#observed?.read(NO_BYTES, true);
         this.#observed?.watch();

@@ -16,18 +16,27 @@ export interface FlowSink {
 }
 
 export interface Flow {
-  /** Bytes as they arrived; they must not change any more. */
+  /** Bytes as they arrived; while `keeps` says so they must not change any more, otherwise not before this returns. */
   push(chunk: Uint8Array): void;
   /** The side that wrote them has ended with a FIN. */
   end(): void;
+  /** Whether it may hold what the next `push` brings, rather than write it at once. Once false, it stays so. */
+  keeps(): boolean;
 }
 
 export type FlowOf = (sink: FlowSink) => Flow;
 
 /** Bytes as they are. */
-export const passing: FlowOf = (sink) => ({ push: (chunk) => sink.write(chunk), end: () => sink.finish() });
+export const passing: FlowOf = (sink) => ({
+  push: (chunk) => sink.write(chunk),
+  end: () => sink.finish(),
+  keeps: () => false,
+});
 
-/** What becomes of the dialler's bytes on their way; a DskitRewriter is one. `end` gives what is left at the FIN. */
+/**
+ * What becomes of the dialler's bytes on their way; a DskitRewriter is one. `push` gives views of the chunk or new buffers, and what it holds
+ * back is a copy; `end` gives what is left at the FIN.
+ */
 export interface Transform {
   push(chunk: Uint8Array): Decoded<readonly Uint8Array[]>;
   end(): Decoded<readonly Uint8Array[]>;
@@ -46,6 +55,7 @@ export function transforming(transform: Transform): FlowOf {
       end() {
         if (pass(transform.end())) sink.finish();
       },
+      keeps: () => false,
     };
   };
 }

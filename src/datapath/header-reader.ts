@@ -1,10 +1,12 @@
 /** Reading the start of a stream that must be judged before anything of it is passed on. */
-import type { Socket } from 'node:net';
 import { decodeStreamHeader, type StreamHeader } from '../wire/stream-header.ts';
 import type { TransportSetting } from '../wire/transport.ts';
+import type { StreamSocket } from './socket.ts';
+import type { Timers } from './timers.ts';
 
 export interface HeaderReaderOptions {
   readonly transport: TransportSetting;
+  readonly timers: Timers;
   readonly timeoutMs: number;
   /** The header is known. `head` is everything read so far; the socket is paused and belongs to the caller again. */
   onHeader(header: StreamHeader, head: Buffer): void;
@@ -17,14 +19,14 @@ export interface HeaderReaderOptions {
 const NO_BYTES = Buffer.alloc(0);
 
 /** Reads until the header is known, and calls exactly one of the options' callbacks. Holds STREAM_HEADER_MAX_BYTES and one chunk. */
-export function readHeader(socket: Socket, options: HeaderReaderOptions): void {
+export function readHeader(socket: StreamSocket, options: HeaderReaderOptions): void {
   let head: Buffer = NO_BYTES;
   const decode = (ended: boolean): StreamHeader | undefined => {
     const state = decodeStreamHeader(head, ended, options.transport);
     return state.done ? state.header : undefined;
   };
   const stop = (): void => {
-    clearTimeout(timer);
+    timer.clear();
     socket.off('data', onData).off('end', onEnd).off('close', onClose);
     socket.pause();
   };
@@ -48,10 +50,10 @@ export function readHeader(socket: Socket, options: HeaderReaderOptions): void {
     stop();
     options.onGone(decode(true), head);
   };
-  const timer = setTimeout(() => {
+  const timer = options.timers.set(options.timeoutMs, () => {
     stop();
     options.onTimeout(head);
-  }, options.timeoutMs);
+  });
   socket.on('data', onData).on('end', onEnd).on('close', onClose);
   socket.resume();
 }

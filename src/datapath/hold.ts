@@ -2,18 +2,20 @@
  * Holding a stream until a rule has seen what it needs: the requests of diallers before the other side is dialled (HeldRequest), and answers
  * on their way through the relay (holding). Bounded in time, in bytes of the stream and in bytes of all streams.
  */
-import type { Socket } from 'node:net';
 import { type AnnouncedClaim, type HoldClaim, type StreamBudgets, weightOf } from './budget.ts';
 import type { PathLimits } from './engine.ts';
 import type { FlowOf } from './flow.ts';
 import type { Look } from './look.ts';
 import { confirmFin } from './relay.ts';
+import type { StreamSocket } from './socket.ts';
+import type { Timer, Timers } from './timers.ts';
 
 /** Why holding ended without a result. */
 export type HoldRefusal = 'hold_timeout' | 'hold_limit' | 'shield_memory';
 
 export interface HoldSettings {
   readonly look: Look;
+  readonly timers: Timers;
   readonly limits: Pick<PathLimits, 'holdTimeoutMs' | 'holdBytes'>;
   readonly budgets: StreamBudgets;
   /** The remote member's address, whose share of the budgets it uses. */
@@ -45,7 +47,7 @@ class Hold implements Held {
   /** Made with the first bytes: an answer may be long in coming. */
   #claim: HoldClaim | undefined;
   #announced: AnnouncedClaim | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #bytes = 0;
   #waiting = false;
   /** `room`: all is read, but what it announces has no room yet. */
@@ -59,10 +61,9 @@ class Hold implements Held {
   /** Ignored once it is settled. */
   push(chunk: Uint8Array): void {
     if (this.#state !== 'reading' || chunk.length === 0) return;
-    const { look, limits, budgets, peer } = this.#settings;
-    this.#timer ??= setTimeout(
-      () => this.#refuse(this.#state === 'room' ? 'shield_memory' : 'hold_timeout'),
-      limits.holdTimeoutMs,
+    const { look, timers, limits, budgets, peer } = this.#settings;
+    this.#timer ??= timers.set(limits.holdTimeoutMs, () =>
+      this.#refuse(this.#state === 'room' ? 'shield_memory' : 'hold_timeout'),
     );
     this.#bytes += chunk.length;
     this.#claim ??= budgets.held.claim(peer, () => this.#onRoom());
@@ -127,7 +128,7 @@ class Hold implements Held {
   #settle(): void {
     this.#state = 'settled';
     this.#events = undefined;
-    clearTimeout(this.#timer);
+    this.#timer?.clear();
   }
 }
 
@@ -144,7 +145,7 @@ export interface HeldRequestEvents {
  * maybe before this returns.
  */
 export function holdRequest(
-  socket: Socket,
+  socket: StreamSocket,
   first: Uint8Array,
   settings: HoldSettings,
   events: HeldRequestEvents,
@@ -215,6 +216,7 @@ export function holding(
         if (flowing) sink.finish();
         else hold.end();
       },
+      keeps: () => !flowing,
     };
   };
 }

@@ -2,7 +2,6 @@
  * How a rejected stream is told so. A dialler of a push/pull writes its whole state before it reads, so the answer must wait in its
  * receive buffer while we read the rest: closing early would reset the connection and lose the answer.
  */
-import type { Socket } from 'node:net';
 import type { Direction } from '../policy/facts.ts';
 import { type RejectReason, SHIELD_REASONS } from '../policy/reason.ts';
 import { encodeErrorFrame } from '../wire/error-frame.ts';
@@ -11,6 +10,8 @@ import { MALFORMED_REASONS } from '../wire/reason.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import type { StreamSettings } from './engine.ts';
 import { reset } from './relay.ts';
+import type { StreamSocket } from './socket.ts';
+import type { Timers } from './timers.ts';
 import type { Watch } from './watch.ts';
 
 /** Characters of a foreign label in an error text: enough to recognise it. */
@@ -27,11 +28,12 @@ export interface RejectedStream {
   readonly seal: ((answer: Uint8Array) => Uint8Array) | undefined;
   /** Reads along with what is drained; it was given what was read before. */
   readonly watch: Watch | undefined;
+  readonly timers: Timers;
 }
 
 /** Answers the dialler of a rejected stream as `rejectStreams` says; owns the socket from here on and closes it within the bounds. */
-export function rejectStream(socket: Socket, stream: RejectedStream, settings: StreamSettings): void {
-  const { header, watch, seal } = stream;
+export function rejectStream(socket: StreamSocket, stream: RejectedStream, settings: StreamSettings): void {
+  const { header, watch, seal, timers } = stream;
   const { rejectStreams } = settings;
   socket.on('close', () => watch?.end(false));
   // Only memberlist streams can read an error frame, and the dialler of an encrypted one would refuse plaintext.
@@ -42,9 +44,9 @@ export function rejectStream(socket: Socket, stream: RejectedStream, settings: S
   if (rejectStreams === 'explain' && explainable) {
     const answer = encodeErrorFrame(explain(stream));
     socket.end(seal === undefined ? answer : seal(answer));
-    drain(socket, settings, watch);
+    drain(socket, settings, timers, watch);
   } else if (rejectStreams === 'silent' || (rejectStreams === 'explain' && header.kind === 'packet')) {
-    drain(socket, settings, watch);
+    drain(socket, settings, timers, watch);
   } else reset(socket);
 }
 
@@ -54,14 +56,14 @@ function isAlertmanagerStream({ transport, labelAt }: StreamHeader): boolean {
 }
 
 /** Reads and forgets what the dialler still writes, then closes; bounded in bytes and time. */
-function drain(socket: Socket, { limits }: StreamSettings, watch: Watch | undefined): void {
+function drain(socket: StreamSocket, { limits }: StreamSettings, timers: Timers, watch: Watch | undefined): void {
   let bytes = 0;
   const onEnd = (): void => {
     watch?.end(true);
     socket.end();
   };
-  const timer = setTimeout(() => socket.destroy(), limits.rejectDrainMs);
-  socket.on('close', () => clearTimeout(timer));
+  const timer = timers.set(limits.rejectDrainMs, () => socket.destroy());
+  socket.on('close', () => timer.clear());
   socket.on('end', onEnd);
   socket.on('data', (chunk: Buffer) => {
     bytes += chunk.length;

@@ -3,23 +3,24 @@
  * reset passed on as a reset. The difference matters: a dskit reader delivers whatever a FIN ended (tcp_transport.go
  * `handleConnection`), so an exchange that broke off must never look complete.
  *
- * Sockets must have `allowHalfOpen: true`. At most a high-water mark of each socket (64 KiB) is held in each direction.
+ * In the sockets a half-close must leave the other half open (`allowHalfOpen: true`). At most a high-water mark of each socket (64 KiB) is held in each direction.
  */
-import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import type { RejectReason } from '../policy/reason.ts';
 import type { FlowOf, FlowSink } from './flow.ts';
+import type { StreamSocket } from './socket.ts';
+import type { Timer, Timers } from './timers.ts';
 
 export interface RelayOptions {
   /** The dialler's side. It may be paused, and may have ended already. */
-  readonly downstream: Socket;
+  readonly downstream: StreamSocket;
   /** The side that was dialled; it may still be connecting. */
-  readonly upstream: Socket;
+  readonly upstream: StreamSocket;
   /** All of the first bytes are with the kernel. */
   onFirstWritten(): void;
   /** What the dialler's further bytes go through, and the answer's. */
   readonly request: FlowOf;
   readonly answer: FlowOf;
+  readonly timers: Timers;
   /** After this long without a byte either way both sides are reset. */
   readonly idleTimeoutMs: number;
   /** Bytes as they arrive, before they go on. */
@@ -28,6 +29,9 @@ export interface RelayOptions {
   /** The same bytes once they have gone on, or are held. */
   afterRequest(chunk: Uint8Array): void;
   afterAnswer(chunk: Uint8Array): void;
+  /** Whether those may keep the next bytes. Once false, it stays so. */
+  keepsRequest(): boolean;
+  keepsAnswer(): boolean;
   /** The dialler, or the side that was dialled, ended with a FIN. */
   onRequestEnd(): void;
   onAnswerEnd(): void;
@@ -41,7 +45,7 @@ const NO_BYTES = Buffer.alloc(0);
  * Resets a connection (RST), and only closes it where it is not yet one. So too while its FIN is on the way: all its bytes are written
  * then, and libuv (uv_tcp_close_reset) would refuse with EINVAL and leave the socket open for good.
  */
-export function reset(socket: Socket): void {
+export function reset(socket: StreamSocket): void {
   if (socket.destroyed) return;
   const finOnTheWay = socket.writableEnded && !socket.writableFinished;
   if (socket.connecting || finOnTheWay) socket.destroy();
@@ -51,11 +55,11 @@ export function reset(socket: Socket): void {
 /**
  * Calls `onFin` if the end that `socket` reported is a FIN. libuv reports a reset as an orderly end when it arrives together with
  * data (uv__stream_io, POLLHUP after a partial read), but the kernel still knows: then writing nothing fails, and the socket
- * gives its 'error' instead. Once our own side has ended nothing can be written, and the end is taken at its word. So is that of a TLS
- * socket (tls-socket.ts): it ends on an authenticated close_notify alone, and its peer may be gone by then for good reason.
+ * gives its 'error' instead. Once our own side has ended nothing can be written, and the end is taken at its word. So is that of a
+ * socket whose end is a FIN and nothing else: a raw one, or TLS's (tls-socket.ts), whose peer may be gone by then for good reason.
  */
-export function confirmFin(socket: Socket, onFin: () => void): void {
-  if (socket.writableEnded || socket.destroyed || socket instanceof TLSSocket) onFin();
+export function confirmFin(socket: StreamSocket, onFin: () => void): void {
+  if (socket.writableEnded || socket.destroyed || socket.endIsFin === true) onFin();
   else {
     socket.write(NO_BYTES, (error) => {
       if (!error) onFin();
@@ -63,15 +67,28 @@ export function confirmFin(socket: Socket, onFin: () => void): void {
   }
 }
 
+/**
+ * Lets `from` lend its chunks as soon as nobody keeps them. Not where the other side is a socket that keeps what waits to be written, as
+ * node's does: it has no `lend` either.
+ */
+function lendOnce(from: StreamSocket, to: StreamSocket, keeps: () => boolean): () => void {
+  let lends = from.lend !== undefined && to.lend !== undefined;
+  return () => {
+    if (!lends || keeps()) return;
+    lends = false;
+    from.lend?.();
+  };
+}
+
 /** One direction. */
 class Pump {
-  readonly #from: Socket;
-  readonly #to: Socket;
+  readonly #from: StreamSocket;
+  readonly #to: StreamSocket;
   #unwritten = 0;
   #finished = false;
   #broken = false;
 
-  constructor(from: Socket, to: Socket) {
+  constructor(from: StreamSocket, to: StreamSocket) {
     this.#from = from;
     this.#to = to;
     to.on('drain', () => {
@@ -140,9 +157,11 @@ export function startRelay(first: readonly Uint8Array[], options: RelayOptions):
     reset(downstream);
     options.onCut(reason);
   };
-  const idle = setTimeout(() => cut('idle_timeout'), idleTimeoutMs);
+  const idle = options.timers.set(idleTimeoutMs, () => cut('idle_timeout'));
   const requestFlow = options.request(request.sink(cut));
   const answerFlow = options.answer(answer.sink(cut));
+  const lendRequest = lendOnce(downstream, upstream, () => requestFlow.keeps() || options.keepsRequest());
+  const lendAnswer = lendOnce(upstream, downstream, () => answerFlow.keeps() || options.keepsAnswer());
   const onRequestEnd = (): void => {
     confirmFin(downstream, () => {
       options.onRequestEnd();
@@ -156,7 +175,7 @@ export function startRelay(first: readonly Uint8Array[], options: RelayOptions):
     });
   };
   // Bytes for a side that is gone keep nothing alive: what still waits for this one is delivered within the idle time, or never.
-  const notIdle = (to: Socket): void => {
+  const notIdle = (to: StreamSocket): void => {
     if (!to.destroyed) idle.refresh();
   };
   downstream.on('data', (chunk: Buffer) => {
@@ -164,12 +183,14 @@ export function startRelay(first: readonly Uint8Array[], options: RelayOptions):
     options.onRequest(chunk);
     requestFlow.push(chunk);
     options.afterRequest(chunk);
+    lendRequest();
   });
   upstream.on('data', (chunk: Buffer) => {
     notIdle(downstream);
     options.onAnswer(chunk);
     answerFlow.push(chunk);
     options.afterAnswer(chunk);
+    lendAnswer();
   });
   upstream.on('end', onAnswerEnd);
   downstream.on('error', () => request.break());
@@ -185,7 +206,7 @@ export function startRelay(first: readonly Uint8Array[], options: RelayOptions):
 }
 
 /** A side that was destroyed before it had ended takes the other with it; one that failed has told its pump. */
-function closed(side: Socket, other: Socket, hadError: boolean, idle: NodeJS.Timeout): void {
-  if (other.destroyed) clearTimeout(idle);
+function closed(side: StreamSocket, other: StreamSocket, hadError: boolean, idle: Timer): void {
+  if (other.destroyed) idle.clear();
   else if (!hadError && !side.readableEnded) reset(other);
 }

@@ -30,7 +30,8 @@ export interface StreamSocket {
   /** False: more than the high-water mark waits, and `drain` follows. `written` gets an error when the bytes were not taken. */
   write(bytes: Uint8Array, written?: (error?: Error | null) => void): boolean;
   /** A FIN after everything written, `bytes` included. */
-  end(bytes?: Uint8Array): this;
+  end(): this;
+  end(bytes: Uint8Array): this;
   /** Closes; with an error `error` is given too. */
   destroy(error?: Error): this;
   /** Closes with a RST. */
@@ -40,8 +41,8 @@ export interface StreamSocket {
    */
   readonly endIsFin?: true;
   /**
-   * Where it exists: from now on chunks are lent, good only until the listener returns, which spares their memory. What is written may be
-   * lent bytes: the socket copies what it cannot hand over at once.
+   * Where it exists: from the next chunk on chunks are lent, good only until the listener returns, which spares their memory. What is written
+   * to a socket that has it may be lent bytes: it copies what it cannot hand over at once.
    */
   lend?(): void;
 }

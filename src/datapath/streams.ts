@@ -1,23 +1,31 @@
-/** The stream engine, shared by every data path that takes TCP through node:net. */
-import type { Socket } from 'node:net';
+/** The stream engine, shared by every data path: bounds and counts of open connections, and what becomes of each. */
 import type { LimitedReason } from '../policy/reason.ts';
 import { encodeLabelHeader } from '../wire/label.ts';
-import { AlertmanagerConnection } from './alertmanager.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
 import { AnnouncedBudget, HoldBudget, type StreamBudgets } from './budget.ts';
 import type { AcceptedStream, FenceContext, PathLimits, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
+import type { ExchangeParts } from './exchange-inside.ts';
 import { refuseUnread } from './judge.ts';
 import { reset } from './relay.ts';
-import { type Connection, TlsConnection } from './tls.ts';
+import type { StreamSocket } from './socket.ts';
+import { NODE_TIMERS, type Timers } from './timers.ts';
 import { INSPECTED_PACKET_MAX_BYTES } from './watch.ts';
 
-export interface Streams {
+/** Something that owns a connection from its first byte to its last. */
+export interface Connection {
+  /** Starts reading; `onDone` is called once, when every socket of it has closed. */
+  start(onDone: () => void): void;
+  /** Resets both sides now. */
+  cut(): void;
+}
+
+export interface Streams<S extends StreamSocket = StreamSocket> {
   /**
-   * Takes a connection over. It must come from a server made with `{ allowHalfOpen: true, pauseOnConnect: true }`: without the first
-   * a half-close is lost, without the second bytes can be.
+   * Takes a connection over, of which nothing was read yet. One of node's must come from a server made with
+   * `{ allowHalfOpen: true, pauseOnConnect: true }`: without the first a half-close is lost, without the second bytes can be.
    */
-  accept(socket: Socket, stream: AcceptedStream): void;
+  accept(socket: S, stream: AcceptedStream<S>): void;
   /** Open streams, those being rejected included. */
   counts(): { readonly inbound: number; readonly outbound: number };
   /** Whether the app took the last inbound stream that was dialled through; undefined before the first. */
@@ -29,20 +37,36 @@ export interface Streams {
 /** Bytes of dskit packets that are collected at once for inspection alone; what has no room is not inspected. */
 const WATCHED_PACKETS_BYTES = 16 * 1024 * 1024;
 
-/** Makes the stream engine of one fence. `health` is shared with whoever else dials the app. */
+/**
+ * Makes the stream engine of one fence, for connections that the fence opens no TLS on and that are not Alertmanager's. `health` is
+ * shared with whoever else dials the app.
+ */
 export function createStreams(
   context: FenceContext,
   settings: StreamSettings,
   health: AppHealth = createAppHealth(context),
+  timers: Timers = NODE_TIMERS,
 ): Streams {
+  return streamsOf(
+    { context, settings, health, timers },
+    (parts, socket, stream) => new Exchange(parts, socket, stream),
+  );
+}
+
+/** The same of any kind of connection: `connection` makes what owns one. */
+export function streamsOf<S extends StreamSocket>(
+  common: Omit<ExchangeParts, 'labelHeader' | 'budgets'>,
+  connection: (parts: ExchangeParts, socket: S, stream: AcceptedStream<S>) => Connection,
+): Streams<S> {
+  const { context, settings, health } = common;
   const labelHeader = encodeLabelHeader(context.label);
-  const partsOf = () => ({ context, settings, health, labelHeader, budgets: createBudgets(settings.limits) });
+  const partsOf = () => ({ ...common, labelHeader, budgets: createBudgets(settings.limits) });
   const parts = { inbound: partsOf(), outbound: partsOf() };
   const open = new Set<Connection>();
   const ofPeer = new Map<string, number>();
   const counts = { inbound: 0, outbound: 0 };
 
-  const refuse = (socket: Socket, { direction, peer }: AcceptedStream, reason: LimitedReason): void => {
+  const refuse = (socket: S, { direction, peer }: AcceptedStream<S>, reason: LimitedReason): void => {
     // Not a byte of it was read: as little is known of its label as of TLS.
     refuseUnread(
       context,
@@ -50,18 +74,6 @@ export function createStreams(
       reason,
     );
     reset(socket);
-  };
-
-  const plain = (socket: Socket, stream: AcceptedStream): Connection => {
-    const ofDirection = parts[stream.direction];
-    const exchange = () => new Exchange(ofDirection, socket, stream);
-    if (settings.transport !== 'alertmanager') return exchange();
-    return new AlertmanagerConnection(ofDirection, socket, stream, exchange);
-  };
-  const connection = (socket: Socket, stream: AcceptedStream): Connection => {
-    const { tls: terms } = settings;
-    if (terms === undefined) return plain(socket, stream);
-    return new TlsConnection({ context, settings, terms, inner: plain }, socket, stream);
   };
 
   return {
@@ -75,7 +87,7 @@ export function createStreams(
       const peerStreams = ofPeer.get(key) ?? 0;
       if (counts[direction] >= settings.limits.streams) return refuse(socket, stream, 'streams_limit');
       if (peerStreams >= settings.limits.streamsPerPeer) return refuse(socket, stream, 'peer_streams_limit');
-      const exchange = connection(socket, stream);
+      const exchange = connection(parts[direction], socket, stream);
       open.add(exchange);
       ofPeer.set(key, peerStreams + 1);
       counts[direction]++;

@@ -45,6 +45,8 @@ function secured(raw: Socket, make: (ciphertext: Ciphertext) => TLSSocket): TLSS
     noticed ||= chunk === null;
     return push(chunk, encoding);
   };
+  // Known to relay.ts: it ends on an authenticated close_notify alone.
+  Object.defineProperty(tls, 'endIsFin', { value: true });
   // node knows only of connections without TLS how to reset one.
   tls.resetAndDestroy = () => {
     reset(raw);

@@ -17,6 +17,7 @@ import type { MalformedReason } from '../wire/reason.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import { judge, refuseUnread } from './judge.ts';
 import { reset } from './relay.ts';
+import type { Connection } from './streams.ts';
 import { causeOf, dialTls, type ServerCheck, serveTls, type TlsCause, type TlsTerms } from './tls-socket.ts';
 
 /** TLS record type "handshake": the first byte of every TLS connection. */
@@ -27,32 +28,24 @@ const KEEP_ALIVE_MS = 15_000;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Something that owns a connection from its first byte to its last. */
-export interface Connection {
-  /** Starts reading; `onDone` is called once, when every socket of it has closed. */
-  start(onDone: () => void): void;
-  /** Resets both sides now. */
-  cut(): void;
-}
-
 export interface TlsConnectionParts {
   readonly context: FenceContext;
   readonly settings: StreamSettings;
   readonly terms: TlsTerms;
   /** Makes what speaks inside: the socket is a TLS socket, and `stream.dial` opens TLS to the other side. */
-  inner(socket: Socket, stream: AcceptedStream): Connection;
+  inner(socket: Socket, stream: AcceptedStream<Socket>): Connection;
 }
 
 export class TlsConnection implements Connection {
   readonly #parts: TlsConnectionParts;
   readonly #raw: Socket;
-  readonly #stream: AcceptedStream;
+  readonly #stream: AcceptedStream<Socket>;
   #inner: Connection | undefined;
   #done: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** `raw` is paused, as Streams.accept demands. */
-  constructor(parts: TlsConnectionParts, raw: Socket, stream: AcceptedStream) {
+  constructor(parts: TlsConnectionParts, raw: Socket, stream: AcceptedStream<Socket>) {
     this.#parts = parts;
     this.#raw = raw;
     this.#stream = stream;
@@ -112,7 +105,7 @@ export class TlsConnection implements Connection {
   }
 
   /** The same stream, one layer further in. `sni`: the name that the dialler asked for. */
-  #inside(sni: string): AcceptedStream {
+  #inside(sni: string): AcceptedStream<Socket> {
     const { terms } = this.#parts;
     const { direction, peer } = this.#stream;
     return {

@@ -11,10 +11,12 @@ import { joined } from './look.ts';
 export const INSPECTED_PACKET_MAX_BYTES = 1024 * 1024;
 
 export interface Watch {
-  /** Bytes after the label, in order. */
+  /** Bytes after the label, in order; while `keeps` says so they must not change any more, otherwise not before this returns. */
   push(chunk: Uint8Array): void;
   /** No more will come; `complete` is false when the stream was cut. Further calls do nothing. */
   end(complete: boolean): void;
+  /** Whether it may keep what the next `push` brings. Once false, it stays so. */
+  keeps(): boolean;
 }
 
 /** What looks for harm beside a stream that is not held: within the budget of held bytes, or not at all. */
@@ -37,6 +39,7 @@ export function watchStream(tap: StreamTap | undefined, late: LateLook | undefin
       tap?.end(complete);
       beside?.end(complete);
     },
+    keeps: () => beside?.keeps() === true,
   };
 }
 
@@ -68,6 +71,7 @@ export function watchPacket(
         onPacket(joined(all).subarray(0, -DSKIT_DIGEST_BYTES));
       }
     },
+    keeps: () => chunks !== undefined,
   };
 }
 
@@ -98,6 +102,10 @@ class Beside {
       this.#late.look.end();
       this.#finish(this.#late);
     } else this.#stop();
+  }
+
+  keeps(): boolean {
+    return this.#late !== undefined;
   }
 
   #finish({ look, onHarm }: LateLook): void {

@@ -4,7 +4,7 @@ import { Duplex } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
-import { createStreams } from '../../src/datapath/streams.ts';
+import { createNodeStreams } from '../../src/datapath/node-streams.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { encodeAlertmanagerFrame } from '../../src/wire/alertmanager.ts';
@@ -322,7 +322,7 @@ t.test('a frame that comes in single bytes costs about its length', async (t) =>
     const dial = () => connect({ port: target.port, host: '127.0.0.1', allowHalfOpen: true });
     const peer = { address: '10.0.0.1', port: 9094 };
     const parts = { ...alertmanager, rejectStreams: 'explain', limits: LIMITS } as const;
-    const streams = createStreams(made.context, parts);
+    const streams = createNodeStreams(made.context, parts);
     streams.accept(socket as Socket, { direction: 'inbound', peer, dial });
     socket.push(start);
     await pause(50);

@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import t from 'tap';
 import { passing } from '../../src/datapath/flow.ts';
 import { startRelay } from '../../src/datapath/relay.ts';
+import { NODE_TIMERS } from '../../src/datapath/timers.ts';
 import { dial, pause, startRecorder, until } from './harness.ts';
 
 const IDLE_MS = 500;
@@ -42,11 +43,14 @@ async function joined() {
     onFirstWritten: () => undefined,
     request: passing,
     answer: passing,
+    timers: NODE_TIMERS,
     idleTimeoutMs: IDLE_MS,
     onRequest: () => undefined,
     onAnswer: () => undefined,
     afterRequest: () => undefined,
     afterAnswer: () => undefined,
+    keepsRequest: () => false,
+    keepsAnswer: () => false,
     onRequestEnd: () => undefined,
     onAnswerEnd: () => undefined,
     onCut: (reason) => cuts.push(reason),

@@ -9,8 +9,9 @@ import { createAppHealth } from '../app-health.ts';
 import { type Cut, type DataPath, type Endpoint, type FenceContext, StartError } from '../engine.ts';
 import { refuseUnread } from '../judge.ts';
 import { type KernelDropsWatch, watchKernelDrops } from '../kernel-drops.ts';
+import { createNodeStreams } from '../node-streams.ts';
 import type { TransparentOptions } from '../options.ts';
-import { createStreams, type Streams } from '../streams.ts';
+import type { Streams } from '../streams.ts';
 import { appListens } from './app-listener.ts';
 import { type BypassWatch, watchBypass } from './bypass.ts';
 import { createPeerDialler, dialPlain } from './dial.ts';
@@ -34,7 +35,7 @@ const NO_UID = -1;
 /** Makes the path; nothing is opened before `start`. */
 export function createTransparentPath(context: FenceContext, options: TransparentOptions): DataPath {
   const health = createAppHealth(context);
-  const streams = createStreams(context, options.streams, health);
+  const streams = createNodeStreams(context, options.streams, health);
   const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
   let families: readonly (4 | 6)[] = [4];
   let worker: WorkerHandle | undefined;
@@ -205,7 +206,7 @@ function createStreamHandler(
   context: FenceContext,
   { proxyPort, tcpSource }: TransparentOptions,
   calls: Syscalls,
-  streams: Streams,
+  streams: Streams<Socket>,
 ): (stream: Intercepted) => void {
   const local = createLocalAddresses(context.now);
   const diallers = createPeerDialler(calls, Math.random());
