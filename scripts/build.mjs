@@ -1,11 +1,11 @@
-// Bundles the two entries (the command line, the packet worker) into dist/. koffi stays outside: it carries a native binary.
+// Bundles the two entries (the command line, the engine's thread) into dist/. koffi stays outside: it carries a native binary.
 import { chmod, readdir, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const root = new URL('..', import.meta.url).pathname;
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: { ringfence: 'src/cli/main.ts', 'packet-worker': 'src/datapath/linux/worker.ts' },
+  entryPoints: { ringfence: 'src/cli/main.ts', 'engine-worker': 'src/datapath/linux/engine-worker.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,

@@ -162,7 +162,7 @@ t.test('the rules can be broken', async (t) => {
     ['admin/x.ts', "import { type Fault, StartError } from '../datapath/engine.ts';"],
     ['admin/x.ts', "const x = await import('../datapath/engine.ts');"],
     ['config/x.ts', 'const x = await import(name);'],
-    ['telemetry/x.ts', "new Worker(new URL('../datapath/linux/worker.ts', import.meta.url));"],
+    ['telemetry/x.ts', "new Worker(new URL('../datapath/linux/engine-worker.ts', import.meta.url));"],
     ['datapath/x.ts', "import { run } from '../cli/run.ts';"],
     ['datapath/x.ts', "import type { Run } from '../cli/run.ts';"],
     ['demo/x.ts', "import { decide } from '../policy/decide.ts';"],

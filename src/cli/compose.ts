@@ -6,6 +6,7 @@ import type { Cut, DataPath, Fault, FenceContext, FenceRules, Rejection, Strange
 import type { Pump } from '../datapath/inspection-pump.ts';
 import { turnsOnPeer } from '../datapath/judge.ts';
 import type { ListenPath } from '../datapath/listen.ts';
+import type { WorkerOptions } from '../datapath/options.ts';
 import { createTimedDoubts, type TimedDoubts } from '../datapath/timed-doubts.ts';
 import type { PolicySettings } from '../policy/decide.ts';
 import { createTally, TALLY_BYTES } from '../policy/tally.ts';
@@ -15,6 +16,7 @@ import { createSightings, type Sightings } from '../telemetry/sightings.ts';
 import { parseAddress } from '../wire/address.ts';
 import { composeAdoption, type FenceAdoption } from './adoption.ts';
 import { monotonicNow } from './clock.ts';
+import type { Engines } from './engines.ts';
 import { createRulesKeeper, type RulesChange, type RulesKeeper } from './fence-rules.ts';
 import { type FirstStage, firstStage } from './first-stage.ts';
 import { composeInside, type FenceInside } from './inside.ts';
@@ -58,6 +60,7 @@ export interface FenceEnv {
   readonly sink: FenceSink;
   readonly pump: Pump;
   readonly clock: Clock;
+  readonly engines: Engines;
   /** Where stages are kept; undefined: nowhere. */
   readonly stateFile: StateFile | undefined;
   /** The port of the admin API, here and at every other member; 0: no fence is asked. */
@@ -205,6 +208,20 @@ export async function composeListenFence(
   return assemble(config, core, createListenPath(core.context, { listen, app, streams: core.tls.streams }), env);
 }
 
+/** What the engine's thread is given of a fence. */
+function workerOptions(config: FenceConfig, core: Core): WorkerOptions {
+  return {
+    label: config.label,
+    peersBuffer: core.peersBuffer,
+    peers: config.memory,
+    rules: core.rules.rules,
+    ask: (peer) => core.asks.ask(peer),
+    waits: waitsOf(config),
+    inside: core.inside.rules,
+    rings: core.inside.rings,
+  };
+}
+
 async function composeTransparentFence(
   config: FenceConfig & { readonly mode: TransparentMode },
   env: FenceEnv,
@@ -212,20 +229,8 @@ async function composeTransparentFence(
   const core = await createCore(config, env);
   const { createTransparentPath } = await import('../datapath/linux/transparent.ts');
   const { kind: _kind, whenDown: _whenDown, ...ports } = config.mode;
-  const path = createTransparentPath(core.context, {
-    ...ports,
-    streams: core.tls.streams,
-    worker: {
-      label: config.label,
-      peersBuffer: core.peersBuffer,
-      peers: config.memory,
-      rules: core.rules.rules,
-      ask: (peer) => core.asks.ask(peer),
-      waits: waitsOf(config),
-      inside: core.inside.rules,
-      rings: core.inside.rings,
-    },
-  });
+  const options = { ...ports, streams: core.tls.streams, worker: workerOptions(config, core) };
+  const path = createTransparentPath(core.context, options, await env.engines.linux());
   return assemble(config, core, path, env);
 }
 

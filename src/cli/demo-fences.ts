@@ -16,6 +16,7 @@ import { formatEndpoint } from '../wire/address.ts';
 import { escapeBytes } from '../wire/escape.ts';
 import { SYSTEM_CLOCK } from './clock.ts';
 import { composeListenFence, type Fence, type FenceSink } from './compose.ts';
+import { createEngines } from './engines.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
 import { VERSION } from './version.ts';
 import { createAdminView } from './views.ts';
@@ -45,7 +46,8 @@ export async function openDemoFences(
     findings: () => undefined,
     say: (fence, _level, message) => narrator.say('fence', `${fence} fence`, message),
   };
-  const env = { sink, pump: createPump(), clock: SYSTEM_CLOCK, stateFile: undefined, adminPort: 0 };
+  const shared = { sink, pump: createPump(), clock: SYSTEM_CLOCK, engines: createEngines() };
+  const env = { ...shared, stateFile: undefined, adminPort: 0 };
   const fences = new Map<string, ListenFence>();
   for (const pod of cast) fences.set(pod.name, await composeListenFence(configOf(pod), env));
   const all = [...fences.values()];

@@ -12,6 +12,7 @@ import { SYSTEM_CLOCK } from './clock.ts';
 import { composeFence, type Fence } from './compose.ts';
 import { readConfigWithText } from './config-file.ts';
 import { descriptorWarning } from './descriptors.ts';
+import { createEngines } from './engines.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 import { type House, logSink, openHouse } from './house.ts';
 import { type ConfigWatch, type ConfigWatchOptions, watchConfig } from './reload.ts';
@@ -56,6 +57,7 @@ async function open(start: Omit<ConfigWatchOptions, 'fences'>): Promise<Running>
     sink: logSink(log),
     pump: createPump(),
     clock: SYSTEM_CLOCK,
+    engines: createEngines(),
     stateFile,
     adminPort: config.admin.address.port,
   };

@@ -17,6 +17,21 @@ export interface InspectionRings {
   readonly rejected: SharedArrayBuffer;
 }
 
+/** What the engine's thread builds its own view of a fence from. */
+export interface WorkerOptions {
+  readonly label: Uint8Array;
+  readonly peersBuffer: SharedArrayBuffer;
+  readonly peers: PeerTableOptions;
+  rules(): FenceRules;
+  /** Somebody unknown, whose frames wait in the thread; the path's answered(address) ends the wait. To be answered always, and never before this returns. */
+  ask(peer: Stranger): void;
+  /** How long frames wait for that, ms, and bytes of them at once. */
+  readonly waits: { readonly waitMs: number; readonly bytesMax: number };
+  inside(): InsideRules;
+  /** Where the thread puts packets to inspect (inspection-ring.ts); undefined while inspection is off. */
+  readonly rings: InspectionRings | undefined;
+}
+
 /** Which source address the app sees on TCP: the peer's own, or the pod's. */
 export type TcpSource = 'peer' | 'pod';
 
@@ -31,18 +46,5 @@ export interface TransparentOptions {
   readonly uid: number;
   readonly tcpSource: TcpSource;
   readonly streams: StreamSettings;
-  /** What the packet worker builds its own view of the fence from. */
-  readonly worker: {
-    readonly label: Uint8Array;
-    readonly peersBuffer: SharedArrayBuffer;
-    readonly peers: PeerTableOptions;
-    rules(): FenceRules;
-    /** Somebody unknown, whose packets wait in the worker; the path's answered(address) ends the wait. To be answered always, and never before this returns. */
-    ask(peer: Stranger): void;
-    /** How long packets wait for that, ms, and bytes of them at once. */
-    readonly waits: { readonly waitMs: number; readonly bytesMax: number };
-    inside(): InsideRules;
-    /** Where the worker puts packets to inspect (inspection-ring.ts); undefined while inspection is off. */
-    readonly rings: InspectionRings | undefined;
-  };
+  readonly worker: WorkerOptions;
 }

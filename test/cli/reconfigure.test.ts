@@ -3,6 +3,7 @@ import t from 'tap';
 import { askIntervalMs } from '../../src/cli/asks.ts';
 import { SYSTEM_CLOCK } from '../../src/cli/clock.ts';
 import { composeFence } from '../../src/cli/compose.ts';
+import { createEngines } from '../../src/cli/engines.ts';
 import type { RulesChange } from '../../src/cli/fence-rules.ts';
 import { createConfigKeeper, createReconfigure } from '../../src/cli/reconfigure.ts';
 import { parseConfig } from '../../src/config/load.ts';
@@ -123,7 +124,7 @@ t.test('a stage is judged by the dialects that come with it', async (t) => {
   const before = configOf({ ...app('any'), stage: 'accept' });
   const sink = { rejection() {}, fault() {}, say() {}, findings() {} };
   const fence = await composeFence(before, {
-    ...{ sink, pump: createPump(), clock: SYSTEM_CLOCK, stateFile: undefined, adminPort: 0 },
+    ...{ sink, pump: createPump(), clock: SYSTEM_CLOCK, engines: createEngines(), stateFile: undefined, adminPort: 0 },
   });
   t.teardown(() => fence.stop());
   const source = { ...frame(), atMs: fence.context.now() };
@@ -137,7 +138,7 @@ t.test('a stage is judged by the dialects that come with it', async (t) => {
 t.test('a peer that is rejected for a foreigner at its address is found to share it at once', async (t) => {
   const sink = { rejection() {}, fault() {}, say() {}, findings() {} };
   const fence = await composeFence(configOf({ stage: 'accept', admit: { cidrs: ['10.0.0.0/8'] } }), {
-    ...{ sink, pump: createPump(), clock: SYSTEM_CLOCK, stateFile: undefined, adminPort: 0 },
+    ...{ sink, pump: createPump(), clock: SYSTEM_CLOCK, engines: createEngines(), stateFile: undefined, adminPort: 0 },
   });
   t.teardown(() => fence.stop());
   fence.adoption.start();

@@ -1,4 +1,4 @@
-/** A driver of the packet worker as one program for a namespace: bundled like the real thing, the worker beside it, chunks below. */
+/** A driver of the engine's thread as one program for a namespace: bundled like the real thing, the thread's code beside it, chunks below. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 export async function bundleDriver(entry: string, outdir: string): Promise<string> {
   await build({
     absWorkingDir: join(import.meta.dirname, '..', '..'),
-    entryPoints: { driver: entry, 'packet-worker': 'src/datapath/linux/worker.ts' },
+    entryPoints: { driver: entry, 'engine-worker': 'src/datapath/linux/engine-worker.ts' },
     outdir,
     ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', external: ['koffi'] },
     outExtension: { '.js': '.js' },

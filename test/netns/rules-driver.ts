@@ -1,15 +1,15 @@
 /**
- * A packet worker whose rules change all the time: bundled and run in a namespace by a test. `intercept` installs the kernel's rules;
- * `flip ONE TWO FLIPS HOLD_MS` gives the worker two sets of rules in turn and prints when each was begun and in force (CLOCK_MONOTONIC,
+ * A fence in the engine's thread whose rules change all the time: bundled and run in a namespace by a test. `intercept` installs the kernel's rules;
+ * `flip ONE TWO FLIPS HOLD_MS` gives it two sets of rules in turn and prints when each was begun and in force (CLOCK_MONOTONIC,
  * ms). Even: stage accept, the app takes own labels, ONE is admitted. Odd: stage label, it takes none, TWO is admitted.
  */
 import type { FenceRules } from '../../src/datapath/engine.ts';
+import { createLinuxEngine } from '../../src/datapath/linux/engine.ts';
+import { createSharedMemory } from '../../src/datapath/linux/fence-start.ts';
 import { installRules } from '../../src/datapath/linux/intercept.ts';
-import { loadSyscalls } from '../../src/datapath/linux/syscalls.ts';
-import { startWorker } from '../../src/datapath/linux/worker-handle.ts';
 import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
 import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
-import { readTallies, TALLY_BYTES } from '../../src/policy/tally.ts';
+import { readTallies } from '../../src/policy/tally.ts';
 import { peerTableBytes } from '../../src/ring/peers.ts';
 
 const PORTS = { port: 7946, proxyPort: 17_946, uid: 7_946 };
@@ -31,15 +31,14 @@ function rulesOf(even: boolean): FenceRules {
 
 async function flip(): Promise<void> {
   const peers = { peers: 100, windowMs: 60_000, foreignMs: 1_000 };
-  const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
-  const worker = startWorker(
+  const memory = createSharedMemory();
+  const fence = createLinuxEngine().open(
     {
       onRejection: () => undefined,
       onFault: (fault) => say(`fault ${fault.code} ${fault.message}`),
       onStranger: () => undefined,
       onDeath: (why) => say(`died: ${why}`),
     },
-    await loadSyscalls(),
     {
       name: 'one',
       label: Buffer.from('one.test'),
@@ -49,21 +48,21 @@ async function flip(): Promise<void> {
       peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
       peers,
       waits: { waitMs: 0, bytesMax: 1 },
-      tallyBuffer,
+      ...memory,
       clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
-      ...{ proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },
+      ...{ mode: 'transparent', proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },
     },
   );
-  await worker.ready();
+  await fence.ready();
   say('ready');
   for (let i = 1; i <= Number(flips); i++) {
     await new Promise((resolve) => setTimeout(resolve, Number(holdMs)));
     const begunMs = monotonicMs();
-    await worker.takeRules(rulesOf(i % 2 === 0));
+    await fence.takeRules(rulesOf(i % 2 === 0));
     say(`flip ${i % 2} ${begunMs} ${monotonicMs()}`);
   }
-  await worker.stop();
-  const frames = readTallies([tallyBuffer]).frames.filter(({ value }) => value > 0);
+  await fence.stop();
+  const frames = readTallies([memory.tallyBuffer]).frames.filter(({ value }) => value > 0);
   say(`frames ${frames.reduce((sum, { value }) => sum + value, 0)}`);
 }
 

@@ -112,7 +112,7 @@ t.test('a packet worker that dies ends the fence, closed', { skip }, async (t) =
   writeFileSync(signal, '');
   t.equal(await running.exited(5_000), 1);
   const line = running.lines().find((text) => text.includes('worker_died')) ?? '';
-  t.match(line, /the packet worker died \(told to die\): nothing passes any more/);
+  t.match(line, /the engine's thread died \(told to die\): nothing passes any more/);
   t.same(await bare.during(() => ours.udp(bare.host.ipv4, 10)), []);
   t.match(await bare.tcp(ours.host.ipv4, 10, { timeout: '300' }), { error: 'TIMEOUT' });
 });

@@ -1,16 +1,17 @@
 /**
- * A packet worker whose members DNS names only once it is asked, bundled and run in a namespace by a test. `intercept` installs the kernel's
- * rules; `wait MEMBER ANSWER_MS` runs a worker at stage accept until SIGTERM: a question about MEMBER is answered after that
+ * A fence in the engine's thread whose members DNS names only once it is asked, bundled and run in a namespace by a test. `intercept` installs the kernel's
+ * rules; `wait MEMBER ANSWER_MS` runs one at stage accept until SIGTERM: a question about MEMBER is answered after that
  * time with MEMBER named, one about anybody else with nothing new, one about 10.77.0.x with x above 3 never.
  */
 
 import type { FenceRules } from '../../src/datapath/engine.ts';
+import { CELL, createCells } from '../../src/datapath/linux/cells.ts';
+import { createLinuxEngine } from '../../src/datapath/linux/engine.ts';
+import { createSharedMemory } from '../../src/datapath/linux/fence-start.ts';
 import { installRules } from '../../src/datapath/linux/intercept.ts';
-import { loadSyscalls } from '../../src/datapath/linux/syscalls.ts';
-import { startWorker } from '../../src/datapath/linux/worker-handle.ts';
 import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
 import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
-import { readTallies, TALLY_BYTES } from '../../src/policy/tally.ts';
+import { readTallies } from '../../src/policy/tally.ts';
 import { peerTableBytes } from '../../src/ring/peers.ts';
 
 const PORTS = { port: 7946, proxyPort: 17_946, uid: 7_946 };
@@ -33,8 +34,8 @@ const rulesWith = (dns: readonly string[]): FenceRules => ({
 
 async function wait(): Promise<void> {
   const peers = { peers: 100, windowMs: 60_000, foreignMs: 1_000 };
-  const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
-  const worker = startWorker(
+  const memory = createSharedMemory();
+  const fence = createLinuxEngine().open(
     {
       onRejection: ({ peer, reason }) => say(`rejected ${peer.address} ${reason}`),
       onFault: (fault) => say(`fault ${fault.code} ${fault.message}`),
@@ -42,31 +43,30 @@ async function wait(): Promise<void> {
         say(`asked ${address}`);
         if (NEVER_ANSWERED.test(address)) return;
         setTimeout(async () => {
-          say(`waiting ${worker.waiting()}`);
-          if (address === member) await worker.takeRules(rulesWith([member]));
-          worker.answered(address);
+          say(`waiting ${createCells(memory.cellsBuffer).get(CELL.waiting)}`);
+          if (address === member) await fence.takeRules(rulesWith([member]));
+          fence.answered(address);
         }, Number(answerMs));
       },
       onDeath: (why) => say(`died: ${why}`),
     },
-    await loadSyscalls(),
     {
-      ...{ name: 'one', label: Buffer.from('one.test'), rules: rulesWith([]), rings: undefined, peers, tallyBuffer },
+      ...{ name: 'one', label: Buffer.from('one.test'), rules: rulesWith([]), rings: undefined, peers, ...memory },
       inside: { keys: [], reseal: false, quarantine: undefined },
       peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
       waits: { waitMs: 700, bytesMax: 100_000 },
       clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
-      ...{ proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },
+      ...{ mode: 'transparent', proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },
     },
   );
-  await worker.ready();
+  await fence.ready();
   say('ready');
   await new Promise((resolve) => process.once('SIGTERM', resolve));
-  const { frames } = readTallies([tallyBuffer]);
+  const { frames } = readTallies([memory.tallyBuffer]);
   for (const { direction, verdict, value } of frames.filter(({ value }) => value > 0)) {
     say(`frames ${direction} ${verdict} ${value}`);
   }
-  await worker.stop();
+  await fence.stop();
 }
 
 if (what === 'intercept')

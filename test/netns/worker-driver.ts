@@ -1,11 +1,10 @@
-/** Starts a packet worker, breaks it, and prints what the main thread is told: bundled and run in a namespace by a test. */
+/** Opens a fence in the engine's thread, breaks it, and prints what the main thread is told: bundled and run in a namespace by a test. */
 import type { FenceRules } from '../../src/datapath/engine.ts';
-import { loadSyscalls } from '../../src/datapath/linux/syscalls.ts';
-import { startWorker } from '../../src/datapath/linux/worker-handle.ts';
+import { createLinuxEngine } from '../../src/datapath/linux/engine.ts';
+import { createSharedMemory } from '../../src/datapath/linux/fence-start.ts';
 import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
 import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import type { PolicySettings } from '../../src/policy/decide.ts';
-import { TALLY_BYTES } from '../../src/policy/tally.ts';
 import { peerTableBytes } from '../../src/ring/peers.ts';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -19,14 +18,13 @@ const policy: PolicySettings = {
 };
 const peers = { peers: 10, windowMs: 1_000, foreignMs: 1_000 };
 const started = performance.now();
-const worker = startWorker(
+const fence = createLinuxEngine().open(
   {
     onRejection: () => undefined,
     onFault: (fault) => say(`fault ${fault.code}`),
     onStranger: () => undefined,
     onDeath: (why) => say(`died: ${why}`),
   },
-  await loadSyscalls(),
   {
     name: 'one',
     label: Buffer.from('one'),
@@ -36,7 +34,8 @@ const worker = startWorker(
     peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
     peers,
     waits: { waitMs: 0, bytesMax: 1 },
-    tallyBuffer: new SharedArrayBuffer(TALLY_BYTES),
+    ...createSharedMemory(),
+    mode: 'transparent',
     clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
     proxyPort: Number(process.argv[2]),
     port: 7946,
@@ -44,13 +43,13 @@ const worker = startWorker(
   },
 );
 try {
-  await worker.ready();
+  await fence.ready();
   say('ready');
   if (process.argv[3] === 'stop') {
     const from = performance.now();
-    await worker.stop();
+    await fence.stop();
     say(`stopped ${Math.round(performance.now() - from)}`);
-  } else worker.post({ type: 'rules', revision: 1, rules: null as unknown as FenceRules });
+  } else void fence.takeRules(null as unknown as FenceRules);
 } catch (error) {
   say(`${(error as Error).name} ${(error as { code?: string }).code} ${(error as Error).message}`);
   say(`after ${Math.round(performance.now() - started)}`);

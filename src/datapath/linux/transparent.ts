@@ -1,10 +1,9 @@
 /**
- * The transparent path: the kernel rules of rules.ts bring the gossip port's traffic to the proxy port, UDP to a worker thread
- * (worker.ts), TCP to listeners here. The app is untouched and sees its peers' addresses. Linux, CAP_NET_RAW.
+ * The transparent path: the kernel rules of rules.ts bring the gossip port's traffic to the proxy port, UDP to the engine's
+ * thread (transparent-packets.ts), TCP to listeners here. The app is untouched and sees its peers' addresses. Linux, CAP_NET_RAW.
  */
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { TALLY_BYTES } from '../../policy/tally.ts';
 import { createAppHealth } from '../app-health.ts';
 import { type Cut, type DataPath, type Endpoint, type FenceContext, StartError } from '../engine.ts';
 import { refuseUnread } from '../judge.ts';
@@ -14,15 +13,17 @@ import type { TransparentOptions } from '../options.ts';
 import type { Streams } from '../streams.ts';
 import { appListens } from './app-listener.ts';
 import { type BypassWatch, watchBypass } from './bypass.ts';
+import { CELL, createCells } from './cells.ts';
 import { createPeerDialler, dialPlain } from './dial.ts';
+import type { LinuxEngine } from './engine.ts';
+import type { EngineFence } from './engine-fence.ts';
+import { commonStart, createSharedMemory, threadEvents } from './fence-start.ts';
 import { CAP_NET_RAW, hasCapability } from './host-checks.ts';
 import { hasIpv6 } from './ipv6.ts';
 import { type Intercepted, listenForStreams, type ProxyListener } from './listener.ts';
 import { createLocalAddresses } from './local-addresses.ts';
 import { NET_RAW_MISSING } from './proxy-sockets.ts';
 import { loadSyscalls, type Syscalls } from './syscalls.ts';
-import { startWorker, type WorkerHandle } from './worker-handle.ts';
-import { monotonicMs } from './worker-protocol.ts';
 
 /** How often the kernel's tables are asked whether the app listens, ms: they are read whole, so seldom while it is there. */
 const APP_CHECK_MS = 1_000;
@@ -33,12 +34,17 @@ const DRAIN_CHECK_MS = 200;
 const NO_UID = -1;
 
 /** Makes the path; nothing is opened before `start`. */
-export function createTransparentPath(context: FenceContext, options: TransparentOptions): DataPath {
+export function createTransparentPath(
+  context: FenceContext,
+  options: TransparentOptions,
+  engine: LinuxEngine,
+): DataPath {
   const health = createAppHealth(context);
   const streams = createNodeStreams(context, options.streams, health);
-  const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
+  const memory = createSharedMemory();
+  const cells = createCells(memory.cellsBuffer);
   let families: readonly (4 | 6)[] = [4];
-  let worker: WorkerHandle | undefined;
+  let thread: EngineFence | undefined;
   let listener: ProxyListener | undefined;
   let appTimer: NodeJS.Timeout | undefined;
   let bypass: BypassWatch | undefined;
@@ -63,27 +69,19 @@ export function createTransparentPath(context: FenceContext, options: Transparen
     void lookForApp();
   };
 
-  const close = async () => {
+  const close = async (): Promise<Cut> => {
     clearInterval(appTimer);
     bypass?.stop();
     kernelDrops?.stop();
     listener?.close();
     listener = undefined;
-    const running = worker;
-    worker = undefined;
-    await running?.stop();
+    const running = thread;
+    thread = undefined;
+    return (await running?.stop()) ?? { streams: 0, sessions: 0 };
   };
-
-  /** Half a fence is none: streams end too, and the process with them, so that the rules fail closed and somebody restarts it. */
-  const died = (why: string) => {
-    const message = `the packet worker died (${why}): nothing passes any more`;
+  const died = () => {
     streams.stop();
     void close();
-    context.onFault({ code: 'worker_died', message });
-    // Uncaught on purpose: the composition root flushes its log and exits with 1, and any other process ends as well.
-    setImmediate(() => {
-      throw new Error(message);
-    });
   };
 
   return {
@@ -98,10 +96,13 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       takeNetRaw(calls);
       const onStream = createStreamHandler(context, options, calls, streams);
       try {
-        const { onRejection, onFault } = context;
-        const events = { onRejection, onFault, onStranger: options.worker.ask, onDeath: died };
-        worker = startWorker(events, calls, workerStart(context, options, tallyBuffer, ipv6));
-        await worker.ready();
+        const { worker, proxyPort, port } = options;
+        thread = engine.open(threadEvents(context, worker, died), {
+          ...commonStart(context, worker, memory),
+          mode: 'transparent',
+          ...{ proxyPort, port, ipv6 },
+        });
+        await thread.ready();
         // Datagrams first: an app that could join by a connection already would tell its news, within half a second and never again, to nobody.
         listener = await listenForStreams(calls, { proxyPort: options.proxyPort, ipv6 }, onStream);
       } catch (error) {
@@ -119,14 +120,14 @@ export function createTransparentPath(context: FenceContext, options: Transparen
     },
     counts() {
       const { inbound, outbound } = streams.counts();
-      const waitingFrames = context.doubts.waiting() + (worker?.waiting() ?? 0);
+      const waitingFrames = context.doubts.waiting() + cells.get(CELL.waiting);
       return { sessions: 0, streamsInbound: inbound, streamsOutbound: outbound, sessionEvictions: 0, waitingFrames };
     },
     appUp: () => health.up(),
     bypassDropped: () => bypass?.dropped(),
     async notReady() {
-      if (worker === undefined) return ['the sockets are not open'];
-      const [problems, there] = await Promise.all([worker.selfTest(families), lookForApp()]);
+      if (thread === undefined) return ['the sockets are not open'];
+      const [problems, there] = await Promise.all([thread.selfTest(families), lookForApp()]);
       const why = [...problems].map(
         ([family, problem]) =>
           `the kernel rules for IPv${family} are not in place: ${problem} (\`ringfence intercept\` installs them)`,
@@ -134,16 +135,16 @@ export function createTransparentPath(context: FenceContext, options: Transparen
       if (!there) why.push(await whyNoApp(options));
       return why;
     },
-    rulesChanged: () => worker?.takeRules(options.worker.rules()) ?? Promise.resolve(),
+    rulesChanged: () => thread?.takeRules(options.worker.rules()) ?? Promise.resolve(),
     answered(address) {
       context.doubts.answered(address);
-      worker?.answered(address);
+      thread?.answered(address);
     },
-    insideChanged: () => worker?.post({ type: 'inside', inside: options.worker.inside() }),
-    tallies: () => [tallyBuffer],
+    insideChanged: () => thread?.takeInside(options.worker.inside()),
+    tallies: () => [memory.tallyBuffer],
     async drain(graceMs) {
       const end = performance.now() + graceMs;
-      while (worker !== undefined && (await appListens(options.port, options.uid))) {
+      while (thread !== undefined && (await appListens(options.port, options.uid))) {
         const left = end - performance.now();
         if (left <= 0) return;
         await new Promise((resolve) => setTimeout(resolve, Math.min(left, DRAIN_CHECK_MS)));
@@ -176,29 +177,6 @@ function refuseStart(uid: number): void {
 function takeNetRaw(calls: Syscalls): void {
   if (hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_NET_RAW)) return;
   if (!calls.raiseCapability(CAP_NET_RAW)) throw new StartError('no_net_raw', NET_RAW_MISSING);
-}
-
-function workerStart(
-  context: FenceContext,
-  { worker, proxyPort, port }: TransparentOptions,
-  tallyBuffer: SharedArrayBuffer,
-  ipv6: boolean,
-) {
-  return {
-    name: context.name,
-    label: worker.label,
-    rules: worker.rules(),
-    inside: worker.inside(),
-    rings: worker.rings,
-    peersBuffer: worker.peersBuffer,
-    peers: worker.peers,
-    waits: worker.waits,
-    tallyBuffer,
-    clock: { nowMs: context.now(), monotonicMs: monotonicMs() },
-    proxyPort,
-    port,
-    ipv6,
-  };
 }
 
 /** Tells each connection's direction and hands it to the stream engine with the way to the other side. */

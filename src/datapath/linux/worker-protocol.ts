@@ -1,8 +1,8 @@
-/** What the main thread and the packet worker say to each other. Plain values: they are cloned. */
+/** What the main thread and the engine's thread say to each other. Plain values: they are cloned. Fences go by number. */
 import type { PeerTableOptions } from '../../ring/peers.ts';
-import type { Fault, FenceRules, Rejection, Stranger } from '../engine.ts';
+import type { Cut, Endpoint, Fault, FenceRules, PathLimits, Rejection, Stranger } from '../engine.ts';
 import type { InsideRules } from '../inside.ts';
-import type { InspectionRings, TransparentOptions } from '../options.ts';
+import type { InspectionRings, WorkerOptions } from '../options.ts';
 
 /** A pair of clocks read at one moment: process.hrtime is the same in every thread, so both count alike from it. */
 export interface ClockPair {
@@ -11,8 +11,8 @@ export interface ClockPair {
   readonly monotonicMs: number;
 }
 
-/** workerData. */
-export interface WorkerStart {
+/** What the thread builds its own view of any fence from. */
+interface AnyFenceStart {
   readonly name: string;
   readonly label: Uint8Array;
   readonly rules: FenceRules;
@@ -21,30 +21,51 @@ export interface WorkerStart {
   readonly peersBuffer: SharedArrayBuffer;
   readonly peers: PeerTableOptions;
   readonly tallyBuffer: SharedArrayBuffer;
+  /** cells.ts. */
+  readonly cellsBuffer: SharedArrayBuffer;
   /** How long packets wait until it is known who their peer is, ms, and bytes of them at once. */
-  readonly waits: TransparentOptions['worker']['waits'];
-  /** One i32: how many packets wait. The worker writes it. */
-  readonly waitingBuffer: SharedArrayBuffer;
+  readonly waits: WorkerOptions['waits'];
   readonly clock: ClockPair;
+}
+
+export interface TransparentStart extends AnyFenceStart {
+  readonly mode: 'transparent';
   readonly proxyPort: number;
   /** The gossip port, for the self-test's datagram. */
   readonly port: number;
   readonly ipv6: boolean;
-  /** An eventfd that the main thread writes to after posting, so that a message is seen at once. */
-  readonly wakeFd: number;
 }
 
-export type ToWorker =
+export interface ListenStart extends AnyFenceStart {
+  readonly mode: 'listen';
+  readonly listen: Endpoint;
+  readonly app: Endpoint;
+  readonly limits: PathLimits;
+}
+
+export type FenceStart = TransparentStart | ListenStart;
+
+/** What is said to one fence of the thread. */
+export type ToFence =
+  /** Answered by `ready` or `failed`. */
+  | { readonly type: 'open'; readonly start: FenceStart }
   /** Answered by `rules` of the same revision once they are in force. */
   | { readonly type: 'rules'; readonly revision: number; readonly rules: FenceRules }
   /** What was asked about `address`, undefined: about everyone, up to this question is answered. */
   | { readonly type: 'answered'; readonly address: string | undefined; readonly upTo: number }
   | { readonly type: 'inside'; readonly inside: InsideRules }
   | { readonly type: 'self_test'; readonly nonce: Uint8Array }
+  /** Answered by `closed`, once its sockets are. */
+  | { readonly type: 'close' };
+
+export type ToWorker =
+  | (ToFence & { readonly fence: number })
+  /** The thread ends; its fences are closed before. */
   | { readonly type: 'stop' };
 
-export type FromWorker =
-  | { readonly type: 'ready' }
+export type FromFence =
+  /** Its sockets are open; `port`: the one that was really bound. */
+  | { readonly type: 'ready'; readonly port: number }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'rules'; readonly revision: number }
   /** A packet of `peer` waits. Questions count up from 1. */
@@ -52,7 +73,15 @@ export type FromWorker =
   | { readonly type: 'rejection'; readonly rejection: Rejection }
   | { readonly type: 'fault'; readonly fault: Fault }
   /** The self-test's datagram came back by the rules, or `problem` says why it cannot. */
-  | { readonly type: 'self_test'; readonly family: 4 | 6; readonly nonce: Uint8Array; readonly problem?: string };
+  | { readonly type: 'self_test'; readonly family: 4 | 6; readonly nonce: Uint8Array; readonly problem?: string }
+  | { readonly type: 'closed'; readonly cut: Cut };
+
+export type FromWorker =
+  | (FromFence & { readonly fence: number })
+  /** The system calls are at hand. `wakeFd`: an eventfd that is written to after posting, so that a message is seen at once. */
+  | { readonly type: 'up'; readonly wakeFd: number }
+  /** This process cannot have the engine; the thread ends. */
+  | { readonly type: 'unavailable'; readonly code: string; readonly message: string };
 
 /** CLOCK_MONOTONIC in ms. */
 export function monotonicMs(): number {
@@ -62,6 +91,7 @@ export function monotonicMs(): number {
 
 /** FenceContext.now() in another thread. */
 export function clockFrom(pair: ClockPair): () => number {
-  const offset = pair.nowMs - pair.monotonicMs;
-  return () => offset + monotonicMs();
+  // performance.now() counts from the thread's start, and allocates nothing.
+  const offset = pair.nowMs - pair.monotonicMs + (monotonicMs() - performance.now());
+  return () => offset + performance.now();
 }

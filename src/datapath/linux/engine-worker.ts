@@ -1,0 +1,161 @@
+/**
+ * The engine's thread: one for the process, with the packets of every fence. The second composition root: it builds its own view of each fence
+ * from what the main thread says. It blocks in the kernel (loop.ts), so node's timers, promises and sockets rest here; messages are
+ * read between the loop's turns, and the eventfd ends a wait at once.
+ */
+import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { type Cut, StartError } from '../engine.ts';
+import { Loop } from './loop.ts';
+import { createReceiveBatch } from './receive.ts';
+import { EPOLLIN } from './stream-calls.ts';
+import { loadSyscalls, SystemError } from './syscalls.ts';
+import { openTransparentPackets } from './transparent-packets.ts';
+import { createWorkerFence, type WorkerFence, type WorkerFenceState, type WorkerThread } from './worker-fence.ts';
+import type { FenceStart, FromFence, FromWorker, ListenStart, ToWorker, TransparentStart } from './worker-protocol.ts';
+
+/** Datagrams a call; 32 × 64 KiB of memory. */
+const BATCH = 32;
+/** The longest wait, ms: the bound on stopping and on policy changes even if the eventfd were lost. */
+const WAIT_MAX_MS = 100;
+
+/** What is open of a fence. */
+interface OpenFence {
+  readonly state: WorkerFenceState;
+  readonly port: number;
+  selfTest?(nonce: Uint8Array): void;
+  /** Closes it all, and says what that cut. */
+  stop(): Cut;
+}
+
+/** Opens the sockets of a fence. Throws a StartError or a SystemError; then nothing stays open. */
+function openSockets(fence: WorkerFence): Omit<OpenFence, 'state'> {
+  const { start } = fence;
+  if (start.mode === 'listen') return openListen(fence as WorkerFence<ListenStart>);
+  const packets = openTransparentPackets(fence as WorkerFence<TransparentStart>);
+  return {
+    port: start.proxyPort,
+    selfTest: packets.selfTest,
+    stop() {
+      packets.stop();
+      return { streams: 0, sessions: 0 };
+    },
+  };
+}
+
+function openListen({ start }: WorkerFence<ListenStart>): Omit<OpenFence, 'state'> {
+  throw new StartError('not_linux', `the engine does not carry the packets of listen fences (${start.name})`);
+}
+
+class EngineWorker {
+  readonly #port: MessagePort;
+  readonly #thread: WorkerThread;
+  readonly #wakeFd: number;
+  readonly #fences = new Map<number, OpenFence>();
+  /** Those of which frames wait. */
+  readonly #waiting = new Map<number, WorkerFenceState>();
+  #stopped = false;
+
+  constructor(port: MessagePort, thread: WorkerThread) {
+    this.#port = port;
+    this.#thread = thread;
+    this.#wakeFd = thread.calls.eventfd();
+    thread.loop.watch(this.#wakeFd, EPOLLIN, { ready: () => thread.calls.unwake(this.#wakeFd) });
+    this.#post({ type: 'up', wakeFd: this.#wakeFd });
+  }
+
+  /** Serves until told to stop. */
+  run(): void {
+    const { loop, calls } = this.#thread;
+    this.#readMessages();
+    while (!this.#stopped) {
+      loop.turn(this.#waitMs());
+      this.#readMessages();
+    }
+    for (const { stop } of this.#fences.values()) stop();
+    loop.close();
+    calls.close(this.#wakeFd);
+  }
+
+  #post(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+
+  /** Ends waits that are over, and says until when the loop may rest. */
+  #waitMs(): number {
+    let restMs = WAIT_MAX_MS;
+    const nowMs = performance.now();
+    for (const [number, state] of this.#waiting) {
+      const nextMs = state.expire(nowMs);
+      if (nextMs === undefined) this.#waiting.delete(number);
+      else restMs = Math.min(restMs, Math.ceil(nextMs - nowMs));
+    }
+    return Math.max(0, restMs);
+  }
+
+  #readMessages(): void {
+    for (let got = receiveMessageOnPort(this.#port); got !== undefined; got = receiveMessageOnPort(this.#port)) {
+      this.#take(got.message as ToWorker);
+    }
+  }
+
+  #take(message: ToWorker): void {
+    if (message.type === 'stop') {
+      this.#stopped = true;
+      return;
+    }
+    if (message.type === 'open') {
+      this.#open(message.fence, message.start);
+      return;
+    }
+    const fence = this.#fences.get(message.fence);
+    // Said before its end was known there.
+    if (fence === undefined) return;
+    switch (message.type) {
+      case 'rules':
+        fence.state.takeRules(message.rules);
+        fence.state.post({ type: 'rules', revision: message.revision });
+        break;
+      case 'answered':
+        fence.state.answered(message.address, message.upTo);
+        break;
+      case 'inside':
+        fence.state.takeInside(message.inside);
+        break;
+      case 'self_test':
+        fence.selfTest?.(message.nonce);
+        break;
+      case 'close': {
+        this.#fences.delete(message.fence);
+        this.#waiting.delete(message.fence);
+        fence.state.post({ type: 'closed', cut: fence.stop() });
+      }
+    }
+  }
+
+  #open(number: number, start: FenceStart): void {
+    const post = (message: FromFence) => this.#post({ ...message, fence: number });
+    try {
+      const state = createWorkerFence(this.#thread, start, post, () => this.#waiting.set(number, state));
+      const open = openSockets(state);
+      this.#fences.set(number, { ...open, state });
+      post({ type: 'ready', port: open.port });
+    } catch (error) {
+      if (!(error instanceof StartError || error instanceof SystemError)) throw error;
+      post({ type: 'failed', code: error.code, message: error.message });
+    }
+  }
+}
+
+async function main(port: MessagePort): Promise<void> {
+  try {
+    const calls = await loadSyscalls();
+    const loop = new Loop(calls, () => performance.now());
+    new EngineWorker(port, { calls, loop, batch: createReceiveBatch(calls, BATCH) }).run();
+  } catch (error) {
+    if (!(error instanceof StartError || error instanceof SystemError)) throw error;
+    port.postMessage({ type: 'unavailable', code: error.code, message: error.message } satisfies FromWorker);
+  }
+  port.close();
+}
+
+if (parentPort !== null) await main(parentPort);

@@ -1,0 +1,80 @@
+/** The intercepted datagrams of a transparent fence, in the engine's thread: the proxy's sockets, the senders, the self-test. */
+import { sameBytes } from '../../wire/label.ts';
+import { StartError } from '../engine.ts';
+import { CAP_NET_RAW } from './host-checks.ts';
+import { createLocalAddresses } from './local-addresses.ts';
+import { createPacketSender, type PacketSender } from './packet-sender.ts';
+import { createPacketPath } from './packets.ts';
+import { NET_RAW_MISSING, openPacketSocket } from './proxy-sockets.ts';
+import { sendSelfTest } from './self-test.ts';
+import { EPOLLIN } from './stream-calls.ts';
+import type { WorkerFence } from './worker-fence.ts';
+import type { TransparentStart } from './worker-protocol.ts';
+
+/** Batches of one socket before others have their turn and messages are read. */
+const BATCHES_PER_TURN = 8;
+
+export interface TransparentPackets {
+  /** Sends test datagrams that must come back by the kernel rules; the fence posts `self_test` for each that does, or cannot be sent. */
+  selfTest(nonce: Uint8Array): void;
+  stop(): void;
+}
+
+/** Opens the sockets and serves from the loop. Throws a StartError or a SystemError; then nothing stays open. */
+export function openTransparentPackets(fence: WorkerFence<TransparentStart>): TransparentPackets {
+  const { start, context } = fence;
+  const { calls, loop, batch } = fence.thread;
+  // Capabilities are each thread's own, and this one may be older than the fence that has the right.
+  if (!calls.raiseCapability(CAP_NET_RAW)) throw new StartError('no_net_raw', NET_RAW_MISSING);
+  const families = start.ipv6 ? ([4, 6] as const) : ([4] as const);
+  const sockets: number[] = [];
+  const senders: PacketSender[] = [];
+  const stop = () => {
+    for (const fd of sockets) {
+      loop.unwatch(fd, true);
+      calls.close(fd);
+    }
+    for (const sender of senders) sender.close();
+  };
+  let expected: Uint8Array | undefined;
+  try {
+    const sender = (family: 4 | 6) => {
+      sockets.push(openPacketSocket(calls, family, start.proxyPort));
+      const made = createPacketSender(calls, family);
+      senders.push(made);
+      return made;
+    };
+    const path = createPacketPath(context, {
+      proxyPort: start.proxyPort,
+      senders: { 4: sender(4), 6: start.ipv6 ? sender(6) : undefined },
+      local: createLocalAddresses(context.now),
+      onTestDatagram(family, payload) {
+        if (expected === undefined || !sameBytes(payload, expected)) return false;
+        fence.post({ type: 'self_test', family, nonce: expected });
+        return true;
+      },
+    });
+    const receive = (fd: number) => {
+      for (let round = 0; round < BATCHES_PER_TURN; round++) {
+        const arrivedMs = context.now();
+        // A failure is "nothing there" or an ICMP error that the socket reports once: the loop tells when there is more.
+        const count = batch.receive(fd, (datagram) => path.handle(datagram, arrivedMs));
+        if (count < batch.size) return;
+      }
+    };
+    for (const fd of sockets) loop.watch(fd, EPOLLIN, { ready: () => receive(fd) });
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  return {
+    selfTest(nonce) {
+      expected = nonce;
+      for (const family of families) {
+        const problem = sendSelfTest(calls, family, start.port, nonce);
+        if (problem !== undefined) fence.post({ type: 'self_test', family, nonce, problem });
+      }
+    },
+    stop,
+  };
+}

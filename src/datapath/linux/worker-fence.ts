@@ -1,0 +1,129 @@
+/** A fence in the engine's thread: its own view of policy, memory and counters, built from what the main thread says. */
+import { type Admission, createAdmission } from '../../policy/admission.ts';
+import { createSnapshot, type Snapshot } from '../../policy/decide.ts';
+import { createTally } from '../../policy/tally.ts';
+import { createPeerTable } from '../../ring/peers.ts';
+import { createDoubts, type DoubtsQueue } from '../doubts.ts';
+import type { FenceContext, FenceRules } from '../engine.ts';
+import type { InsideRules } from '../inside.ts';
+import { createTokenBucket } from '../token-bucket.ts';
+import { CELL, type Cells, createCells } from './cells.ts';
+import type { Loop } from './loop.ts';
+import type { ReceiveBatch } from './receive.ts';
+import type { Syscalls } from './syscalls.ts';
+import { createWorkerInside } from './worker-inside.ts';
+import { clockFrom, type FenceStart, type FromFence } from './worker-protocol.ts';
+
+/** Rejections posted to the main thread; the counters have them all. */
+const REJECTION_BURST = 200;
+const REJECTIONS_PER_SECOND = 100;
+
+/** What the fences of the thread share. */
+export interface WorkerThread {
+  readonly calls: Syscalls;
+  readonly loop: Loop;
+  /** Memory for datagrams with control data: whoever receives into it is done with it before it returns to the loop. */
+  readonly batch: ReceiveBatch;
+}
+
+/** What the ways of packets and streams are given of their fence. */
+export interface WorkerFence<Start extends FenceStart = FenceStart> {
+  readonly thread: WorkerThread;
+  readonly start: Start;
+  readonly context: FenceContext;
+  readonly cells: Cells;
+  post(message: FromFence): void;
+}
+
+/** A fence as the thread's own loop handles it. */
+export interface WorkerFenceState extends WorkerFence {
+  takeRules(rules: FenceRules): void;
+  takeInside(rules: InsideRules): void;
+  answered(address: string | undefined, upTo: number): void;
+  /** Decides what has waited too long at `nowMs` of the loop. Returns when the next has, by the same clock; undefined: nothing waits. */
+  expire(nowMs: number): number | undefined;
+}
+
+/** FenceRules as they are decided by: one value, so that no frame meets half of a change. */
+interface WorkerRules {
+  readonly snapshot: Snapshot;
+  readonly admission: Admission;
+  readonly starting: boolean;
+  readonly byDns: boolean;
+}
+
+function rulesOf({ policy, admission, starting }: FenceRules): WorkerRules {
+  const { byDns } = admission;
+  return { snapshot: createSnapshot(policy), admission: createAdmission(admission), starting, byDns };
+}
+
+/** `onWaiting`: a frame waits from now on, so `expire` must be called until nothing does. */
+export function createWorkerFence(
+  thread: WorkerThread,
+  start: FenceStart,
+  post: (message: FromFence) => void,
+  onWaiting: () => void,
+): WorkerFenceState {
+  const now = clockFrom(start.clock);
+  const cells = createCells(start.cellsBuffer);
+  const rejections = createTokenBucket(REJECTION_BURST, REJECTIONS_PER_SECOND);
+  const inside = createWorkerInside(start.inside, start.rings);
+  let rules = rulesOf(start.rules);
+  const queue: DoubtsQueue = createDoubts({
+    ...start.waits,
+    canAsk: () => rules.byDns,
+    starting: () => rules.starting,
+    ask: (peer, question) => post({ type: 'stranger', peer, question }),
+    now,
+  });
+  const tellWaiting = () => cells.set(CELL.waiting, queue.waiting());
+  const context: FenceContext = {
+    name: start.name,
+    label: start.label,
+    snapshot: () => rules.snapshot,
+    admission: () => rules.admission,
+    starting: () => rules.starting,
+    doubts: {
+      wait(peer, bytes, again) {
+        const waits = queue.wait(peer, bytes, again);
+        if (waits) {
+          tellWaiting();
+          onWaiting();
+        }
+        return waits;
+      },
+      ask: (peer) => queue.ask(peer),
+      answered: (address, upTo) => queue.answered(address, upTo),
+      waiting: () => queue.waiting(),
+    },
+    peers: createPeerTable(start.peersBuffer, start.peers),
+    tally: createTally(start.tallyBuffer),
+    inside,
+    now,
+    onRejection(rejection) {
+      if (rejections.take(rejection.atMs)) post({ type: 'rejection', rejection });
+    },
+    onFault: (fault) => post({ type: 'fault', fault }),
+  };
+  return {
+    thread,
+    start,
+    context,
+    cells,
+    post,
+    takeRules(next) {
+      rules = rulesOf(next);
+    },
+    takeInside: (next) => inside.change(next),
+    answered(address, upTo) {
+      queue.answered(address, upTo);
+      tellWaiting();
+    },
+    expire(loopNowMs) {
+      const nowMs = now();
+      const nextMs = queue.expire(nowMs);
+      tellWaiting();
+      return nextMs === undefined ? undefined : loopNowMs + Math.max(0, nextMs - nowMs);
+    },
+  };
+}
