@@ -25,7 +25,10 @@ export const SO_REUSEADDR = 2;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_BINDTODEVICE = 25;
+export const SO_ATTACH_FILTER = 26;
+export const SO_DETACH_FILTER = 27;
 export const SO_MARK = 36;
+export const SO_MEMINFO = 55;
 
 export const SOL_IP = 0;
 export const IP_MTU = 14;
@@ -59,6 +62,8 @@ export interface Syscalls {
   setBytes(fd: number, level: number, option: number, value: Uint8Array): void;
   /** Undefined on failure. */
   getInt(fd: number, level: number, option: number): number | undefined;
+  /** Writes the option's value to `into`, as much as it has room for; returns the bytes written, undefined on failure. */
+  getBytes(fd: number, level: number, option: number, into: Uint8Array): number | undefined;
   /** Throws a SystemError. `address` is a sockaddr (sockaddr.ts). */
   bind(fd: number, address: Uint8Array): void;
   connect(fd: number, address: Uint8Array): number;
@@ -149,6 +154,10 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
     getInt(fd, level, option) {
       length.writeUInt32LE(int.length);
       return raw.getsockopt(fd, level, option, int, length) < 0 ? undefined : int.readInt32LE();
+    },
+    getBytes(fd, level, option, into) {
+      length.writeUInt32LE(into.length);
+      return raw.getsockopt(fd, level, option, into, length) < 0 ? undefined : length.readUInt32LE();
     },
     bind: (fd, address) => {
       must('bind', raw.bind(fd, address, address.length));
