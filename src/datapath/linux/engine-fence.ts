@@ -79,6 +79,7 @@ class Fence implements EngineFence, FenceLink {
   #asked = 0;
   #revision = 0;
   #testing: Promise<RuleProblems> | undefined;
+  #left: Promise<void> | undefined;
 
   constructor(place: FenceHome, events: EngineFenceEvents) {
     this.#place = place;
@@ -112,6 +113,7 @@ class Fence implements EngineFence, FenceLink {
         break;
       case 'failed':
         this.#settle(new StartError(message.code, message.message));
+        void this.#leave();
         break;
       case 'rejection':
         this.#events.onRejection(message.rejection);
@@ -172,7 +174,7 @@ class Fence implements EngineFence, FenceLink {
     this.#post({ type: 'close' });
     this.#stopping = true;
     if (this.#started && this.#place.home.running()) await closed;
-    await this.#place.left();
+    await this.#leave();
     return cut;
   }
 
@@ -190,6 +192,11 @@ class Fence implements EngineFence, FenceLink {
     this.#post({ type: 'self_test', nonce });
     await done;
     return problems;
+  }
+
+  #leave(): Promise<void> {
+    this.#left ??= this.#place.left();
+    return this.#left;
   }
 
   #post(message: ToFence): void {

@@ -35,8 +35,7 @@ export function createLinuxEngine(): LinuxEngine {
     return thread;
   };
   const left = async (number: number): Promise<void> => {
-    links.delete(number);
-    if (links.size > 0) return;
+    if (!links.delete(number) || links.size > 0) return;
     const last = thread;
     thread = undefined;
     await last?.stop();
