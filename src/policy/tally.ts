@@ -19,7 +19,7 @@ import { STAGE_INDEX, STAGES, type Stage } from './stage.ts';
 
 /**
  * Why a frame that nothing spoke against was not delivered: faults and overload, `overload_dropped_total`'s reasons. Of what overflows
- * a socket nobody knows whether it would have passed.
+ * a socket nobody knows whether it would have passed; what the kernel's filter drops under a flood would have been rejected.
  */
 export const DROP_REASONS = [
   'app_unreachable',
@@ -27,6 +27,7 @@ export const DROP_REASONS = [
   'send_failed',
   'backlog_full',
   'socket_overflow',
+  'kernel_filter',
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
@@ -67,6 +68,11 @@ const SIZE = QUARANTINE_DROPPED_AT + 1;
 
 /** Bytes of one tally buffer. */
 export const TALLY_BYTES = SIZE * Float64Array.BYTES_PER_ELEMENT;
+
+/** Which double of a tally buffer counts the rejections at one place for one reason (rejected-count.ts). */
+export function rejectedCell(where: Where, reason: RejectReason): number {
+  return REJECTED_AT + whereIndex(where) * REJECT_REASONS.length + REASON_INDEX[reason];
+}
 
 function whereIndex({ direction, transport, kind }: Where): number {
   const d = direction === 'inbound' ? 0 : 1;
