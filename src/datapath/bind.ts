@@ -2,8 +2,8 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, isIPv6, type Server } from 'node:net';
-import { formatEndpoint } from '../wire/address.ts';
-import { type Endpoint, StartError } from './engine.ts';
+import { codeOf, startError } from './bind-error.ts';
+import type { Endpoint } from './engine.ts';
 import { numericLookup } from './sessions.ts';
 
 /** How often another port is tried when the system's choice for TCP is taken on UDP; only with port 0. */
@@ -15,15 +15,6 @@ export interface BoundSockets {
   /** The address with the port that was really bound. */
   readonly at: Endpoint;
 }
-
-const WHY: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the port is in use by another process',
-  EADDRNOTAVAIL: 'no interface of this machine has that address',
-  EACCES: 'the right to bind that port is missing (ports below 1024 need CAP_NET_BIND_SERVICE)',
-  EPERM: 'the right to bind that port is missing',
-  EAFNOSUPPORT: 'this machine has no such address family',
-  EINVAL: 'the system does not take that address',
-};
 
 /** Binds TCP and UDP on `listen`. Rejects with a StartError that names address, port and protocol; then nothing stays open. */
 export async function bindBoth(listen: Endpoint): Promise<BoundSockets> {
@@ -57,14 +48,4 @@ async function bindUdp({ address, port }: Endpoint): Promise<UdpSocket> {
     udp.close();
     throw cause;
   }
-}
-
-function codeOf(cause: unknown): string {
-  return (cause as NodeJS.ErrnoException | undefined)?.code ?? 'unknown';
-}
-
-function startError(protocol: 'TCP' | 'UDP', at: Endpoint, cause: unknown): StartError {
-  const code = codeOf(cause);
-  const why = WHY[code] ?? `the system says ${code}`;
-  return new StartError(code, `cannot listen on ${formatEndpoint(at)} (${protocol}): ${why}`, { cause });
 }

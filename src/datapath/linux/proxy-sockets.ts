@@ -23,7 +23,7 @@ import {
 } from './syscalls.ts';
 
 /** Receive buffer that is asked for; the kernel caps it at net.core.rmem_max. */
-const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+export const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 
 export const NET_RAW_MISSING =

@@ -1,0 +1,239 @@
+/**
+ * UDP towards the app in listen mode: one connected socket for each remote peer, so that the app's answers to it can be told apart.
+ * Bounded: the least recently used session goes when a new one needs its room, and idle ones expire. What is to be sent is queued by
+ * session and leaves with `flush`, in the order of each session.
+ */
+import type { Tally } from '../../policy/tally.ts';
+import { parseAddress } from '../../wire/address.ts';
+import type { Endpoint } from '../engine.ts';
+import { createPacketPeer, type PacketPeer } from '../packet-peer.ts';
+import type { Timer } from '../timers.ts';
+import { BATCH, type Refused, type SendBatch } from './datagram-batch.ts';
+import type { Loop, Watched } from './loop.ts';
+import { isNameOf, Named, PeerIndex } from './peer-index.ts';
+import { SOCKADDR_IN_BYTES, sockaddr } from './sockaddr.ts';
+import { EPOLLIN } from './stream-calls.ts';
+import { AF_INET, AF_INET6, SOCK_DGRAM, type Syscalls, SystemError } from './syscalls.ts';
+
+/** Peers without a session that are remembered: whose packets are rejected, or wait. The oldest is forgotten, which costs a little time. */
+const STRANGERS_MAX = 1_024;
+/** Idle sessions are looked for this often, ms, or more often where they expire sooner. */
+const SWEEP_MAX_MS = 1_000;
+const SWEEP_MIN_MS = 10;
+const NONE = -1;
+
+export interface ListenSessionsOptions {
+  readonly app: Endpoint;
+  readonly limits: { readonly sessions: number; readonly sessionIdleMs: number };
+  readonly calls: Syscalls;
+  readonly loop: Loop;
+  readonly sends: SendBatch;
+  readonly tally: Pick<Tally, 'dropped'>;
+  now(): number;
+  /** Something waits to be read from the socket of `session`, or an error. */
+  onReadable(session: Session): void;
+}
+
+/** A remote peer; it has a session while `fd` is not NONE. */
+export class Session extends Named implements Watched {
+  fd = NONE;
+  lastMs = 0;
+  readonly peer: PacketPeer;
+  /** The control message that makes an answer leave from the address that the peer asked (asked-address.ts); undefined: any will do. */
+  asked: Int32Array | undefined;
+  /** Queued datagrams, by their numbers in the queue. */
+  first = NONE;
+  last = NONE;
+  readonly #onReadable: (session: Session) => void;
+
+  constructor(memory: Buffer, at: number, onReadable: (session: Session) => void) {
+    super(memory, at);
+    this.peer = createPacketPeer(this.address, this.port);
+    this.#onReadable = onReadable;
+  }
+
+  ready(): void {
+    this.#onReadable(this);
+  }
+}
+
+export class ListenSessions implements Refused {
+  readonly #options: ListenSessionsOptions;
+  readonly #sessions = new PeerIndex<Session>();
+  readonly #strangers = new PeerIndex<Session>();
+  readonly #app: Buffer;
+  readonly #appName: Named;
+  #evictions = 0;
+  /** The queue: where each datagram is, how long it is, and which of its session comes next. */
+  readonly #from = new Float64Array(BATCH);
+  readonly #length = new Int32Array(BATCH);
+  readonly #next = new Int32Array(BATCH);
+  #queued = 0;
+  /** Whose datagrams are queued; those that have been flushed since have none. */
+  readonly #due: Session[] = [];
+  #dueCount = 0;
+  #sent = 0;
+  #sweep: Timer;
+
+  constructor(options: ListenSessionsOptions) {
+    this.#options = options;
+    this.#app = sockaddr(parseAddress(options.app.address) as Uint8Array, options.app.port);
+    this.#appName = new Named(this.#app, 0);
+    this.#sweep = this.#sweepLater();
+  }
+
+  /** The peer that the sockaddr at `at` of `memory` names (isNamed; `words` is the same memory), new where it is not known. */
+  peerAt(memory: Buffer, words: Int32Array, at: number): Session {
+    const word = at >> 2;
+    const known = this.#sessions.find(words, word) ?? this.#strangers.find(words, word);
+    if (known !== undefined) return known;
+    const stranger = new Session(memory, at, this.#options.onReadable);
+    const oldest = this.#strangers.size >= STRANGERS_MAX ? this.#strangers.oldest() : undefined;
+    if (oldest !== undefined) this.#strangers.remove(oldest);
+    this.#strangers.add(stranger);
+    return stranger;
+  }
+
+  /** Whether the sockaddr at word `at` is the app's: a stranger may have sent before a session's socket was connected. */
+  isApp(words: Int32Array, at: number): boolean {
+    return isNameOf(words, at, this.#appName);
+  }
+
+  /** Queues `length` bytes at the address `from`, which stay as they are until the flush; a session is opened if there is none. */
+  queue(peer: Session, from: number, length: number, nowMs: number): void {
+    const session = peer.fd === NONE ? this.#sessionOf(peer) : peer;
+    if (session === undefined) return;
+    this.used(session, nowMs);
+    if (this.#queued === BATCH) this.#flushAll();
+    const slot = this.#queued++;
+    this.#from[slot] = from;
+    this.#length[slot] = length;
+    this.#next[slot] = NONE;
+    if (session.first === NONE) {
+      session.first = slot;
+      this.#due[this.#dueCount++] = session;
+    } else this.#next[session.last] = slot;
+    session.last = slot;
+  }
+
+  /** Sends what is queued; returns how many datagrams the kernel took since the last time. */
+  flush(): number {
+    this.#flushAll();
+    const sent = this.#sent;
+    this.#sent = 0;
+    return sent;
+  }
+
+  /** A datagram passed either way. */
+  used(session: Session, nowMs: number): void {
+    session.lastMs = nowMs;
+    if (session.fd !== NONE) this.#sessions.touch(session);
+  }
+
+  count(): number {
+    return this.#sessions.size;
+  }
+
+  /** Sessions that went for newer ones. */
+  evictions(): number {
+    return this.#evictions;
+  }
+
+  /** Closes every session and returns how many there were. */
+  stop(): number {
+    this.#sweep.clear();
+    const cut = this.#sessions.size;
+    for (let first = this.#sessions.oldest(); first !== undefined; first = this.#sessions.oldest()) this.#close(first);
+    return cut;
+  }
+
+  onRefused(errno: string, _first: number, count: number): void {
+    this.countFailure(errno, count);
+  }
+
+  onLateError(): void {
+    this.#options.tally.dropped('app_unreachable');
+  }
+
+  countFailure(errno: string, count = 1): void {
+    const { tally } = this.#options;
+    if (errno === 'ECONNREFUSED') tally.dropped('app_unreachable', count);
+    else if (errno === 'EAGAIN' || errno === 'ENOBUFS' || errno === 'ENOMEM') tally.dropped('backlog_full', count);
+    else tally.dropped('send_failed', count);
+  }
+
+  #flushAll(): void {
+    for (let i = 0; i < this.#dueCount; i++) this.#flushOne(this.#due[i] as Session);
+    this.#dueCount = 0;
+    this.#queued = 0;
+  }
+
+  #flushOne(session: Session): void {
+    const { sends } = this.#options;
+    let slot = session.first;
+    if (slot === NONE) return;
+    while (slot !== NONE) {
+      sends.add(this.#from[slot] as number, this.#length[slot] as number);
+      slot = this.#next[slot] as number;
+    }
+    session.first = NONE;
+    session.last = NONE;
+    this.#sent += sends.flush(session.fd, this);
+  }
+
+  /** While a datagram waited its peer may have been forgotten, or have a session since. */
+  #sessionOf(peer: Session): Session | undefined {
+    return this.#sessions.find(peer.name, 0) ?? this.#open(peer);
+  }
+
+  /** Undefined, and counted, where there is no descriptor or port left. */
+  #open(peer: Session): Session | undefined {
+    const { calls, loop, limits } = this.#options;
+    while (this.#sessions.size >= limits.sessions) this.#evict();
+    let fd = NONE;
+    try {
+      fd = calls.socket(this.#appName.nameBytes === SOCKADDR_IN_BYTES ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+      if (calls.connect(fd, this.#app) < 0) throw new SystemError('connect', calls.errno());
+      loop.watch(fd, EPOLLIN, peer);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      if (fd !== NONE) calls.close(fd);
+      this.#options.tally.dropped(error.code === 'ECONNREFUSED' ? 'app_unreachable' : 'send_failed');
+      return undefined;
+    }
+    const stranger = this.#strangers.find(peer.name, 0);
+    if (stranger !== undefined) this.#strangers.remove(stranger);
+    peer.fd = fd;
+    this.#sessions.add(peer);
+    return peer;
+  }
+
+  #evict(): void {
+    const oldest = this.#sessions.oldest();
+    if (oldest === undefined) return;
+    this.#evictions++;
+    this.#flushOne(oldest);
+    this.#close(oldest);
+  }
+
+  #close(session: Session): void {
+    const { calls, loop } = this.#options;
+    this.#sessions.remove(session);
+    loop.unwatch(session.fd, true);
+    calls.close(session.fd);
+    session.fd = NONE;
+  }
+
+  #sweepLater(): Timer {
+    const { limits, loop, now } = this.#options;
+    const everyMs = Math.max(SWEEP_MIN_MS, Math.min(SWEEP_MAX_MS, limits.sessionIdleMs / 2));
+    return loop.timers.set(everyMs, () => {
+      const beforeMs = now() - limits.sessionIdleMs;
+      for (let first = this.#sessions.oldest(); first !== undefined; first = this.#sessions.oldest()) {
+        if (first.lastMs >= beforeMs) break;
+        this.#close(first);
+      }
+      this.#sweep = this.#sweepLater();
+    });
+  }
+}
