@@ -3,7 +3,8 @@
  *   udp-sink --listen A:P --body HEX --seq-at N [--echo yes]
  * A good one equals the body but for the 4 bytes of the number. Numbers of one source (their low 12 bits) must grow. With --echo every datagram
  * goes back to where it came from. A line on stdin is answered by one line: {"packets":…,"bad":…,"reordered":…,"lost":…,"sources":…}, where
- * lost is what the kernel dropped because this program was too slow. The end of stdin ends it.
+ * lost is what the kernel dropped because this program was too slow. The end of stdin ends it. On TCP, at the same address, connections are
+ * taken and closed: a fence looks that way whether its app is there.
  */
 #include "udp-common.h"
 #include <linux/sock_diag.h>
@@ -63,6 +64,13 @@ static int drain(int fd, bool echo) {
   return got;
 }
 
+static int open_tcp(const struct sockaddr_in *at) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), yes = 1;
+  if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0) fail("socket");
+  if (bind(fd, (const struct sockaddr *)at, sizeof *at) < 0 || listen(fd, 64) < 0) fail("listen");
+  return fd;
+}
+
 int main(int argc, char **argv) {
   struct sockaddr_in listen_at = parse_endpoint(option(argc, argv, "--listen", NULL));
   bool echo = strcmp(option(argc, argv, "--echo", "no"), "yes") == 0;
@@ -78,14 +86,19 @@ int main(int argc, char **argv) {
   if (fd < 0) fail("socket");
   ask_for_room(fd, ROOM_BYTES);
   if (bind(fd, (struct sockaddr *)&listen_at, sizeof listen_at) < 0) fail("bind");
+  struct pollfd watched[3] = {
+      {.fd = fd, .events = POLLIN}, {.fd = 0, .events = POLLIN}, {.fd = open_tcp(&listen_at), .events = POLLIN}};
   printf("listening\n");
   fflush(stdout);
-  struct pollfd watched[2] = {{.fd = fd, .events = POLLIN}, {.fd = 0, .events = POLLIN}};
   for (;;) {
-    if (poll(watched, 2, -1) < 0) fail("poll");
+    if (poll(watched, 3, -1) < 0) fail("poll");
     if (watched[0].revents != 0) {
       while (drain(fd, echo) == BATCH)
         ;
+    }
+    if (watched[2].revents != 0) {
+      int taken = accept(watched[2].fd, NULL, NULL);
+      if (taken >= 0) close(taken);
     }
     if (watched[1].revents != 0) {
       char line[64];

@@ -1,0 +1,54 @@
+/** What the fence must reach: figures of an engine against those of another in the same run, or alone. */
+import type { Engine } from './measure.ts';
+
+export interface Floor {
+  readonly name: string;
+  readonly figure: string;
+  readonly engine: Engine;
+  /** Against whose figure; the best of several; none: the figure itself. */
+  readonly versus?: readonly Engine[];
+  /** Which way is good, and where the floor lies. */
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+/** Everybody on the machine who does the same work. */
+const PEERS = ['nginx', 'nginx_oneway', 'haproxy', 'c', 'go'] as const satisfies readonly Engine[];
+
+export const FLOORS: readonly Floor[] = [
+  ...(['udp_forward', 'udp_forward_64'] as const).flatMap((figure): Floor[] => [
+    { name: `${figure} vs nginx, a session a datagram`, figure, engine: 'linux', versus: ['nginx_oneway'], atLeast: 4 },
+    { name: `${figure} vs nginx, sessions kept`, figure, engine: 'linux', versus: ['nginx'], atLeast: 1 },
+    { name: `${figure} vs c`, figure, engine: 'linux', versus: ['c'], atLeast: 0.9 },
+    {
+      name: `${figure} portable vs nginx, a session a datagram`,
+      figure,
+      engine: 'portable',
+      versus: ['nginx_oneway'],
+      atLeast: 1.8,
+    },
+  ]),
+  {
+    name: 'udp_forward_transparent vs nginx, a session a datagram',
+    figure: 'udp_forward_transparent',
+    engine: 'linux',
+    versus: ['nginx_oneway'],
+    atLeast: 2.5,
+  },
+  { name: 'udp_rtt_p99_us vs nginx', figure: 'udp_rtt_p99_us', engine: 'linux', versus: ['nginx'], atMost: 1.1 },
+  { name: 'udp_reject_cpu linux', figure: 'udp_reject_cpu', engine: 'linux', atMost: 0.05 },
+  { name: 'udp_reject_cpu portable', figure: 'udp_reject_cpu', engine: 'portable', atMost: 0.05 },
+  { name: 'tcp_connections vs nginx', figure: 'tcp_connections', engine: 'linux', versus: ['nginx'], atLeast: 1 },
+  {
+    name: 'tcp_connections portable vs nginx',
+    figure: 'tcp_connections',
+    engine: 'portable',
+    versus: ['nginx'],
+    atLeast: 0.45,
+  },
+  { name: 'tcp_bulk_mbps vs nginx', figure: 'tcp_bulk_mbps', engine: 'linux', versus: ['nginx'], atLeast: 1.3 },
+  { name: 'tcp_bulk_mbps vs the best peer', figure: 'tcp_bulk_mbps', engine: 'linux', versus: PEERS, atLeast: 0.9 },
+  { name: 'rss_idle_mb', figure: 'rss_idle_mb', engine: 'linux', atMost: 60 },
+  { name: 'rss_loaded_mb', figure: 'rss_loaded_mb', engine: 'linux', atMost: 70 },
+  { name: 'start_ms', figure: 'start_ms', engine: 'linux', atMost: 200 },
+];

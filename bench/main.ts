@@ -1,0 +1,119 @@
+/**
+ * `npm run bench [-- --json FILE] [--results FILE] [--short] [--only udp,tcp,udp_rtt] [--engines linux,c] [--rounds N]`: the fence on each of its
+ * engines beside nginx, haproxy, a C and a Go forwarder, in interleaved rounds. Exit code 1 when a floor is missed (with --short: missed by
+ * more than half, on a machine that does other things too), or when an engine could not be measured.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { copyDist } from '../test/lab/dist.ts';
+import { buildPrograms } from './build.ts';
+import { describeMachine } from './machine.ts';
+import { type Context, ENGINES, type Engine, type Measure } from './measure.ts';
+import { MEASURES } from './measures.ts';
+import { writeReport } from './report.ts';
+import { collect, type Results, resultsOf, type Series } from './results.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    results: { type: 'string' },
+    short: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    engines: { type: 'string' },
+    rounds: { type: 'string' },
+  },
+});
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+
+/** The measures that `--only` names, by their own name or their group; all without it. */
+function chosen(): readonly Measure[] {
+  if (options.only === undefined) return MEASURES;
+  const names = options.only.split(',');
+  const unknown = names.find((name) => !MEASURES.some((measure) => measure.name === name || measure.group === name));
+  if (unknown !== undefined)
+    throw new Error(`--only: there is no ${unknown}; ${MEASURES.map(({ name }) => name).join(', ')}`);
+  return MEASURES.filter(({ name, group }) => names.includes(name) || names.includes(group));
+}
+
+function chosenEngines(): readonly Engine[] {
+  const names = options.engines?.split(',');
+  const unknown = names?.find((name) => !ENGINES.some((engine) => engine === name));
+  if (unknown !== undefined) throw new Error(`--engines: there is no ${unknown}; ${ENGINES.join(', ')}`);
+  return ENGINES.filter((engine) => names === undefined || names.includes(engine));
+}
+
+async function measureAll(
+  context: Context,
+): Promise<{ results: Results; notes: Map<string, readonly string[]>; failed: string[] }> {
+  const series = new Map<string, Series>();
+  const notes = new Map<string, readonly string[]>();
+  const failed: string[] = [];
+  for (const measure of chosen()) {
+    const startMs = performance.now();
+    try {
+      notes.set(measure.name, await measureOne(measure, context, series));
+    } catch (error) {
+      failed.push(`${measure.name}: ${(error as Error).message}`);
+      say(`${measure.name} FAILED: ${(error as Error).stack}`);
+    }
+    say(`${measure.name}: ${((performance.now() - startMs) / 1_000).toFixed(0)} s`);
+  }
+  return { results: resultsOf(series), notes, failed };
+}
+
+async function measureOne(measure: Measure, context: Context, series: Map<string, Series>): Promise<readonly string[]> {
+  const stand = await measure.open(context);
+  try {
+    const rounds = [];
+    const count = measure.rounds?.(context) ?? context.rounds;
+    for (let i = 0; i <= count; i++) {
+      const round = await stand.round();
+      if (i === 0) continue;
+      rounds.push(round);
+      say(
+        `${measure.name} ${i}/${count} ${JSON.stringify(round, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(4)) : value))}`,
+      );
+    }
+    collect(rounds, series);
+    return stand.notes?.() ?? [];
+  } finally {
+    await stand.close();
+  }
+}
+
+if (availableParallelism() < 2) throw new Error('the benchmark needs two cores: one for the proxy, one for the load');
+const dist = copyDist();
+const dir = mkdtempSync(join(tmpdir(), 'ringfence-bench-'));
+try {
+  const machine = describeMachine();
+  const context: Context = {
+    programs: buildPrograms(),
+    ringfence: dist,
+    cores: { proxy: 1, load: 0 },
+    engines: chosenEngines(),
+    rounds: Number(options.rounds ?? (options.short ? 3 : 5)),
+    sampleMs: options.short ? 500 : 1_500,
+    short: options.short,
+    dir,
+    say,
+  };
+  const { results, notes, failed } = await measureAll(context);
+  const { medians, ratios, floors } = results;
+  for (const { name, value, floor, ok } of floors)
+    say(`${ok ? 'ok  ' : 'MISS'} ${name}: ${value.toPrecision(3)} (floor ${floor})`);
+  const json = { machine, ...medians, ratios, floors, failed };
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(json, undefined, 2)}\n`);
+  if (options.results !== undefined)
+    writeReport(options.results, { machine, context, results, notes, measures: chosen() });
+  const missed = floors.filter(({ ok, halfOk }) => !(options.short ? halfOk : ok));
+  if (missed.length > 0 || failed.length > 0) {
+    say(`missed: ${[...missed.map(({ name }) => name), ...failed].join('; ')}`);
+    process.exitCode = 1;
+  }
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+  dist.remove();
+}

@@ -1,0 +1,216 @@
+/** Datagrams a second through each proxy: one source and 64, as fast as the load can; and what a million of them cost. */
+import { type Forwarder, startProxy, type Way } from './engines.ts';
+import type { Context, Engine, Figures, Measure, Stand } from './measure.ts';
+import { inTurn } from './measure.ts';
+import { gossipPacket, type Packet, userPacket } from './packets.ts';
+import { cpuMs, type Program, sleep, softirqMs, start } from './processes.ts';
+import { type Counts, checkCounts, type Sink, startSink } from './udp-sink.ts';
+
+/** How long the load runs before the measured time, and how long what is under way may take to arrive after it. */
+const WARM_MS = 250;
+const SETTLE_MS = 200;
+const UDP_ENGINES = ['linux', 'portable', 'nginx', 'nginx_oneway', 'c', 'go'] as const satisfies readonly Engine[];
+/** A member of a large ring, busy: the rate at which the cost of a packet is taken. */
+const CALM_RATE = 20_000;
+/** A proxy that loses less than this part of what was sent was not the bottleneck. */
+const SATURATED = 0.02;
+
+interface Arm {
+  readonly proxy: Forwarder;
+  readonly sink: Sink;
+}
+
+interface Flood {
+  readonly sources: number;
+  readonly rate?: number;
+}
+
+interface Measured {
+  readonly packets: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly saturated: boolean;
+}
+
+interface Kind {
+  readonly name: string;
+  readonly key: string;
+  readonly sources: number;
+  readonly packet: () => Packet;
+  readonly words: string;
+}
+
+const KINDS: readonly Kind[] = [
+  {
+    name: 'udp_forward',
+    key: 'udp_forward',
+    sources: 1,
+    packet: gossipPacket,
+    words: 'datagrams of 200 B a second of a core, one source, a ping and a piece of news, label checked and stripped',
+  },
+  {
+    name: 'udp_forward_64',
+    key: 'udp_forward_64',
+    sources: 64,
+    packet: gossipPacket,
+    words: 'the same from 64 sources, each datagram from another one than the one before',
+  },
+  {
+    name: 'udp_forward_user',
+    key: 'udp_forward_user',
+    sources: 1,
+    packet: userPacket,
+    words: 'the same from one source, with a user message: nothing in it to look at',
+  },
+];
+
+export const UDP_FORWARD: readonly Measure[] = KINDS.map((kind) => ({
+  name: kind.name,
+  group: 'udp',
+  figures: {
+    [kind.key]: kind.words,
+    [`${kind.key}_wall`]: 'the same, a second of the clock: other programs on the machine take their part of it',
+    ...(kind.sources === 64 && {
+      cpu_seconds_per_million_packets: `CPU seconds a million datagrams, 64 sources at ${CALM_RATE} a second`,
+    }),
+  },
+  engines: UDP_ENGINES,
+  open: (context) => openForward(context, kind),
+}));
+
+async function openForward(context: Context, kind: Kind): Promise<Stand> {
+  const packet = kind.packet();
+  const arms = await openArms(context, packet, UDP_ENGINES);
+  const engines = UDP_ENGINES.filter((engine) => arms.has(engine));
+  const notes = new Set<string>();
+  return {
+    round: () => inTurn(engines, (engine) => sample(context, kind, packet, arms.get(engine) as Arm, notes)),
+    notes: () => [...notes, ...[...arms.values()].map(({ proxy }) => `${proxy.engine}: \`${oneLine(proxy.setup)}\``)],
+    close: () => closeArms(arms),
+  };
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').trim();
+}
+
+export async function openArms(
+  context: Context,
+  packet: Packet,
+  engines: readonly Engine[],
+  echo = false,
+): Promise<Map<Engine, Arm>> {
+  const arms = new Map<Engine, Arm>();
+  try {
+    for (const engine of engines.filter((one) => context.engines.includes(one))) {
+      const way = wayOf(engine);
+      const sink = await startSink(context, way.app, packet, { stripped: !engine.startsWith('nginx'), echo });
+      try {
+        arms.set(engine, { sink, proxy: await startProxy(engine, way, context) });
+      } catch (error) {
+        await sink.stop();
+        throw error;
+      }
+    }
+  } catch (error) {
+    await closeArms(arms);
+    throw error;
+  }
+  return arms;
+}
+
+export async function closeArms(arms: ReadonlyMap<Engine, Arm>): Promise<void> {
+  await Promise.all([...arms.values()].flatMap(({ proxy, sink }) => [proxy.stop(), sink.stop()]));
+}
+
+/** Every engine has addresses of its own: nobody waits for another's port. */
+export function wayOf(engine: Engine): Way {
+  const number = UDP_ENGINES.indexOf(engine as (typeof UDP_ENGINES)[number]) + 1;
+  const host = `127.7.0.${number}`;
+  return { listen: `${host}:7946`, app: `${host}:7947`, admin: `127.7.0.${number}:9746` };
+}
+
+async function sample(context: Context, kind: Kind, packet: Packet, arm: Arm, notes: Set<string>): Promise<Figures> {
+  const { engine } = arm.proxy;
+  const full = await flood(context, packet, arm, { sources: kind.sources });
+  if (!full.saturated) notes.add(`${engine}: the load was not much faster than it; its figure is a lower bound`);
+  const figures: Record<string, number> = {
+    [kind.key]: full.packets / full.cpuSeconds,
+    [`${kind.key}_wall`]: full.packets / full.seconds,
+  };
+  if (kind.sources === 64) {
+    const calm = await flood(context, packet, arm, { sources: kind.sources, rate: CALM_RATE });
+    figures['cpu_seconds_per_million_packets'] = (calm.cpuSeconds / calm.packets) * 1e6;
+  }
+  return figures;
+}
+
+/** Loads one proxy for a while; checks every datagram that arrived, and the fence's own count of them. */
+async function flood(context: Context, packet: Packet, { proxy, sink }: Arm, options: Flood): Promise<Measured> {
+  const passed = () => passedBy(proxy);
+  const [countsFirst, passedFirst] = [await sink.counts(), await passed()];
+  const load = await startLoad(context, packet, proxy.way.listen, options);
+  await sleep(WARM_MS);
+  const before = await reading(context, proxy.program, sink);
+  await sleep(context.sampleMs);
+  const after = await reading(context, proxy.program, sink);
+  await load.stop();
+  const { sent } = JSON.parse(await load.line()) as { sent: number };
+  await sleep(SETTLE_MS);
+  const last = await sink.counts();
+  const [arrived, counted] = [last.packets - countsFirst.packets, (await passed()) - passedFirst];
+  checkCounts(proxy.engine, countsFirst, last);
+  const lost = last.lost - countsFirst.lost;
+  // What the sink's own socket lost, the fence forwarded.
+  if (!Number.isNaN(counted) && counted !== arrived + lost) {
+    throw new Error(
+      `${proxy.engine}: it counted ${counted} datagrams as passed, the app got ${arrived} and lost ${lost}`,
+    );
+  }
+  if (arrived === 0) throw new Error(`${proxy.engine}: nothing arrived`);
+  return {
+    packets: after.counts.packets - before.counts.packets + after.counts.lost - before.counts.lost,
+    seconds: (after.atMs - before.atMs) / 1_000,
+    cpuSeconds: (after.cpuMs - before.cpuMs) / 1_000,
+    saturated: sent > (arrived + lost) * (1 + SATURATED),
+  };
+}
+
+/** Packets that a fence says it let through, NaN for who counts none. */
+function passedBy(proxy: Forwarder): Promise<number> {
+  if (proxy.engine !== 'linux' && proxy.engine !== 'portable') return Promise.resolve(Number.NaN);
+  return proxy.metric('frames_total', { kind: 'packet', direction: 'inbound', verdict: 'pass' });
+}
+
+interface Reading {
+  readonly counts: Counts;
+  readonly cpuMs: number;
+  readonly atMs: number;
+}
+
+async function reading(context: Context, program: Program, sink: Sink): Promise<Reading> {
+  const counts = await sink.counts();
+  return { counts, cpuMs: cpuMs([program.pid]) + softirqMs(context.cores.proxy), atMs: performance.now() };
+}
+
+export async function startLoad(
+  context: Context,
+  packet: Packet,
+  target: string,
+  { sources, rate = 0 }: Flood,
+  seconds = 60,
+): Promise<Program> {
+  const numberAt = packet.labelled.length - packet.body.length + packet.numberAt;
+  const args = ['--target', target, '--source', '127.1.0.1', '--sources', String(sources), '--rate', String(rate)];
+  const what = [
+    '--packet',
+    packet.labelled.toString('hex'),
+    '--seq-at',
+    String(numberAt),
+    '--seconds',
+    String(seconds),
+  ];
+  const load = start(context.programs('udp-load'), [...args, ...what], { core: context.cores.load });
+  await load.line();
+  return load;
+}
