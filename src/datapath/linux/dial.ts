@@ -1,32 +1,11 @@
 /**
- * The fence's own connections: to the app, under the peer's address or the pod's, and to peers. All return a socket that is
- * connecting; a failure, at once or later, is its 'error' event.
+ * The fence's own connections over node:net: to the app, under the peer's address or the pod's, and to peers. All return a socket that
+ * is connecting; a failure, at once or later, is its 'error' event.
  */
 import net from 'node:net';
-import { parseAddress } from '../../wire/address.ts';
 import type { Endpoint } from '../engine.ts';
-import { setTransparent } from './proxy-sockets.ts';
-import { MARK_AS_PEER } from './rules.ts';
-import { sockaddr } from './sockaddr.ts';
-import {
-  AF_INET,
-  AF_INET6,
-  SO_MARK,
-  SO_REUSEADDR,
-  SOCK_STREAM,
-  SOL_SOCKET,
-  type Syscalls,
-  SystemError,
-} from './syscalls.ts';
-
-/**
- * Source ports of connections under a peer's address. The peer's own connection to us has the same addresses and the same
- * destination port, so its source port must differ: these lie above the range that Linux gives to diallers (32768–60999).
- */
-const PEER_PORT_FIRST = 61_000;
-const PEER_PORT_COUNT = 65_536 - PEER_PORT_FIRST;
-/** Ports tried before a dial fails: others may be bound by programs of the pod. */
-const PORT_TRIES_MAX = 16;
+import type { Diallers } from './intercepted-streams.ts';
+import type { PeerBinder } from './peer-bind.ts';
 
 /** Plain connections. `from`: the local address to use, when the kernel's choice would not do. */
 export function dialPlain(to: Endpoint, from?: string): net.Socket {
@@ -34,43 +13,13 @@ export function dialPlain(to: Endpoint, from?: string): net.Socket {
   return net.connect(from === undefined ? options : { ...options, localAddress: from });
 }
 
-export interface PeerDialler {
-  /** Connects to the app at `app`, bound to `peer`'s address. `busy` tells source ports that the peer itself uses now. */
-  dial(peer: string, app: Endpoint, busy: (port: number) => boolean): net.Socket;
-}
-
-/** `firstPort`: where the turn through the source ports starts, 0..1. */
-export function createPeerDialler(calls: Syscalls, firstPort: number): PeerDialler {
-  let turn = Math.floor(firstPort * PEER_PORT_COUNT);
-  const open = (peer: string, busy: (port: number) => boolean): number => {
-    const address = parseAddress(peer);
-    if (address === undefined) throw new SystemError('bind', 'EADDRNOTAVAIL');
-    const family = peer.includes(':') ? 6 : 4;
-    const fd = calls.socket(family === 4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
-    try {
-      setTransparent(calls, fd, family);
-      calls.setInt(fd, SOL_SOCKET, SO_MARK, MARK_AS_PEER);
-      calls.setInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-      for (let tries = 1; ; tries++) {
-        turn = (turn + 1) % PEER_PORT_COUNT;
-        if (busy(PEER_PORT_FIRST + turn) && tries < PORT_TRIES_MAX) continue;
-        try {
-          calls.bind(fd, sockaddr(address, PEER_PORT_FIRST + turn));
-          return fd;
-        } catch (error) {
-          if (tries >= PORT_TRIES_MAX) throw error;
-        }
-      }
-    } catch (error) {
-      calls.close(fd);
-      throw error;
-    }
-  };
+export function nodeDiallers(bind: PeerBinder): Diallers<net.Socket> {
   return {
-    dial(peer, app, busy) {
+    plain: dialPlain,
+    asPeer(peer, app, busy) {
       try {
         const options = {
-          fd: open(peer, busy),
+          fd: bind(peer, busy),
           allowHalfOpen: true,
           readable: true,
           writable: true,

@@ -1,19 +1,13 @@
 /** The TCP side of interception: transparent listeners whose connections carry their original destination as local address. */
 import net from 'node:net';
-import { type Endpoint, StartError } from '../engine.ts';
+import { StartError } from '../engine.ts';
+import type { TakeIntercepted } from './intercepted-streams.ts';
 import { plainAddress } from './local-addresses.ts';
 import { openStreamSocket } from './proxy-sockets.ts';
 import type { Syscalls } from './syscalls.ts';
 
 /** Connections that the kernel holds before node takes them. */
 const BACKLOG = 1_024;
-
-export interface Intercepted {
-  readonly socket: net.Socket;
-  readonly source: Endpoint;
-  /** Where it was dialled to before tproxy. */
-  readonly destination: Endpoint;
-}
 
 export interface ProxyListener {
   close(): void;
@@ -23,7 +17,7 @@ export interface ProxyListener {
 export async function listenForStreams(
   calls: Syscalls,
   options: { readonly proxyPort: number; readonly ipv6: boolean },
-  onStream: (stream: Intercepted) => void,
+  onStream: TakeIntercepted<net.Socket>,
 ): Promise<ProxyListener> {
   const servers: net.Server[] = [];
   const close = () => {
@@ -41,16 +35,13 @@ export async function listenForStreams(
   return { close };
 }
 
-function listen(fd: number, proxyPort: number, onStream: (stream: Intercepted) => void): Promise<net.Server> {
+function listen(fd: number, proxyPort: number, onStream: TakeIntercepted<net.Socket>): Promise<net.Server> {
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     const { localAddress, localPort, remoteAddress, remotePort } = socket;
     // Undefined when the connection was reset before it was taken.
     if (!localAddress || !localPort || !remoteAddress || !remotePort) return void socket.destroy();
-    onStream({
-      socket,
-      source: { address: plainAddress(remoteAddress), port: remotePort },
-      destination: { address: plainAddress(localAddress), port: localPort },
-    });
+    const source = { address: plainAddress(remoteAddress), port: remotePort };
+    onStream(socket, source, { address: plainAddress(localAddress), port: localPort });
   });
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {

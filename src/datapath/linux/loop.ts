@@ -8,8 +8,10 @@ import type { Syscalls } from './syscalls.ts';
 
 /** Events that one wait takes. */
 const EVENTS_MAX = 256;
+/** What is deferred may defer more, which is carried out without a wait between so many times. */
+const DEFER_ROUNDS_MAX = 8;
 
-/** Somebody who is told that a descriptor is ready; level-triggered. */
+/** Somebody who is told that a descriptor is ready; level-triggered unless EPOLLET is asked for. */
 export interface Watched {
   /** `events`: EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP of stream-calls.ts. Must not throw. */
   ready(events: number): void;
@@ -73,7 +75,7 @@ export class Loop {
     if (!closing) this.#calls.streams.epollRemove(this.#epoll, fd);
   }
 
-  /** Calls `later` once, after the events in hand and before the next wait. */
+  /** Calls `later` once, after the events in hand and before a wait that blocks. */
   defer(later: () => void): void {
     this.#deferred.push(later);
   }
@@ -92,10 +94,11 @@ export class Loop {
       entry.watched.ready(this.#events.readUInt32LE(at));
     }
     this.#queue.run(this.#nowMs);
-    if (this.#deferred.length === 0) return;
-    const deferred = this.#deferred;
-    this.#deferred = [];
-    for (const later of deferred) later();
+    for (let rounds = 0; rounds < DEFER_ROUNDS_MAX && this.#deferred.length > 0; rounds++) {
+      const deferred = this.#deferred;
+      this.#deferred = [];
+      for (const later of deferred) later();
+    }
   }
 
   close(): void {

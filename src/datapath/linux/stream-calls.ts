@@ -9,6 +9,8 @@ export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
+/** Each change is told once, instead of again at every wait. */
+export const EPOLLET = 0x8000_0000;
 
 const EPOLL_CLOEXEC = 0x80000;
 const EPOLL_CTL_ADD = 1;
@@ -20,7 +22,9 @@ export const EPOLL_DATA_AT = process.arch === 'x64' ? 4 : 8;
 export const EPOLL_EVENT_BYTES = EPOLL_DATA_AT + 8;
 
 const SOCK_NONBLOCK_CLOEXEC = 0x80800;
+const MSG_PEEK = 0x2;
 const MSG_DONTWAIT_NOSIGNAL = 0x4040;
+const MSG_MORE = 0x8000;
 
 const SHUT_WR = 1;
 const SOL_SOCKET = 1;
@@ -44,6 +48,10 @@ export interface StreamCalls {
   recv(fd: number, at: number, length: number): number;
   /** MSG_NOSIGNAL. May take fewer. */
   send(fd: number, at: number, length: number): number;
+  /** The same of a buffer. `more`: hold back what fills no segment, because more, or the FIN, follows at once. */
+  sendBytes(fd: number, bytes: Uint8Array, more: boolean): number;
+  /** Looks whether a byte waits to be read, and takes none; `at` has room for one. 0: the end. */
+  peek(fd: number, at: number): number;
   /** SHUT_WR. */
   shutdown(fd: number): number;
   /** The pending error of a socket as an errno number, which is cleared; 0: none. */
@@ -55,7 +63,7 @@ export interface StreamCalls {
 }
 
 /** What koffi makes of a prototype. */
-type Bind = (prototype: string) => (...values: number[]) => number;
+type Bind = (prototype: string) => (...values: (number | Uint8Array)[]) => number;
 
 /** Binds the calls. `address` is koffi's, `errno` names the last failure. */
 export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => bigint, errno: () => string): StreamCalls {
@@ -68,6 +76,7 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
     getsockname: bind('int getsockname(int, size_t, size_t)'),
     recv: bind('long recv(int, size_t, size_t, int)'),
     send: bind('long send(int, size_t, size_t, int)'),
+    sendBytes: bind('long send(int, void *, size_t, int)'),
     shutdown: bind('int shutdown(int, int)'),
     getsockopt: bind('int getsockopt(int, int, int, size_t, size_t)'),
     setsockopt: bind('int setsockopt(int, int, int, size_t, uint)'),
@@ -97,6 +106,9 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
     getsockname: (fd, name, nameBytes) => raw.getsockname(fd, name, nameBytes),
     recv: (fd, at, length) => raw.recv(fd, at, length, 0),
     send: (fd, at, length) => raw.send(fd, at, length, MSG_DONTWAIT_NOSIGNAL),
+    sendBytes: (fd, bytes, more) =>
+      raw.sendBytes(fd, bytes, bytes.length, more ? MSG_DONTWAIT_NOSIGNAL | MSG_MORE : MSG_DONTWAIT_NOSIGNAL),
+    peek: (fd, at) => raw.recv(fd, at, 1, MSG_PEEK),
     shutdown: (fd) => raw.shutdown(fd, SHUT_WR),
     pendingError(fd) {
       scratch.writeInt32LE(0, 0);

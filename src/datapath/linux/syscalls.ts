@@ -1,6 +1,6 @@
 /**
- * The system calls that Node has no words for, through koffi (an FFI whose binary comes inside npm), loaded only when a transparent
- * path starts. Sockets are plain file descriptors here: whoever opens one closes it.
+ * The system calls that Node has no words for, through koffi (an FFI whose binary comes inside npm), loaded only where the Linux
+ * engine runs. Sockets are plain file descriptors here: whoever opens one closes it.
  *
  * koffi passes a Buffer's memory itself, not a copy; an address taken with `address` does not keep its buffer alive.
  */
@@ -88,13 +88,18 @@ export interface Syscalls {
   address(buffer: Uint8Array): bigint;
 }
 
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+/** Of two names of one number the first: EAGAIN, not EWOULDBLOCK. */
+const ERRNO_NAMES = new Map(
+  Object.entries(constants.errno)
+    .map(([name, value]) => [value, name] as const)
+    .reverse(),
+);
 
 /** Loads koffi and binds the calls. Rejects with a StartError that says what is missing. */
 export async function loadSyscalls(): Promise<Syscalls> {
-  if (process.platform !== 'linux') throw new StartError('not_linux', 'the transparent path needs Linux');
+  if (process.platform !== 'linux') throw new StartError('not_linux', 'the Linux engine needs Linux');
   if (!ARCHITECTURES.has(process.arch) || endianness() !== 'LE') {
-    throw new StartError('architecture', `the transparent path runs on x64 and arm64, not on ${process.arch}`);
+    throw new StartError('architecture', `the Linux engine runs on x64 and arm64, not on ${process.arch}`);
   }
   let koffi: typeof import('koffi');
   try {
@@ -104,7 +109,7 @@ export async function loadSyscalls(): Promise<Syscalls> {
   } catch (cause) {
     throw new StartError(
       'koffi_missing',
-      'the transparent path needs koffi and its binary for this platform (an optional package: install without --omit=optional), or use listen instead',
+      'the Linux engine needs koffi and its binary for this platform (optional packages: install without --omit=optional)',
       { cause },
     );
   }

@@ -3,25 +3,23 @@
  * thread (transparent-packets.ts), TCP to listeners here. The app is untouched and sees its peers' addresses. Linux, CAP_NET_RAW.
  */
 import { readFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import { createAppHealth } from '../app-health.ts';
-import { type Cut, type DataPath, type Endpoint, type FenceContext, StartError } from '../engine.ts';
-import { refuseUnread } from '../judge.ts';
+import { type Cut, type DataPath, type FenceContext, StartError } from '../engine.ts';
 import { type KernelDropsWatch, watchKernelDrops } from '../kernel-drops.ts';
 import { createNodeStreams } from '../node-streams.ts';
 import type { TransparentOptions } from '../options.ts';
-import type { Streams } from '../streams.ts';
 import { appListens } from './app-listener.ts';
 import { type BypassWatch, watchBypass } from './bypass.ts';
 import { CELL, createCells } from './cells.ts';
-import { createPeerDialler, dialPlain } from './dial.ts';
+import { nodeDiallers } from './dial.ts';
 import type { LinuxEngine } from './engine.ts';
 import type { EngineFence } from './engine-fence.ts';
 import { commonStart, createSharedMemory, threadEvents } from './fence-start.ts';
 import { CAP_NET_RAW, hasCapability } from './host-checks.ts';
+import { createInterceptedStreams } from './intercepted-streams.ts';
 import { hasIpv6 } from './ipv6.ts';
-import { type Intercepted, listenForStreams, type ProxyListener } from './listener.ts';
-import { createLocalAddresses } from './local-addresses.ts';
+import { listenForStreams, type ProxyListener } from './listener.ts';
+import { createPeerBinder } from './peer-bind.ts';
 import { NET_RAW_MISSING } from './proxy-sockets.ts';
 import { loadSyscalls, type Syscalls } from './syscalls.ts';
 
@@ -94,7 +92,8 @@ export function createTransparentPath(
         context.onFault({ code: 'ipv6_absent', message: 'this network namespace has no IPv6: only IPv4 is fenced' });
       const calls = await loadSyscalls();
       takeNetRaw(calls);
-      const onStream = createStreamHandler(context, options, calls, streams);
+      const diallers = nodeDiallers(createPeerBinder(calls, Math.random()));
+      const onStream = createInterceptedStreams(context, { ...options, diallers, streams });
       try {
         const { worker, proxyPort, port } = options;
         thread = engine.open(threadEvents(context, worker, died), {
@@ -177,43 +176,4 @@ function refuseStart(uid: number): void {
 function takeNetRaw(calls: Syscalls): void {
   if (hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_NET_RAW)) return;
   if (!calls.raiseCapability(CAP_NET_RAW)) throw new StartError('no_net_raw', NET_RAW_MISSING);
-}
-
-/** Tells each connection's direction and hands it to the stream engine with the way to the other side. */
-function createStreamHandler(
-  context: FenceContext,
-  { proxyPort, tcpSource }: TransparentOptions,
-  calls: Syscalls,
-  streams: Streams<Socket>,
-): (stream: Intercepted) => void {
-  const local = createLocalAddresses(context.now);
-  const diallers = createPeerDialler(calls, Math.random());
-  /** `address port` of the peers' connections that are open: a connection under a peer's address must not take one's port. */
-  const open = new Set<string>();
-  const toApp = (peer: Endpoint, app: Endpoint): Socket => {
-    // The app's own connection to itself passes the rules; one from a local address is not a peer's to imitate.
-    if (tcpSource === 'pod' || local.has(peer.address)) return dialPlain(app);
-    return diallers.dial(peer.address, app, (port) => open.has(`${peer.address} ${port}`));
-  };
-  return ({ socket, source, destination }) => {
-    if (destination.port === proxyPort) return refuseDirect(context, socket, source);
-    if (local.inbound(source.address, destination.address)) {
-      const key = `${source.address} ${source.port}`;
-      open.add(key);
-      socket.once('close', () => open.delete(key));
-      streams.accept(socket, { direction: 'inbound', peer: source, dial: () => toApp(source, destination) });
-      return;
-    }
-    const family = destination.address.includes(':') ? 'IPv6' : 'IPv4';
-    // With several addresses the kernel's choice may not be the one that the app dialled from and is known by.
-    const from = local.several(family) ? source.address : undefined;
-    streams.accept(socket, { direction: 'outbound', peer: destination, dial: () => dialPlain(destination, from) });
-  };
-}
-
-function refuseDirect(context: FenceContext, socket: Socket, source: Endpoint): void {
-  const where = { direction: 'inbound', transport: 'unknown', kind: 'stream' } as const;
-  refuseUnread(context, { ...where, labelState: 'opaque', peer: source, bytes: 0 }, 'not_intercepted');
-  socket.on('error', () => undefined);
-  socket.resetAndDestroy();
 }

@@ -1,0 +1,226 @@
+/**
+ * A TCP connection of the engine's loop, as datapath/socket.ts describes it, over a descriptor and epoll: no more system calls than the
+ * bytes need. It is watched edge-triggered, so that pausing and resuming cost no call, and only once it has to wait for something.
+ *
+ * Its `end` is a FIN and nothing else. What had arrived before a reset is given before the error, also where writing met the reset first.
+ * Events come from the loop, never from within a call of a method; `written` alone may be called before `write` returns.
+ */
+import type { StreamSocket } from '../socket.ts';
+import type { Watched } from './loop.ts';
+import type { RawIo } from './raw-io.ts';
+import { RawWriting } from './raw-writing.ts';
+import { type SocketEvent, SocketEvents, type SocketListeners } from './socket-events.ts';
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './stream-calls.ts';
+import { SystemError } from './system-error.ts';
+
+/** Reads in a row before others have their turn. */
+const READS_MAX = 4;
+const ENDED = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+export class RawSocket extends RawWriting implements StreamSocket, Watched {
+  readonly endIsFin = true;
+  closed = false;
+  readableEnded = false;
+  readonly #events = new SocketEvents();
+  /** What epoll watches for; 0: it does not know the socket. */
+  #watched = 0;
+  #paused: boolean;
+  /** There may be something to read. */
+  #readable: boolean;
+  /** And an end behind it: epoll has told so, once. */
+  #endNear = false;
+  #readDeferred = false;
+  #lends = false;
+
+  /**
+   * Owns `fd`, a non-blocking TCP socket: one just accepted (paused, as node's are with pauseOnConnect), or one whose connect has begun.
+   * With `failed` there is none (-1): it could not be opened, and says so by `error`.
+   */
+  constructor(io: RawIo, fd: number, connecting: boolean, failed?: Error) {
+    super(io, fd, connecting);
+    this.#paused = !connecting;
+    this.#readable = !connecting;
+    if (failed !== undefined) this.destroy(failed);
+    else if (connecting) io.loop.defer(this.#firstWrite);
+    else this.#readLater();
+  }
+
+  on<E extends SocketEvent>(event: E, listener: SocketListeners[E]): this {
+    this.#events.add(event, listener);
+    if (event === 'data') this.#readSoon();
+    return this;
+  }
+
+  off<E extends SocketEvent>(event: E, listener: SocketListeners[E]): this {
+    this.#events.remove(event, listener);
+    return this;
+  }
+
+  pause(): this {
+    this.#paused = true;
+    return this;
+  }
+
+  resume(): this {
+    this.#paused = false;
+    this.#readSoon();
+    return this;
+  }
+
+  lend(): void {
+    this.#lends = true;
+  }
+
+  destroy(error?: Error): this {
+    if (this.destroyed) return this;
+    this.destroyed = true;
+    this.connecting = false;
+    if (this.fd >= 0) this.io.close(this.fd);
+    this.io.loop.defer(() => {
+      this.forget(error ?? new SystemError('write', 'ECANCELED'));
+      if (error !== undefined) this.#events.error(error);
+      this.closed = true;
+      this.#events.close(error !== undefined);
+    });
+    return this;
+  }
+
+  resetAndDestroy(): this {
+    if (!this.destroyed) this.io.calls.lingerZero(this.fd);
+    return this.destroy();
+  }
+
+  /** From the loop alone. */
+  ready(events: number): void {
+    if (this.connecting) this.#endConnect();
+    this.#readable ||= (events & (EPOLLIN | ENDED)) !== 0;
+    this.#endNear ||= (events & ENDED) !== 0;
+    if (this.#readable && this.#wantsRead()) this.#read();
+    else if ((events & EPOLLERR) !== 0) this.#trouble();
+    if ((events & EPOLLOUT) !== 0 && !this.nothingWaits()) this.flush();
+  }
+
+  protected awaitRoom(): void {
+    this.#watch(EPOLLOUT);
+  }
+
+  protected connected(): void {
+    this.connecting = false;
+    this.#events.connect();
+  }
+
+  protected drained(): void {
+    this.#events.drain();
+  }
+
+  protected finish(): void {
+    this.writableFinished = true;
+    // Closing sends the FIN as well.
+    if (this.readableEnded) this.destroy();
+    else if (this.io.calls.shutdown(this.fd) < 0) this.breakWriting(this.io.failure() ?? 'ENOTCONN');
+  }
+
+  protected faulted(): void {
+    this.#readLater();
+  }
+
+  /** Connections on one machine are there by the time that connect returns, though it does not say so. */
+  readonly #firstWrite = (): void => {
+    if (!this.connecting) return;
+    if (this.nothingWaits()) this.#watch(EPOLLOUT);
+    else this.flush();
+    if (!this.connecting) this.#watch(0);
+  };
+
+  #endConnect(): void {
+    const code = this.io.pendingError(this.fd);
+    if (code !== undefined) this.destroy(new SystemError('connect', code));
+    else {
+      this.connected();
+      this.flush();
+    }
+  }
+
+  #readSoon(): void {
+    if (this.#readable && this.#wantsRead()) this.#readLater();
+  }
+
+  #readLater(): void {
+    if (this.#readDeferred) return;
+    this.#readDeferred = true;
+    this.io.loop.defer(this.#deferredRead);
+  }
+
+  readonly #deferredRead = (): void => {
+    this.#readDeferred = false;
+    if (this.#wantsRead()) this.#read();
+    else if (this.fault !== undefined) this.#trouble();
+    // One that has ended is watched only when it must wait to write.
+    if (!this.readableEnded) this.#watch(0);
+  };
+
+  #wantsRead(): boolean {
+    return !this.#paused && !this.destroyed && !this.connecting && !this.readableEnded && this.#events.hasData();
+  }
+
+  #read(): void {
+    const { calls, memory, memoryAt } = this.io;
+    for (let reads = 0; reads < READS_MAX; reads++) {
+      const length = calls.recv(this.fd, memoryAt, memory.length);
+      if (length <= 0) {
+        this.#readNothing(length);
+        return;
+      }
+      const chunk = memory.subarray(0, length);
+      this.#events.data(this.#lends ? chunk : Buffer.from(chunk));
+      // Whoever paused it finds it readable on resuming.
+      if (!this.#wantsRead()) return;
+      const more = this.#watched === 0 || this.#endNear || this.fault !== undefined;
+      if (length < memory.length && !more) {
+        this.#readable = false;
+        return;
+      }
+    }
+    this.#readLater();
+  }
+
+  #readNothing(length: number): void {
+    const code = length < 0 ? this.io.failure() : undefined;
+    this.#readable = false;
+    if (this.fault !== undefined) this.destroy(this.fault);
+    else if (code !== undefined) this.destroy(new SystemError('read', code));
+    else if (length < 0) this.#watch(0);
+    else {
+      this.readableEnded = true;
+      this.#events.end();
+      if (this.writableFinished) this.destroy();
+    }
+  }
+
+  /** It failed while nobody reads: that is told now, unless there is something to read before. */
+  #trouble(): void {
+    if (this.destroyed) return;
+    const waits = this.readableEnded ? -1 : this.io.calls.peek(this.fd, this.io.memoryAt);
+    if (waits > 0 || (waits === 0 && this.fault === undefined)) {
+      this.#readable = true;
+      return;
+    }
+    const code = this.readableEnded ? this.io.pendingError(this.fd) : this.io.failure();
+    this.destroy(this.fault ?? new SystemError('read', code ?? 'ECONNRESET'));
+  }
+
+  /** Waits for bytes, ends and `more`. */
+  #watch(more: number): void {
+    if (this.destroyed) return;
+    const events = EPOLLIN | EPOLLRDHUP | EPOLLET | this.#watched | more;
+    if (events === this.#watched) return;
+    const known = this.#watched !== 0;
+    this.#watched = events;
+    try {
+      if (known) this.io.loop.change(this.fd, events);
+      else this.io.loop.watch(this.fd, events, this);
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+  }
+}

@@ -1,0 +1,132 @@
+/** The writing half of a raw socket (raw-socket.ts): straight to the kernel, and what it does not take waits here. */
+import type { RawIo } from './raw-io.ts';
+import { SystemError } from './system-error.ts';
+import { WriteQueue, type Written } from './write-queue.ts';
+
+/** From this many unsent bytes on `write` says to wait. */
+const HIGH_WATER_BYTES = 64 * 1024;
+
+export abstract class RawWriting {
+  destroyed = false;
+  connecting: boolean;
+  writableEnded = false;
+  writableFinished = false;
+  protected readonly io: RawIo;
+  protected readonly fd: number;
+  /** Why nothing can be written any more. */
+  protected fault: Error | undefined;
+  readonly #queue = new WriteQueue();
+  #needsDrain = false;
+  #sends = 0;
+
+  constructor(io: RawIo, fd: number, connecting: boolean) {
+    this.io = io;
+    this.fd = fd;
+    this.connecting = connecting;
+  }
+
+  abstract destroy(error?: Error): this;
+  /** Flushes when the kernel has room again. */
+  protected abstract awaitRoom(): void;
+  /** The kernel took bytes: the connection is there. */
+  protected abstract connected(): void;
+  protected abstract drained(): void;
+  /** Everything is with the kernel, and the FIN may follow. */
+  protected abstract finish(): void;
+  /** `fault` was set. */
+  protected abstract faulted(): void;
+
+  write(bytes: Uint8Array, written?: Written): boolean {
+    if (this.destroyed || this.writableEnded || this.fault !== undefined) return this.#refuse(written);
+    if (this.connecting || !this.#queue.isEmpty()) this.#queue.push(this.#kept(bytes), written);
+    else {
+      const sent = bytes.length === 0 ? 0 : this.io.calls.sendBytes(this.fd, bytes, false);
+      if (sent === bytes.length) {
+        this.#noteSend();
+        written?.();
+        return true;
+      }
+      if (sent < 0 && !this.#mayRetry()) return this.#refuse(written);
+      this.#queue.push(this.#kept(sent > 0 ? bytes.subarray(sent) : bytes), written);
+      this.awaitRoom();
+    }
+    this.#needsDrain ||= this.#queue.bytes >= HIGH_WATER_BYTES;
+    return !this.#needsDrain;
+  }
+
+  end(bytes?: Uint8Array): this {
+    if (bytes !== undefined) this.write(bytes);
+    if (this.destroyed || this.writableEnded) return this;
+    this.writableEnded = true;
+    if (!this.connecting && this.#queue.isEmpty() && this.fault === undefined) this.finish();
+    return this;
+  }
+
+  protected nothingWaits(): boolean {
+    return this.#queue.isEmpty();
+  }
+
+  /** Gives the kernel what waits, as much as it takes. */
+  protected flush(): void {
+    while (!this.destroyed && this.fault === undefined && !this.#queue.isEmpty()) {
+      const sent = this.#queue.send(this.io.calls, this.fd, this.io.room, this.writableEnded);
+      if (sent < 0) {
+        if (this.#mayRetry()) this.awaitRoom();
+        return;
+      }
+      const full = sent < this.#queue.offered;
+      this.#noteSend();
+      if (this.connecting) this.connected();
+      this.#queue.took(sent);
+      if (full) {
+        this.awaitRoom();
+        return;
+      }
+    }
+    if (this.destroyed || this.fault !== undefined) return;
+    if (this.writableEnded) {
+      if (!this.writableFinished) this.finish();
+    } else if (this.#needsDrain) {
+      this.#needsDrain = false;
+      this.drained();
+    }
+  }
+
+  /** Nothing of what waits will be sent. */
+  protected forget(error: Error): void {
+    this.#queue.fail(error);
+  }
+
+  /** Nothing can be written any more, for the reason `code`. */
+  protected breakWriting(code: string): void {
+    this.fault = new SystemError('write', code);
+    this.#queue.fail(this.fault);
+    this.faulted();
+  }
+
+  #mayRetry(): boolean {
+    const code = this.io.failure();
+    if (code === undefined) return true;
+    if (this.connecting) this.destroy(new SystemError('connect', code));
+    else this.breakWriting(code);
+    return false;
+  }
+
+  #noteSend(): void {
+    // The first needs no setting: what is sent once is not held back.
+    if (++this.#sends === 2) this.io.noDelay(this.fd);
+  }
+
+  #refuse(written: Written | undefined): false {
+    const error = this.fault ?? new SystemError('write', this.destroyed ? 'ECANCELED' : 'EPIPE');
+    written?.(error);
+    // As node does of a write after the end.
+    if (this.writableEnded) this.destroy(error);
+    return false;
+  }
+
+  /** Lent bytes are good until the next read only. */
+  #kept(bytes: Uint8Array): Uint8Array {
+    return bytes.buffer === this.io.memory.buffer ? Buffer.from(bytes) : bytes;
+  }
+}
