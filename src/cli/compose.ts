@@ -217,6 +217,7 @@ function workerOptions(config: FenceConfig, core: Core): WorkerOptions {
     rules: core.rules.rules,
     ask: (peer) => core.asks.ask(peer),
     waits: waitsOf(config),
+    floodPacketsPerSecond: config.floodPacketsPerSecond,
     inside: core.inside.rules,
     rings: core.inside.rings,
   };

@@ -37,6 +37,7 @@ export function metricsFence(fence: Fence): MetricsFence {
     counts: () => path.counts(),
     appUp: () => path.appUp(),
     bypassDropped: () => path.bypassDropped?.(),
+    floodGuard: () => path.floodGuard?.(),
     peerRecords: (nowMs) => peerRecords(fence, nowMs),
     peerEvictions: () => context.peers.evictions(),
     foreignPeers: (nowMs) => sightings.foreignPeers(nowMs),

@@ -94,6 +94,14 @@ export const limits = z
       .describe(
         'How many bytes of frames are read below their label each second, after they were forwarded; what is beyond is left out and counted. 0: none, and nothing is known of members.',
       ),
+    floodPacketsPerSecond: z
+      .int()
+      .min(0)
+      .max(10_000_000)
+      .default(5_000)
+      .describe(
+        'How many foreign, broken or unadmitted packets a second make a flood, which the kernel drops until it is below half of it (Linux engine). 0: the fence reads and rejects each.',
+      ),
   })
   .prefault({})
   .describe('Every bound that can be set.');

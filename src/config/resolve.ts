@@ -40,6 +40,7 @@ export function resolveFence(fence: FenceFile): FenceConfig {
     graceMs: fence.admit.grace,
     warmUpMs: limits.mergeWarmUp,
     inspectBytesPerSecond: limits.inspectBytesPerSecond,
+    floodPacketsPerSecond: limits.floodPacketsPerSecond,
     encryption: { keyFiles: fence.encryption.keyFiles, reseal: fence.encryption.reseal === 'on' },
     tls: app.transport.endsWith('-tls') ? tlsOf(fence) : undefined,
     streams: {

@@ -56,6 +56,8 @@ export interface FenceConfig {
   readonly warmUpMs: number;
   /** Bytes of frames read below their label each second; 0: inspection is off. */
   readonly inspectBytesPerSecond: number;
+  /** Rejected packets a second from which the kernel drops such packets; 0: it never does. */
+  readonly floodPacketsPerSecond: number;
   readonly encryption: {
     /** Paths of the files with the gossip keys; empty: none. */
     readonly keyFiles: readonly string[];

@@ -182,6 +182,8 @@ export interface DataPath {
   appUp(): boolean | undefined;
   /** The kernel's fail-closed drops; undefined where this path has none or the process may not read them. */
   bypassDropped?(): BypassDropped | undefined;
+  /** Whether the kernel drops foreign packets now, because of a flood; absent where it cannot. */
+  floodGuard?(): boolean;
   /** Why the path is not ready (rules missing, app not there), a sentence each; empty when it is. */
   notReady(): Promise<readonly string[]>;
   /** Gives workers the rules of now. Resolves once each decides by them, or has not said so for a second (a fault, reported). */

@@ -27,6 +27,8 @@ export interface WorkerOptions {
   ask(peer: Stranger): void;
   /** How long frames wait for that, ms, and bytes of them at once. */
   readonly waits: { readonly waitMs: number; readonly bytesMax: number };
+  /** Rejected packets a second from which the kernel drops such packets; 0: it never does. */
+  readonly floodPacketsPerSecond: number;
   inside(): InsideRules;
   /** Where the thread puts packets to inspect (inspection-ring.ts); undefined while inspection is off. */
   readonly rings: InspectionRings | undefined;

@@ -188,6 +188,15 @@ export const METRICS: readonly MetricSpec[] = [
       Object.entries(fence.bypassDropped() ?? {}).map(([direction, value]) => one(value as number, { direction })),
   },
   {
+    name: 'ringfence_flood_guard_active',
+    type: 'gauge',
+    help: '1 while the kernel drops foreign packets because of a flood (overload_dropped_total, kernel_filter); absent where no engine can have it do so.',
+    read: ({ fence }) => {
+      const active = fence.floodGuard();
+      return active === undefined ? [] : [one(active ? 1 : 0)];
+    },
+  },
+  {
     name: 'ringfence_table_evictions_total',
     type: 'counter',
     help: 'Entries dropped from bounded tables for newer ones.',

@@ -29,6 +29,7 @@ export interface MetricsFence {
   dnsNames(): readonly DnsName[];
   appUp(): boolean | undefined;
   bypassDropped(): BypassDropped | undefined;
+  floodGuard(): boolean | undefined;
   peerRecords(nowMs: number): readonly PeerRecord[];
   peerEvictions(): number;
   foreignPeers(nowMs: number): ReadonlySet<string>;

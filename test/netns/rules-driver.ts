@@ -48,6 +48,7 @@ async function flip(): Promise<void> {
       peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
       peers,
       waits: { waitMs: 0, bytesMax: 1 },
+      floodPacketsPerSecond: 0,
       ...memory,
       clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
       ...{ mode: 'transparent', proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },

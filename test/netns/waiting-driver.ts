@@ -55,6 +55,7 @@ async function wait(): Promise<void> {
       inside: { keys: [], reseal: false, quarantine: undefined },
       peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
       waits: { waitMs: 700, bytesMax: 100_000 },
+      floodPacketsPerSecond: 0,
       clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
       ...{ mode: 'transparent', proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },
     },

@@ -34,6 +34,7 @@ const fence = createLinuxEngine().open(
     peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
     peers,
     waits: { waitMs: 0, bytesMax: 1 },
+    floodPacketsPerSecond: 0,
     ...createSharedMemory(),
     mode: 'transparent',
     clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },

@@ -45,6 +45,7 @@ export function quietFence(change: Partial<MetricsFence> = {}): { fence: Metrics
     dnsNames: () => [{ name: 'ring.traces', lastSuccessMs: 1_700_000, problem: undefined, addresses: 3 }],
     appUp: () => true,
     bypassDropped: () => ({ inbound: 4, outbound: 2 }),
+    floodGuard: () => true,
     peerRecords: () => [],
     peerEvictions: () => 5,
     foreignPeers: () => new Set(),

@@ -40,6 +40,7 @@ const DESIGN: Readonly<Record<string, readonly string[]>> = {
   oversize_packets_total: ['fence'],
   overload_dropped_total: ['fence', 'reason'],
   bypass_dropped_total: ['fence', 'direction'],
+  flood_guard_active: ['fence'],
   table_evictions_total: ['fence', 'table'],
   app_up: ['fence'],
   admission_dns_last_success_timestamp_seconds: ['fence', 'name'],

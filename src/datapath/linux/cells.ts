@@ -17,11 +17,13 @@ export const CELL = {
   appUp: 5,
   /** Whether the app writes sealed frames: an answer below. */
   appSeals: 6,
+  /** 1 while the kernel drops foreign packets (flood-guard.ts). */
+  floodGuard: 7,
 } as const;
 
 export type Cell = (typeof CELL)[keyof typeof CELL];
 
-const CELL_COUNT = 7;
+const CELL_COUNT = 8;
 
 /** Bytes of the buffer that the cells of one fence live in. */
 export const CELLS_BYTES = CELL_COUNT * Int32Array.BYTES_PER_ELEMENT;

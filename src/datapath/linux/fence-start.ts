@@ -29,6 +29,7 @@ export function commonStart(context: FenceContext, worker: WorkerOptions, memory
     peersBuffer: worker.peersBuffer,
     peers: worker.peers,
     waits: worker.waits,
+    floodPacketsPerSecond: worker.floodPacketsPerSecond,
     ...memory,
     clock: { nowMs: context.now(), monotonicMs: monotonicMs() },
   };

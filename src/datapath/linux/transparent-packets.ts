@@ -30,6 +30,7 @@ export function openTransparentPackets(fence: WorkerFence<TransparentStart>): Tr
   const sockets: number[] = [];
   const senders: PacketSender[] = [];
   const stop = () => {
+    fence.flood.stop();
     for (const fd of sockets) {
       loop.unwatch(fd, true);
       calls.close(fd);
@@ -63,6 +64,7 @@ export function openTransparentPackets(fence: WorkerFence<TransparentStart>): Tr
       }
     };
     for (const fd of sockets) loop.watch(fd, EPOLLIN, { ready: () => receive(fd) });
+    fence.flood.watch(sockets);
   } catch (error) {
     stop();
     throw error;

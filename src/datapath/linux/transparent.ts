@@ -5,7 +5,6 @@
 import { readFileSync } from 'node:fs';
 import { createAppHealth } from '../app-health.ts';
 import { type Cut, type DataPath, type FenceContext, StartError } from '../engine.ts';
-import { type KernelDropsWatch, watchKernelDrops } from '../kernel-drops.ts';
 import { createNodeStreams } from '../node-streams.ts';
 import type { TransparentOptions } from '../options.ts';
 import { appListens } from './app-listener.ts';
@@ -46,7 +45,6 @@ export function createTransparentPath(
   let listener: ProxyListener | undefined;
   let appTimer: NodeJS.Timeout | undefined;
   let bypass: BypassWatch | undefined;
-  let kernelDrops: KernelDropsWatch | undefined;
 
   let looking: Promise<boolean> | undefined;
   const look = async () => {
@@ -70,7 +68,6 @@ export function createTransparentPath(
   const close = async (): Promise<Cut> => {
     clearInterval(appTimer);
     bypass?.stop();
-    kernelDrops?.stop();
     listener?.close();
     listener = undefined;
     const running = thread;
@@ -110,11 +107,6 @@ export function createTransparentPath(
       }
       appTimer = setInterval(appTick, APP_CHECK_MS);
       bypass = watchBypass();
-      const sockets = ipv6 ? ['0.0.0.0', '::'] : ['0.0.0.0'];
-      kernelDrops = watchKernelDrops(
-        sockets.map((address) => ({ address, port: options.proxyPort })),
-        context.tally,
-      );
       void lookForApp();
     },
     counts() {
@@ -124,6 +116,7 @@ export function createTransparentPath(
     },
     appUp: () => health.up(),
     bypassDropped: () => bypass?.dropped(),
+    floodGuard: () => cells.get(CELL.floodGuard) === 1,
     async notReady() {
       if (thread === undefined) return ['the sockets are not open'];
       const [problems, there] = await Promise.all([thread.selfTest(families), lookForApp()]);

@@ -8,6 +8,7 @@ import type { FenceContext, FenceRules } from '../engine.ts';
 import type { InsideRules } from '../inside.ts';
 import { createTokenBucket } from '../token-bucket.ts';
 import { CELL, type Cells, createCells } from './cells.ts';
+import { createFloodGuard, type FloodGuard } from './flood-guard.ts';
 import type { Loop } from './loop.ts';
 import type { ReceiveBatch } from './receive.ts';
 import type { Syscalls } from './syscalls.ts';
@@ -32,6 +33,8 @@ export interface WorkerFence<Start extends FenceStart = FenceStart> {
   readonly start: Start;
   readonly context: FenceContext;
   readonly cells: Cells;
+  /** To be given the fence's UDP sockets, and stopped before they are closed. */
+  readonly flood: FloodGuard;
   post(message: FromFence): void;
 }
 
@@ -101,18 +104,34 @@ export function createWorkerFence(
     inside,
     now,
     onRejection(rejection) {
+      flood.rejected(rejection);
       if (rejections.take(rejection.atMs)) post({ type: 'rejection', rejection });
     },
     onFault: (fault) => post({ type: 'fault', fault }),
   };
+  const flood = createFloodGuard({
+    calls: thread.calls,
+    timers: thread.loop.timers,
+    now,
+    label: start.label,
+    rules: start.rules,
+    packetsPerSecond: start.floodPacketsPerSecond,
+    loopbackPasses: start.mode === 'transparent',
+    tallyBuffer: start.tallyBuffer,
+    tally: context.tally,
+    onActive: (active) => cells.set(CELL.floodGuard, active ? 1 : 0),
+    onFault: context.onFault,
+  });
   return {
     thread,
     start,
     context,
     cells,
+    flood,
     post,
     takeRules(next) {
       rules = rulesOf(next);
+      flood.takeRules(next);
     },
     takeInside: (next) => inside.change(next),
     answered(address, upTo) {

@@ -25,6 +25,7 @@ interface AnyFenceStart {
   readonly cellsBuffer: SharedArrayBuffer;
   /** How long packets wait until it is known who their peer is, ms, and bytes of them at once. */
   readonly waits: WorkerOptions['waits'];
+  readonly floodPacketsPerSecond: number;
   readonly clock: ClockPair;
 }
 
