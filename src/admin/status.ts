@@ -38,6 +38,8 @@ export interface FenceStatus {
   readonly ceiling: Stage | null;
   readonly mode: string;
   readonly engine: string;
+  /** Why that one. */
+  readonly engineReason: string;
   readonly app: { readonly sends: string; readonly takes: string; readonly up: boolean | null };
   readonly wire: string;
   readonly admissionRules: boolean;
@@ -104,6 +106,7 @@ function fenceStatus(fence: FenceView): FenceStatus {
     ceiling: fence.ceiling?.stage ?? null,
     mode: fence.mode,
     engine: fence.engine,
+    engineReason: fence.engineReason,
     app: { sends: fence.dialects.sends, takes: fence.dialects.takes, up: fence.appUp() ?? null },
     wire: fence.dialects.wire,
     admissionRules: fence.hasAdmissionRules,

@@ -56,6 +56,8 @@ export interface FenceView {
   /** Whether what the app dials passes the fence. */
   readonly guardsOutbound: boolean;
   readonly engine: 'portable' | 'linux';
+  /** Why that one, in one line. */
+  readonly engineReason: string;
   readonly dialects: Dialects;
   readonly hasAdmissionRules: boolean;
   /** The highest stage that this fence can carry out, and why; undefined when there is no bound. */

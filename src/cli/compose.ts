@@ -2,26 +2,20 @@
 import type { FenceConfig, ListenMode, TransparentMode } from '../config/types.ts';
 import type { Clock } from '../control/clock.ts';
 import type { StateFile } from '../control/state-file.ts';
-import type { Cut, DataPath, Fault, FenceContext, FenceRules, Rejection, Stranger } from '../datapath/engine.ts';
+import type { Cut, DataPath, Fault, FenceContext, FenceRules, Rejection } from '../datapath/engine.ts';
 import type { Pump } from '../datapath/inspection-pump.ts';
-import { turnsOnPeer } from '../datapath/judge.ts';
 import type { ListenPath } from '../datapath/listen.ts';
-import type { WorkerOptions } from '../datapath/options.ts';
-import { createTimedDoubts, type TimedDoubts } from '../datapath/timed-doubts.ts';
 import type { PolicySettings } from '../policy/decide.ts';
-import { createTally, TALLY_BYTES } from '../policy/tally.ts';
-import { createPeerTable, peerTableBytes } from '../ring/peers.ts';
 import type { Ring } from '../ring/ring-types.ts';
-import { createSightings, type Sightings } from '../telemetry/sightings.ts';
-import { parseAddress } from '../wire/address.ts';
+import type { Sightings } from '../telemetry/sightings.ts';
 import { composeAdoption, type FenceAdoption } from './adoption.ts';
 import { monotonicNow } from './clock.ts';
-import type { Engines } from './engines.ts';
-import { createRulesKeeper, type RulesChange, type RulesKeeper } from './fence-rules.ts';
-import { type FirstStage, firstStage } from './first-stage.ts';
-import { composeInside, type FenceInside } from './inside.ts';
-import { type ConfigKeeper, createConfigKeeper, createReconfigure, type Reconfigure } from './reconfigure.ts';
-import { composeTls, type FenceTls } from './tls.ts';
+import type { EngineChoice, Engines } from './engines.ts';
+import { type Core, createCore, workerOptions } from './fence-core.ts';
+import type { RulesChange } from './fence-rules.ts';
+import type { FenceInside } from './inside.ts';
+import { createReconfigure, type Reconfigure } from './reconfigure.ts';
+import type { FenceTls } from './tls.ts';
 
 /** Where a fence's events go besides its own sightings: the log. */
 export interface FenceSink {
@@ -39,6 +33,8 @@ export interface Fence<Path extends DataPath = DataPath> {
   readonly config: FenceConfig;
   readonly context: FenceContext;
   readonly path: Path;
+  /** Why the path's engine carries it, in one line. */
+  readonly engineReason: string;
   readonly sightings: Sightings;
   readonly inside: FenceInside;
   readonly tls: FenceTls;
@@ -67,80 +63,13 @@ export interface FenceEnv {
   readonly adminPort: number;
 }
 
-interface Core {
-  readonly context: FenceContext;
-  readonly sightings: Sightings;
-  readonly inside: FenceInside;
-  readonly tls: FenceTls;
-  readonly tallyBuffer: SharedArrayBuffer;
-  readonly peersBuffer: SharedArrayBuffer;
-  readonly keeper: ConfigKeeper;
-  readonly rules: RulesKeeper;
-  readonly first: FirstStage;
-  readonly doubts: TimedDoubts;
-  /** Who is asked about strangers, and looks at what gossip says of them, once that is there. */
-  readonly asks: { ask(peer: Stranger): void; look(): void };
-}
-
-async function createCore(config: FenceConfig, { sink, pump, stateFile }: FenceEnv): Promise<Core> {
-  const peersBuffer = new SharedArrayBuffer(peerTableBytes(config.memory.peers));
-  const tallyBuffer = new SharedArrayBuffer(TALLY_BYTES);
-  const sightings = createSightings({ windowMs: config.memory.windowMs });
-  const keeper = createConfigKeeper(config);
-  const first = firstStage(config, stateFile);
-  const rules = createRulesKeeper(config, first);
-  const peers = createPeerTable(peersBuffer, config.memory);
-  const onFault = (fault: Fault) => sink.fault(config.name, fault);
-  const inside = await composeInside({
-    config,
-    pump,
-    now: monotonicNow,
-    proven(address, nowMs) {
-      const bytes = parseAddress(address);
-      return bytes !== undefined && peers.recall(bytes, nowMs).proven;
-    },
-    quarantine: () => keeper.config().quarantine,
-    graceMs: () => keeper.config().graceMs,
-    mayChange: () => rules.rules().policy.stage !== 'observe',
-    onExcerpt: (source, text) => sightings.excerpt(source, text),
-    onFault,
-  });
-  const tls = await composeTls(config, monotonicNow, onFault);
-  const asks = { ask: (_peer: Stranger) => {}, look: () => {} };
-  const doubts = createTimedDoubts({
-    canAsk: () => rules.rules().admission.byDns,
-    starting: () => rules.rules().starting,
-    ask: (peer) => asks.ask(peer),
-    now: monotonicNow,
-    ...waitsOf(config),
-  });
-  const context: FenceContext = {
-    name: config.name,
-    label: config.label,
-    snapshot: rules.snapshot,
-    admission: rules.admission,
-    starting: () => rules.rules().starting,
-    doubts,
-    peers,
-    tally: createTally(tallyBuffer),
-    inside: inside.inside,
-    now: monotonicNow,
-    onRejection(rejection) {
-      if (turnsOnPeer(rejection.reason)) asks.look();
-      sightings.note(rejection);
-      sink.rejection(config.name, rejection);
-    },
-    onFault,
-  };
-  return { context, sightings, inside, tls, tallyBuffer, peersBuffer, keeper, rules, first, doubts, asks };
-}
-
-/** How long, and how much of it, frames of strangers may wait. */
-function waitsOf({ adoption }: FenceConfig): { readonly waitMs: number; readonly bytesMax: number } {
-  return { waitMs: adoption.strangerWaitMs, bytesMax: adoption.strangerWaitBytes };
-}
-
-function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: Path, env: FenceEnv): Fence<Path> {
+function assemble<Path extends DataPath>(
+  config: FenceConfig,
+  core: Core,
+  path: Path,
+  engineReason: string,
+  env: FenceEnv,
+): Fence<Path> {
   const { sink } = env;
   const { ring } = core.inside;
   const tellFindings = () => {
@@ -177,6 +106,7 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
     },
     context: core.context,
     path,
+    engineReason,
     sightings: core.sightings,
     inside: core.inside,
     tls: core.tls,
@@ -197,48 +127,56 @@ function assemble<Path extends DataPath>(config: FenceConfig, core: Core, path: 
   };
 }
 
-/** Composes a listen fence; its path can also carry an app of this process (outboundPacket, outboundStream). */
-export async function composeListenFence(
+/** Composes a listen fence for an app of this process, which sends through the fence too (outboundPacket, outboundStream). */
+export async function composeInsideFence(
   config: FenceConfig & { readonly mode: ListenMode },
   env: FenceEnv,
 ): Promise<Fence<ListenPath>> {
   const core = await createCore(config, env);
   const { createListenPath } = await import('../datapath/listen.ts');
   const { listen, app } = config.mode;
-  return assemble(config, core, createListenPath(core.context, { listen, app, streams: core.tls.streams }), env);
+  const path = createListenPath(core.context, { listen, app, streams: core.tls.streams });
+  return assemble(config, core, path, 'the app runs in this process', env);
 }
 
-/** What the engine's thread is given of a fence. */
-function workerOptions(config: FenceConfig, core: Core): WorkerOptions {
-  return {
-    label: config.label,
-    peersBuffer: core.peersBuffer,
-    peers: config.memory,
-    rules: core.rules.rules,
-    ask: (peer) => core.asks.ask(peer),
-    waits: waitsOf(config),
-    floodPacketsPerSecond: config.floodPacketsPerSecond,
-    inside: core.inside.rules,
-    rings: core.inside.rings,
-  };
+async function composeListenFence(
+  config: FenceConfig & { readonly mode: ListenMode },
+  env: FenceEnv,
+  { linux, why }: EngineChoice,
+): Promise<Fence> {
+  const core = await createCore(config, env);
+  const { listen, app } = config.mode;
+  const options = { listen, app, streams: core.tls.streams };
+  if (linux === undefined) {
+    const { createListenPath } = await import('../datapath/listen.ts');
+    return assemble(config, core, createListenPath(core.context, options), why, env);
+  }
+  const { createEngineListenPath } = await import('../datapath/linux/listen-path.ts');
+  const worker = workerOptions(config, core);
+  return assemble(config, core, createEngineListenPath(core.context, { ...options, worker }, linux), why, env);
 }
 
 async function composeTransparentFence(
   config: FenceConfig & { readonly mode: TransparentMode },
   env: FenceEnv,
+  { linux, why }: EngineChoice,
 ): Promise<Fence> {
+  if (linux === undefined) throw new TypeError('a transparent fence needs the Linux engine');
   const core = await createCore(config, env);
   const { createTransparentPath } = await import('../datapath/linux/transparent.ts');
   const { kind: _kind, whenDown: _whenDown, ...ports } = config.mode;
   const options = { ...ports, streams: core.tls.streams, worker: workerOptions(config, core) };
-  const path = createTransparentPath(core.context, options, await env.engines.linux());
-  return assemble(config, core, path, env);
+  return assemble(config, core, createTransparentPath(core.context, options, linux), why, env);
 }
 
-/** Composes the fence that `config` describes. Rejects with a KeyFileError or a CertFileError when its files cannot be read. */
-export function composeFence(config: FenceConfig, env: FenceEnv): Promise<Fence> {
+/**
+ * Composes the fence that `config` describes. Rejects with a KeyFileError or a CertFileError when its files cannot be read, and with a
+ * StartError when this process cannot have its engine.
+ */
+export async function composeFence(config: FenceConfig, env: FenceEnv): Promise<Fence> {
   const { mode } = config;
+  const engine = await env.engines.choose(config);
   return mode.kind === 'listen'
-    ? composeListenFence({ ...config, mode }, env)
-    : composeTransparentFence({ ...config, mode }, env);
+    ? await composeListenFence({ ...config, mode }, env, engine)
+    : await composeTransparentFence({ ...config, mode }, env, engine);
 }

@@ -15,7 +15,7 @@ import { readTallies } from '../policy/tally.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import { escapeBytes } from '../wire/escape.ts';
 import { SYSTEM_CLOCK } from './clock.ts';
-import { composeListenFence, type Fence, type FenceSink } from './compose.ts';
+import { composeInsideFence, type Fence, type FenceSink } from './compose.ts';
 import { createEngines } from './engines.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
 import { VERSION } from './version.ts';
@@ -49,7 +49,7 @@ export async function openDemoFences(
   const shared = { sink, pump: createPump(), clock: SYSTEM_CLOCK, engines: createEngines() };
   const env = { ...shared, stateFile: undefined, adminPort: 0 };
   const fences = new Map<string, ListenFence>();
-  for (const pod of cast) fences.set(pod.name, await composeListenFence(configOf(pod), env));
+  for (const pod of cast) fences.set(pod.name, await composeInsideFence(configOf(pod), env));
   const all = [...fences.values()];
   const open = new Set<string>();
   const readiness = createReadiness(all, { info: () => undefined, warn: () => undefined });

@@ -102,7 +102,7 @@ async function bounded(stop: Promise<Cut>): Promise<Cut | undefined> {
   }
 }
 
-function describe({ config, path, context, settings }: Fence): object {
+function describe({ config, path, engineReason, context, settings }: Fence): object {
   const { name, mode, dialects } = config;
   const { kind, ...where } =
     mode.kind === 'listen' ? { ...mode, listen: formatEndpoint(mode.listen), app: formatEndpoint(mode.app) } : mode;
@@ -111,6 +111,7 @@ function describe({ config, path, context, settings }: Fence): object {
     cluster: config.cluster,
     stage: settings().stage,
     engine: path.engine,
+    engineReason,
     mode: kind,
     ...where,
     ...dialects,

@@ -64,7 +64,7 @@ function formatFence(fence: FenceStatus, next: unknown): string {
   const lines = [
     `${fence.name}: ${fence.stage}${ceiling}, ${fence.ready ? 'ready' : 'NOT READY'}`,
     `  cluster        ${fence.cluster}`,
-    `  path           ${fence.mode} (${fence.engine})`,
+    `  path           ${fence.mode} (${fence.engine}: ${fence.engineReason})`,
     `  app            ${app.up === null ? 'not tried yet' : app.up ? 'up' : 'DOWN'}; sends ${app.sends}, takes ${app.takes}; wire ${fence.wire}`,
     `  admission      ${fence.admissionRules ? 'by rules' : 'NO RULES: everyone'}`,
     ...adoptionLines(fence.adoption, next),

@@ -88,6 +88,7 @@ function fenceView(fence: Fence, readiness: Readiness, files: ProcessFiles): Fen
     mode: config.mode.kind,
     guardsOutbound: guardsOutbound(config),
     engine: path.engine,
+    engineReason: fence.engineReason,
     get dialects() {
       return fence.config.dialects;
     },

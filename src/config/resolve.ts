@@ -31,6 +31,7 @@ export function resolveFence(fence: FenceFile): FenceConfig {
       fence.listen !== undefined && app.sends === 'none' ? { stage: 'accept', why: LISTEN_CEILING_WHY } : undefined,
     dialects,
     mode: modeOf(fence),
+    engine: fence.engine,
     cidrs: fence.admit.cidrs.map(parseCidr).filter((cidr): cidr is Cidr => cidr !== undefined),
     unterminatedTls: fence.tls.unterminated,
     shield: fence.shield,

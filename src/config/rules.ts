@@ -33,7 +33,7 @@ export function findProblems(file: ConfigFile): Problem[] {
 }
 
 function modeProblems(fence: FenceFile): Problem[] {
-  const { transparent, listen, app } = fence;
+  const { transparent, listen, app, engine } = fence;
   if (transparent !== undefined && listen !== undefined) {
     return [{ path: ['listen'], message: 'listen and transparent exclude each other: keep one of them' }];
   }
@@ -43,6 +43,12 @@ function modeProblems(fence: FenceFile): Problem[] {
       problems.push({
         path: ['app', 'address'],
         message: 'is for listen: a transparent fence finds the app at its own address',
+      });
+    }
+    if (engine === 'portable') {
+      problems.push({
+        path: ['engine'],
+        message: 'a transparent fence has no portable engine: leave it out, or use listen',
       });
     }
     if (transparent.proxyPort === transparent.port || transparent.peerPorts.includes(transparent.proxyPort)) {

@@ -121,6 +121,12 @@ const fence = z
       .describe(
         'Guard inbound gossip as an unprivileged proxy: the address:port that the app advertises. Either this or `transparent`.',
       ),
+    engine: z
+      .enum(['auto', 'linux', 'portable'])
+      .default('auto')
+      .describe(
+        "What carries the traffic: linux, system calls in a thread of its own; portable, node's sockets; auto, linux where it can run (Linux on x64 or arm64, with the optional package koffi), else portable. linux refuses to start where it cannot run; a transparent fence has no portable engine.",
+      ),
     local: z
       .strictObject({ cidrs: z.array(z.string()).max(CIDRS_MAX).default([]), file: z.string().default('') })
       .prefault({})

@@ -25,6 +25,8 @@ export interface TransparentMode {
   readonly whenDown: 'closed' | 'open';
 }
 
+export type EngineSetting = 'auto' | 'linux' | 'portable';
+
 /** One fence, checked. */
 export interface FenceConfig {
   readonly name: string;
@@ -41,6 +43,8 @@ export interface FenceConfig {
   readonly ceiling: { readonly stage: Stage; readonly why: string } | undefined;
   readonly dialects: Dialects;
   readonly mode: ListenMode | TransparentMode;
+  /** What carries its traffic; auto: the Linux engine where it can run. */
+  readonly engine: EngineSetting;
   readonly cidrs: readonly Cidr[];
   readonly unterminatedTls: 'pass' | 'reject';
   readonly shield: boolean;

@@ -9,20 +9,36 @@ export interface AppHealth {
   failed(why: string): void;
 }
 
-export function createAppHealth(context: Pick<FenceContext, 'onFault'>): AppHealth {
-  let up: boolean | undefined;
+/** Where an answer is kept, undefined until there is one; shared between threads, so taken and changed in one step. */
+export interface AnswerPlace {
+  get(): boolean | undefined;
+  /** Gives what it was before. */
+  swap(answer: boolean): boolean | undefined;
+}
+
+function ownPlace(): AnswerPlace {
+  let kept: boolean | undefined;
   return {
-    up: () => up,
+    get: () => kept,
+    swap(answer) {
+      const before = kept;
+      kept = answer;
+      return before;
+    },
+  };
+}
+
+/** `place`: shared where several threads dial the app. */
+export function createAppHealth(context: Pick<FenceContext, 'onFault'>, place: AnswerPlace = ownPlace()): AppHealth {
+  return {
+    up: () => place.get(),
     connected() {
-      const was = up;
-      up = true;
-      if (was === false) context.onFault({ code: 'app_reachable', message: 'the app is reachable again' });
+      if (place.get() === true) return;
+      if (place.swap(true) === false) context.onFault({ code: 'app_reachable', message: 'the app is reachable again' });
     },
     failed(why) {
-      const was = up;
-      up = false;
-      if (was !== false)
-        context.onFault({ code: 'app_unreachable', message: `the app is not reachable: ${oneLine(why)}` });
+      if (place.swap(false) === false) return;
+      context.onFault({ code: 'app_unreachable', message: `the app is not reachable: ${oneLine(why)}` });
     },
   };
 }

@@ -18,6 +18,18 @@ export interface BoundSockets {
 
 /** Binds TCP and UDP on `listen`. Rejects with a StartError that names address, port and protocol; then nothing stays open. */
 export async function bindBoth(listen: Endpoint): Promise<BoundSockets> {
+  const { tcp, at, packets } = await bindStreamsAnd(listen, bindUdp);
+  return { tcp, at, udp: packets };
+}
+
+/**
+ * Binds TCP on `listen` and has `openPackets` take the same port for UDP, which rejects with a StartError, EADDRINUSE where it is taken.
+ * Rejects as bindBoth does.
+ */
+export async function bindStreamsAnd<Packets>(
+  listen: Endpoint,
+  openPackets: (at: Endpoint) => Promise<Packets>,
+): Promise<{ readonly tcp: Server; readonly at: Endpoint; readonly packets: Packets }> {
   for (let tries = 1; ; tries++) {
     const tcp = createServer({ allowHalfOpen: true, pauseOnConnect: true });
     try {
@@ -28,16 +40,17 @@ export async function bindBoth(listen: Endpoint): Promise<BoundSockets> {
     }
     const at = { address: listen.address, port: (tcp.address() as AddressInfo).port };
     try {
-      return { tcp, udp: await bindUdp(at), at };
+      return { tcp, at, packets: await openPackets(at) };
     } catch (cause) {
       tcp.close();
       const chosenForUs = listen.port === 0 && codeOf(cause) === 'EADDRINUSE';
-      if (!chosenForUs || tries === PORT_TRIES_MAX) throw startError('UDP', at, cause);
+      if (!chosenForUs || tries === PORT_TRIES_MAX) throw cause;
     }
   }
 }
 
-async function bindUdp({ address, port }: Endpoint): Promise<UdpSocket> {
+async function bindUdp(at: Endpoint): Promise<UdpSocket> {
+  const { address, port } = at;
   const udp = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', lookup: numericLookup });
   try {
     const listening = once(udp, 'listening');
@@ -46,6 +59,6 @@ async function bindUdp({ address, port }: Endpoint): Promise<UdpSocket> {
     return udp;
   } catch (cause) {
     udp.close();
-    throw cause;
+    throw startError('UDP', at, cause);
   }
 }

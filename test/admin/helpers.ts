@@ -66,6 +66,7 @@ export function fenceView(change: Partial<FenceView> = {}, more: MachineChange =
     mode: 'transparent',
     guardsOutbound: true,
     engine: 'linux',
+    engineReason: 'a transparent fence has no other',
     dialects,
     hasAdmissionRules: true,
     ceiling: undefined,

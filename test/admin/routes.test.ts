@@ -34,6 +34,7 @@ t.test('status', async (t) => {
         ceiling: null,
         mode: 'transparent',
         engine: 'linux',
+        engineReason: 'a transparent fence has no other',
         app: { sends: 'none', takes: 'none', up: true },
         wire: 'none',
         admissionRules: true,

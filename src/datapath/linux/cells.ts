@@ -3,6 +3,8 @@
  * Several threads may write a cell; each access is atomic.
  */
 
+import type { AnswerPlace } from '../app-health.ts';
+
 /** The cells, by their place. */
 export const CELL = {
   /** Frames that wait until it is known who their peer is. */
@@ -36,10 +38,8 @@ const YES = 2;
 export interface Cells {
   get(cell: Cell): number;
   set(cell: Cell, value: number): void;
-  /** Undefined while nothing is known. */
-  answer(cell: Cell): boolean | undefined;
-  /** Sets it and gives what it was before. */
-  swapAnswer(cell: Cell, answer: boolean): boolean | undefined;
+  /** The place of an answer. */
+  answer(cell: Cell): AnswerPlace;
 }
 
 const answerOf = (value: number): boolean | undefined => (value === UNKNOWN ? undefined : value === YES);
@@ -50,7 +50,9 @@ export function createCells(buffer: ArrayBufferLike): Cells {
   return {
     get: (cell) => Atomics.load(words, cell),
     set: (cell, value) => void Atomics.store(words, cell, value),
-    answer: (cell) => answerOf(Atomics.load(words, cell)),
-    swapAnswer: (cell, answer) => answerOf(Atomics.exchange(words, cell, answer ? YES : NO)),
+    answer: (cell) => ({
+      get: () => answerOf(Atomics.load(words, cell)),
+      swap: (answer) => answerOf(Atomics.exchange(words, cell, answer ? YES : NO)),
+    }),
   };
 }

@@ -5,6 +5,9 @@
  */
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { type Cut, StartError } from '../engine.ts';
+import { CELL } from './cells.ts';
+import { createDatagramBatches } from './datagram-batch.ts';
+import { openListenPackets } from './listen-packets.ts';
 import { Loop } from './loop.ts';
 import { createReceiveBatch } from './receive.ts';
 import { EPOLLIN } from './stream-calls.ts';
@@ -17,12 +20,16 @@ import type { FenceStart, FromFence, FromWorker, ListenStart, ToWorker, Transpar
 const BATCH = 32;
 /** The longest wait, ms: the bound on stopping and on policy changes even if the eventfd were lost. */
 const WAIT_MAX_MS = 100;
+/** How old what the cells tell may be, ms. */
+const PUBLISH_MS = 50;
 
 /** What is open of a fence. */
 interface OpenFence {
   readonly state: WorkerFenceState;
   readonly port: number;
   selfTest?(nonce: Uint8Array): void;
+  /** Brings the cells up to date. */
+  publish?(): void;
   /** Closes it all, and says what that cut. */
   stop(): Cut;
 }
@@ -42,8 +49,21 @@ function openSockets(fence: WorkerFence): Omit<OpenFence, 'state'> {
   };
 }
 
-function openListen({ start }: WorkerFence<ListenStart>): Omit<OpenFence, 'state'> {
-  throw new StartError('not_linux', `the engine does not carry the packets of listen fences (${start.name})`);
+function openListen(fence: WorkerFence<ListenStart>): Omit<OpenFence, 'state'> {
+  const { context, start, cells } = fence;
+  const packets = openListenPackets({ ...fence.thread, ...start, context });
+  fence.flood.watch([packets.fd]);
+  return {
+    port: packets.at.port,
+    publish() {
+      cells.set(CELL.sessions, packets.sessions());
+      cells.set(CELL.sessionEvictions, packets.sessionEvictions());
+    },
+    stop() {
+      fence.flood.stop();
+      return { streams: 0, sessions: packets.stop() };
+    },
+  };
 }
 
 class EngineWorker {
@@ -54,6 +74,7 @@ class EngineWorker {
   /** Those of which frames wait. */
   readonly #waiting = new Map<number, WorkerFenceState>();
   #stopped = false;
+  #publishedMs = Number.NEGATIVE_INFINITY;
 
   constructor(port: MessagePort, thread: WorkerThread) {
     this.#port = port;
@@ -70,10 +91,17 @@ class EngineWorker {
     while (!this.#stopped) {
       loop.turn(this.#waitMs());
       this.#readMessages();
+      this.#publish(loop.now());
     }
     for (const { stop } of this.#fences.values()) stop();
     loop.close();
     calls.close(this.#wakeFd);
+  }
+
+  #publish(nowMs: number): void {
+    if (nowMs - this.#publishedMs < PUBLISH_MS) return;
+    this.#publishedMs = nowMs;
+    for (const fence of this.#fences.values()) fence.publish?.();
   }
 
   #post(message: FromWorker): void {
@@ -150,7 +178,12 @@ async function main(port: MessagePort): Promise<void> {
   try {
     const calls = await loadSyscalls();
     const loop = new Loop(calls, () => performance.now());
-    new EngineWorker(port, { calls, loop, batch: createReceiveBatch(calls, BATCH) }).run();
+    new EngineWorker(port, {
+      calls,
+      loop,
+      batch: createReceiveBatch(calls, BATCH),
+      batches: createDatagramBatches(calls),
+    }).run();
   } catch (error) {
     if (!(error instanceof StartError || error instanceof SystemError)) throw error;
     port.postMessage({ type: 'unavailable', code: error.code, message: error.message } satisfies FromWorker);

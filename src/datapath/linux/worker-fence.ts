@@ -9,6 +9,7 @@ import type { InsideRules } from '../inside.ts';
 import { createTokenBucket } from '../token-bucket.ts';
 import { CELL, type Cells, createCells } from './cells.ts';
 import { createFloodGuard, type FloodGuard } from './flood-guard.ts';
+import type { DatagramBatches } from './datagram-batch.ts';
 import type { Loop } from './loop.ts';
 import type { ReceiveBatch } from './receive.ts';
 import type { Syscalls } from './syscalls.ts';
@@ -25,6 +26,8 @@ export interface WorkerThread {
   readonly loop: Loop;
   /** Memory for datagrams with control data: whoever receives into it is done with it before it returns to the loop. */
   readonly batch: ReceiveBatch;
+  /** The same for whoever sends in batches too. */
+  readonly batches: DatagramBatches;
 }
 
 /** What the ways of packets and streams are given of their fence. */
