@@ -6,6 +6,12 @@ import { createInspection } from '../datapath/inspection.ts';
 import type { Pump } from '../datapath/inspection-pump.ts';
 import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import { createRingLane, RING_BYTES } from '../datapath/inspection-ring.ts';
+import {
+  createStreamRing,
+  createStreamRingLane,
+  STREAM_RING_OWN_BYTES,
+  STREAM_RING_REJECTED_BYTES,
+} from '../datapath/inspection-stream-ring.ts';
 import type { InspectionRings } from '../datapath/options.ts';
 import { createQuarantine, type QuarantineRules, type QuarantineSet } from '../ring/quarantine.ts';
 import { createRing } from '../ring/ring.ts';
@@ -70,6 +76,7 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
       keyring: keys.keyring,
       reseal: () => reseal,
       quarantine: quarantine.set,
+      room: eyes?.inspection.room ?? NO_INSIDE.room,
       packet: eyes?.inspection.packet ?? NO_INSIDE.packet,
       stream: eyes?.inspection.stream ?? NO_INSIDE.stream,
     },
@@ -119,15 +126,23 @@ function openEyes(options: InsideOptions, keys: GossipKeys) {
       onFault({ code: 'gossip_sealed_apart', message: apartText(peer, here) });
     },
   });
-  const rings: InspectionRings | undefined =
-    config.mode.kind === 'transparent'
-      ? { own: new SharedArrayBuffer(RING_BYTES), rejected: new SharedArrayBuffer(RING_BYTES) }
-      : undefined;
+  // Where no thread fills them they cost no memory but their first pages.
+  const rings: InspectionRings = {
+    own: new SharedArrayBuffer(RING_BYTES),
+    rejected: new SharedArrayBuffer(RING_BYTES),
+    ownStreams: createStreamRing(STREAM_RING_OWN_BYTES),
+    rejectedStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
+  };
   const inspection = createInspection({
     bytesPerSecond: config.inspectBytesPerSecond,
     pump,
     inspector: createInspector(ring, seals, keys.keyring, onExcerpt),
-    lanes: rings === undefined ? [] : [createRingLane(rings.own), createRingLane(rings.rejected)],
+    lanes: [
+      createRingLane(rings.own),
+      createRingLane(rings.rejected),
+      createStreamRingLane(rings.ownStreams),
+      createStreamRingLane(rings.rejectedStreams),
+    ],
   });
   return { ring, rings, seals, inspection };
 }

@@ -26,18 +26,23 @@ export function appSeals(context: FenceContext): boolean | undefined {
   return seals.get(context);
 }
 
-/** `body`: a packet of the app after its label, or its first bytes. */
-export function notePacketOfApp(context: FenceContext, body: Uint8Array): void {
-  const [type, second = 0x80] = body;
-  if (type === undefined) return;
+/** A packet of the app after its label, or its first bytes, from `at` to `end`. */
+export function notePacketOfApp(context: FenceContext, bytes: Uint8Array, at = 0, end = bytes.length): void {
+  if (at >= end) return;
+  const type = bytes[at] as number;
   // A sealed packet begins with its version, 0 or 1; so does a ping, whose map of fields follows, as in one of sixteen sealed ones.
-  if (type > 1) seals.set(context, false);
-  else if (body.length >= SEALED_MIN_BYTES && (second & 0xf0) !== 0x80) seals.set(context, true);
+  if (type > 1) note(context, false);
+  else if (end - at >= SEALED_MIN_BYTES && ((bytes[at + 1] as number) & 0xf0) !== 0x80) note(context, true);
+}
+
+/** Written only where it changes: it is asked for every packet. */
+function note(context: FenceContext, sealed: boolean): void {
+  if (seals.get(context) !== sealed) seals.set(context, sealed);
 }
 
 /** `first`: the first bytes of a stream's message of the app after its label, a dial's or an answer's. */
 export function noteStreamOfApp(context: FenceContext, first: Uint8Array): void {
-  if (first.length > 0) seals.set(context, first[0] === MESSAGE_TYPE.encrypt);
+  if (first.length > 0) note(context, first[0] === MESSAGE_TYPE.encrypt);
 }
 
 /** `first`: the same of a connection that the app dialled, which may be dskit's for one packet; undefined when nothing came yet. */

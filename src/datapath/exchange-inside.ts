@@ -68,7 +68,7 @@ export class ExchangeInside {
     if (shield === undefined && quarantine === undefined && keyring === undefined) return undefined;
     const { context, labelHeader } = this.#parts;
     const receivedLabel = head.subarray(header.labelAt, header.bodyAt);
-    const inside = (body: Uint8Array) => new PacketInside(context, rules.source, body);
+    const inside = (body: Uint8Array) => PacketInside.of(context, rules.source, body);
     return new PacketLook({ receivedLabel, labelHeader, inside });
   }
 
@@ -251,7 +251,7 @@ export class ExchangeInside {
     const { context } = this.#parts;
     context.inside.packet(source, body);
     if (!counts || !context.snapshot().settings.shield) return;
-    const harm = new PacketInside(context, source, body).look();
+    const harm = PacketInside.of(context, source, body).look();
     if (harm !== undefined) this.#record.judgeLate(harm);
   }
 

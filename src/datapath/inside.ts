@@ -19,6 +19,11 @@ export interface Inside {
   /** Whose alive entries are stripped; undefined while quarantine is off. */
   quarantine(): QuarantineSet | undefined;
   /**
+   * Whether a packet of `bytes` after its label would be taken now, rejected or not; where it would not, it counts as left out. To be asked
+   * before a packet is offered, because most are not wanted under load.
+   */
+  room(rejected: boolean, bytes: number): boolean;
+  /**
    * Offers a packet after its verdict was carried out. `bytes` follow the label and may be encrypted; they are copied if they are
    * kept. Under load some are left out, counted.
    */
@@ -41,6 +46,7 @@ export const NO_INSIDE: Inside = {
   keyring: () => undefined,
   reseal: () => false,
   quarantine: () => undefined,
+  room: () => false,
   packet: () => undefined,
   stream: () => undefined,
 };

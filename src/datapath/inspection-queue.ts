@@ -3,6 +3,7 @@
  * forwarded before they got here, so nothing is lost but knowledge.
  */
 import type { FrameSource } from '../ring/source.ts';
+import type { StreamInspector } from './inspection.ts';
 
 /** Why a frame, or the rest of a stream, was forwarded without being looked into: `inspection_skipped_total`'s reasons. */
 export const INSPECTION_SKIP_REASONS = ['queue_full', 'frame_too_large', 'streams_limit', 'stream_cut_short'] as const;
@@ -12,12 +13,48 @@ export type InspectionSkipped = Readonly<Record<InspectionSkipReason, number>>;
 /** One thing to inspect. `bytes` is the queue's own copy, the taker's from then on. */
 export type Piece =
   | { readonly type: 'packet'; readonly source: FrameSource; readonly bytes: Uint8Array }
-  | { readonly type: 'stream'; readonly stream: StreamKey; readonly bytes: Uint8Array }
-  | { readonly type: 'stream_end'; readonly stream: StreamKey; readonly complete: boolean };
+  | { readonly type: 'stream'; readonly stream: InspectedStream; readonly bytes: Uint8Array }
+  | { readonly type: 'stream_end'; readonly stream: InspectedStream; readonly complete: boolean };
 
-/** One direction of one stream; its identity is the object. */
-export interface StreamKey {
+/** One direction of one stream, as the reader sees it; its identity is the object. */
+export class InspectedStream {
   readonly source: FrameSource;
+  readonly #events: StreamEvents;
+  #inspector: StreamInspector | undefined;
+  #satisfied = false;
+
+  constructor(source: FrameSource, events: StreamEvents) {
+    this.source = source;
+    this.#events = events;
+  }
+
+  /** What follows need not be copied. */
+  get satisfied(): boolean {
+    return this.#satisfied;
+  }
+
+  /** Gives it the next bytes; `open` makes what reads them. */
+  push(bytes: Uint8Array, open: (source: FrameSource) => StreamInspector): void {
+    if (this.#satisfied) return;
+    this.#inspector ??= open(this.source);
+    if (this.#inspector.push(bytes)) return;
+    this.#satisfied = true;
+    this.#events.onSatisfied();
+  }
+
+  end(complete: boolean): void {
+    this.#inspector?.end(complete);
+    this.#inspector = undefined;
+    this.#events.onEnd();
+  }
+}
+
+/** What whoever fills the queue learns of a stream. */
+export interface StreamEvents {
+  /** What follows is of no interest. */
+  onSatisfied(): void;
+  /** Its end was read: it takes up no place any more. */
+  onEnd(): void;
 }
 
 /** A queue that the pump takes from. */
@@ -37,12 +74,14 @@ const PIECE_OVERHEAD_BYTES = 256;
 const COMPACT_AFTER = 1_024;
 
 export interface MemoryLane extends Lane {
+  /** Whether a packet of so many bytes has room; counted when not. */
+  room(bytes: number): boolean;
   /** Copies and queues a packet; false when there is no room, counted. */
   packet(source: FrameSource, bytes: Uint8Array): boolean;
   /** Copies and queues bytes of a stream; false when there is no room: whoever calls counts it once a stream. */
-  stream(stream: StreamKey, bytes: Uint8Array): boolean;
+  stream(stream: InspectedStream, bytes: Uint8Array): boolean;
   /** Queues the end of a stream, room or not: at most one for each stream that was opened. */
-  streamEnd(stream: StreamKey, complete: boolean): void;
+  streamEnd(stream: InspectedStream, complete: boolean): void;
 }
 
 /** A queue in memory of at most `maxBytes`, objects included. `onPiece` is called when something was queued. */
@@ -60,6 +99,13 @@ export function createMemoryLane(maxBytes: number, onPiece: () => void): MemoryL
   };
   const fits = (bytes: number): boolean => bytesQueued + bytes + PIECE_OVERHEAD_BYTES <= maxBytes;
 
+  const room = (bytes: number): boolean => {
+    if (fits(bytes)) return true;
+    if (bytes + PIECE_OVERHEAD_BYTES > maxBytes) left.frame_too_large++;
+    else left.queue_full++;
+    return false;
+  };
+
   return {
     waiting: () => first < pieces.length,
     take() {
@@ -73,12 +119,9 @@ export function createMemoryLane(maxBytes: number, onPiece: () => void): MemoryL
       return piece;
     },
     skipped: () => left,
+    room,
     packet(source, bytes) {
-      if (!fits(bytes.length)) {
-        if (bytes.length + PIECE_OVERHEAD_BYTES > maxBytes) left.frame_too_large++;
-        else left.queue_full++;
-        return false;
-      }
+      if (!room(bytes.length)) return false;
       put({ type: 'packet', source: { ...source, label: Uint8Array.from(source.label) }, bytes: Buffer.from(bytes) });
       return true;
     },

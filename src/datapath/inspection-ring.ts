@@ -3,15 +3,12 @@
  * Nothing blocks and nothing is posted: a full ring leaves the packet out and counts it.
  *
  * Layout: i32 written, i32 taken (byte counts, wrapping at 2^32), i32 left out full, i32 left out too large, then CAPACITY bytes of
- * records, 8-byte aligned: u32 size, u32 payload bytes, f64 atMs, u8 direction, transport, kind, label state, flags (1 rejected, 2
- * answer), address bytes, label bytes, u8 unused, u16 port, 6 unused; then address (text), label, payload. A record that would cross
- * the end starts at the beginning, and WRAP stands in its place.
+ * records, 8-byte aligned: u32 size, u32 payload bytes, source (source-record.ts), payload. A record that would cross the end starts at the
+ * beginning, and WRAP stands in its place.
  */
-import { DIRECTIONS, KINDS, LABEL_STATES } from '../policy/facts.ts';
 import type { FrameSource } from '../ring/source.ts';
-import { LABEL_MAX_BYTES } from '../wire/limits.ts';
-import { TRANSPORTS } from '../wire/transport.ts';
 import type { Lane } from './inspection-queue.ts';
+import { readSource, SOURCE_MAX_BYTES, sourceBytes, writeSource } from './source-record.ts';
 
 /** Room for more than a second of a busy member's packets; a power of two, so that positions wrap evenly. */
 export const RING_CAPACITY_BYTES = 1024 * 1024;
@@ -21,12 +18,14 @@ const TAKEN = 1;
 const LEFT_FULL = 2;
 const LEFT_LARGE = 3;
 const HEADER_BYTES = 16;
-const RECORD_BYTES = 32;
+/** Where the source stands in a record. */
+const SOURCE_AT = 8;
 const WRAP = 0xffff_ffff;
-/** Longer address text is none: IPv6 has at most 45 characters. */
-const ADDRESS_MAX_CHARACTERS = 64;
 /** Half of the ring: a larger record could wait for room that two others never leave together. */
 const RECORD_MAX_BYTES = RING_CAPACITY_BYTES / 2;
+
+/** What stands around the bytes of a packet at most, a multiple of 8. */
+const AROUND_MAX_BYTES = (SOURCE_AT + SOURCE_MAX_BYTES + 7) & ~7;
 
 /** Bytes of the buffer that a ring lives in. */
 export const RING_BYTES = HEADER_BYTES + RING_CAPACITY_BYTES;
@@ -43,49 +42,47 @@ function partsOf(buffer: ArrayBufferLike): Parts {
 
 const place = (position: number): number => position & (RING_CAPACITY_BYTES - 1);
 
-/** The writer's end; one for a buffer, in one thread. The function copies a packet in, or counts it as left out. */
-export function createRingWriter(buffer: ArrayBufferLike): (source: FrameSource, bytes: Uint8Array) => boolean {
+/** The writer's end; one for a buffer, in one thread. */
+export interface RingWriter {
+  /** Whether a packet of so many bytes has room, whatever stands around it; counted when not. */
+  room(bytes: number): boolean;
+  /** Copies a packet in, or counts it as left out. */
+  write(source: FrameSource, bytes: Uint8Array): boolean;
+}
+
+export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
   const { words, block } = partsOf(buffer);
-  return (source, bytes) => {
-    const { address, port } = source.peer;
-    const addressBytes = Math.min(address.length, ADDRESS_MAX_CHARACTERS);
-    const labelBytes = Math.min(source.label.length, LABEL_MAX_BYTES);
-    const size = (RECORD_BYTES + addressBytes + labelBytes + bytes.length + 7) & ~7;
+  /** Whether a record of `size` fits; counted when not. */
+  const fits = (size: number): boolean => {
     if (size > RECORD_MAX_BYTES) {
       Atomics.add(words, LEFT_LARGE, 1);
       return false;
     }
     // Only this thread writes it.
-    let written = words[WRITTEN] ?? 0;
+    const written = words[WRITTEN] ?? 0;
     const used = (written - Atomics.load(words, TAKEN)) >>> 0;
     const toEnd = RING_CAPACITY_BYTES - place(written);
-    const skip = toEnd < size ? toEnd : 0;
-    if (used + skip + size > RING_CAPACITY_BYTES) {
-      Atomics.add(words, LEFT_FULL, 1);
-      return false;
-    }
-    if (skip > 0) {
+    if (used + (toEnd < size ? toEnd : 0) + size <= RING_CAPACITY_BYTES) return true;
+    Atomics.add(words, LEFT_FULL, 1);
+    return false;
+  };
+  const write = (source: FrameSource, bytes: Uint8Array): boolean => {
+    const size = (SOURCE_AT + sourceBytes(source) + bytes.length + 7) & ~7;
+    if (!fits(size)) return false;
+    let written = words[WRITTEN] ?? 0;
+    const skip = RING_CAPACITY_BYTES - place(written);
+    if (skip < size) {
       block.writeUInt32LE(WRAP, place(written));
       written += skip;
     }
     const at = place(written);
     block.writeUInt32LE(size, at);
     block.writeUInt32LE(bytes.length, at + 4);
-    block.writeDoubleLE(source.atMs, at + 8);
-    block[at + 16] = DIRECTIONS.indexOf(source.direction);
-    block[at + 17] = TRANSPORTS.indexOf(source.transport);
-    block[at + 18] = KINDS.indexOf(source.kind);
-    block[at + 19] = LABEL_STATES.indexOf(source.labelState);
-    block[at + 20] = (source.rejected ? 1 : 0) | (source.answer ? 2 : 0);
-    block[at + 21] = addressBytes;
-    block[at + 22] = labelBytes;
-    block.writeUInt16LE(port & 0xffff, at + 24);
-    block.write(address, at + RECORD_BYTES, addressBytes, 'latin1');
-    block.set(source.label.subarray(0, labelBytes), at + RECORD_BYTES + addressBytes);
-    block.set(bytes, at + RECORD_BYTES + addressBytes + labelBytes);
+    block.set(bytes, writeSource(block, at + SOURCE_AT, source));
     Atomics.store(words, WRITTEN, (written + size) | 0);
     return true;
   };
+  return { room: (bytes) => fits(((bytes + 7) & ~7) + AROUND_MAX_BYTES), write };
 }
 
 /** The reader's end; one for a buffer, in one thread. What it takes is copied out. */
@@ -111,20 +108,6 @@ export function createRingLane(buffer: ArrayBufferLike): Lane {
 }
 
 function readRecord(block: Buffer, at: number): { readonly source: FrameSource; readonly bytes: Uint8Array } {
-  const byte = (offset: number): number => block[at + offset] ?? 0;
-  const labelAt = at + RECORD_BYTES + byte(21);
-  const bytesAt = labelAt + byte(22);
-  const flags = byte(20);
-  const source: FrameSource = {
-    atMs: block.readDoubleLE(at + 8),
-    direction: DIRECTIONS[byte(16)] ?? 'inbound',
-    transport: TRANSPORTS[byte(17)] ?? 'unknown',
-    kind: KINDS[byte(18)] ?? 'packet',
-    peer: { address: block.toString('latin1', at + RECORD_BYTES, labelAt), port: block.readUInt16LE(at + 24) },
-    labelState: LABEL_STATES[byte(19)] ?? 'malformed',
-    label: new Uint8Array(block.subarray(labelAt, bytesAt)),
-    rejected: (flags & 1) !== 0,
-    answer: (flags & 2) !== 0,
-  };
-  return { source, bytes: new Uint8Array(block.subarray(bytesAt, bytesAt + block.readUInt32LE(at + 4))) };
+  const { source, end } = readSource(block, at + SOURCE_AT);
+  return { source, bytes: new Uint8Array(block.subarray(end, end + block.readUInt32LE(at + 4))) };
 }

@@ -5,28 +5,22 @@
  */
 import type { FrameSource } from '../ring/source.ts';
 import type { Inside, StreamTap } from './inside.ts';
+import { createPlaces, INSPECTED_REJECTED_MAX, INSPECTED_STREAMS_MAX } from './inspection-places.ts';
 import type { Pump } from './inspection-pump.ts';
 import {
   createMemoryLane,
   INSPECTION_SKIP_REASONS,
+  InspectedStream,
   type InspectionSkipped,
   type Lane,
   type MemoryLane,
   type Piece,
-  type StreamKey,
 } from './inspection-queue.ts';
 
 /** What packets of one kind may wait. */
 const PACKET_LANE_BYTES = 1024 * 1024;
 /** What streams of one kind may wait: a push/pull with several MB of user state arrives faster than it is read. */
 const STREAM_LANE_BYTES = 8 * 1024 * 1024;
-/** Directions of streams that are inspected at once; memberlist itself takes at most 128 push/pulls. */
-export const INSPECTED_STREAMS_MAX = 128;
-/** The same of rejected ones, counted for themselves. */
-export const INSPECTED_REJECTED_MAX = 64;
-/** The part of these that one peer may have: one that keeps its streams open must not hide what others say. */
-const PEER_PART = 4;
-
 /** Reads one direction of a stream to its end. */
 export interface StreamInspector {
   /** False once nothing that follows is of interest. */
@@ -48,17 +42,11 @@ export interface InspectionOptions {
   readonly lanes: readonly Lane[];
 }
 
-export interface Inspection extends Pick<Inside, 'packet' | 'stream'> {
+export interface Inspection extends Pick<Inside, 'room' | 'packet' | 'stream'> {
   /** What was left out since the start. */
   skipped(): InspectionSkipped;
   /** Ends it; what waits is thrown away. */
   stop(): void;
-}
-
-interface OpenStream extends StreamKey {
-  inspector: StreamInspector | undefined;
-  /** Set by the reader: what follows need not be copied. */
-  satisfied: boolean;
 }
 
 /** Makes the inspection of one fence; it works from now on. */
@@ -77,24 +65,19 @@ export function createInspection(options: InspectionOptions): Inspection {
   const open = { own: createPlaces(INSPECTED_STREAMS_MAX), rejected: createPlaces(INSPECTED_REJECTED_MAX) };
   const left = { streams_limit: 0, stream_cut_short: 0 };
 
+  const openStream = (source: FrameSource) => inspector.stream(source);
   const inspect = (piece: Piece): void => {
     if (piece.type === 'packet') {
       inspector.packet(piece.source, piece.bytes);
       return;
     }
-    const stream = piece.stream as OpenStream;
-    if (piece.type === 'stream_end') {
-      stream.inspector?.end(piece.complete);
-      stream.inspector = undefined;
-      open[shareOf(stream.source)].leave(stream.source.peer.address);
-    } else if (!stream.satisfied) {
-      stream.inspector ??= inspector.stream(stream.source);
-      stream.satisfied = !stream.inspector.push(piece.bytes);
-    }
+    if (piece.type === 'stream_end') piece.stream.end(piece.complete);
+    else piece.stream.push(piece.bytes, openStream);
   };
   const remove = pump.add({ lanes, bytesPerSecond, inspect });
 
   return {
+    room: (rejected, bytes) => (rejected ? packets.rejected : packets.own).room(bytes),
     packet: (source, bytes) => void packets[shareOf(source)].packet(source, bytes),
     stream(source) {
       const share = shareOf(source);
@@ -103,7 +86,8 @@ export function createInspection(options: InspectionOptions): Inspection {
         return undefined;
       }
       const copy = { ...source, label: Uint8Array.from(source.label) };
-      const stream: OpenStream = { source: copy, inspector: undefined, satisfied: false };
+      const onEnd = () => open[share].leave(source.peer.address);
+      const stream = new InspectedStream(copy, { onSatisfied: () => undefined, onEnd });
       return createTap(stream, streams[share], () => left.stream_cut_short++);
     },
     skipped() {
@@ -122,34 +106,8 @@ function shareOf({ rejected }: FrameSource): 'own' | 'rejected' {
   return rejected ? 'rejected' : 'own';
 }
 
-interface Places {
-  /** False when there is none left, or the peer has its part. */
-  take(peer: string): boolean;
-  leave(peer: string): void;
-}
-
-function createPlaces(max: number): Places {
-  const ofPeer = new Map<string, number>();
-  let taken = 0;
-  return {
-    take(peer) {
-      const count = ofPeer.get(peer) ?? 0;
-      if (taken >= max || count >= max / PEER_PART) return false;
-      taken++;
-      ofPeer.set(peer, count + 1);
-      return true;
-    },
-    leave(peer) {
-      const count = (ofPeer.get(peer) ?? 1) - 1;
-      taken--;
-      if (count > 0) ofPeer.set(peer, count);
-      else ofPeer.delete(peer);
-    },
-  };
-}
-
 /** A stream whose bytes find no room is inspected as far as it got: what comes later would be out of context. */
-function createTap(stream: OpenStream, lane: MemoryLane, onCutShort: () => void): StreamTap {
+function createTap(stream: InspectedStream, lane: MemoryLane, onCutShort: () => void): StreamTap {
   let cutShort = false;
   let ended = false;
   return {

@@ -1,5 +1,5 @@
 /** The way of a frame through the core, the same on every path: look up, decide, record. */
-import { type Decision, decide } from '../policy/decide.ts';
+import { type Decision, decide, PEER_VIEWS, VIEW } from '../policy/decide.ts';
 import {
   type Direction,
   type FrameState,
@@ -11,10 +11,10 @@ import {
 } from '../policy/facts.ts';
 import type { LimitedReason, RejectReason, ShieldReason } from '../policy/reason.ts';
 import type { Where } from '../policy/tally.ts';
-import { parseAddress } from '../wire/address.ts';
 import { sameBytes } from '../wire/label.ts';
 import type { Transport } from '../wire/transport.ts';
 import type { Endpoint, FenceContext, Stranger } from './engine.ts';
+import { createPacketPeer, type PacketPeer } from './packet-peer.ts';
 
 /** One frame as a path saw it. */
 export interface SeenFrame {
@@ -39,7 +39,6 @@ export interface SeenFrame {
 /** Called when a frame is to wait: keeps what the frame needs (buffers are reused) and returns how it goes on. */
 export type Keep = () => () => void;
 
-const UNKNOWN_ADDRESS = new Uint8Array(16);
 const NO_LABEL = new Uint8Array(0);
 
 /** The state of a frame whose label bytes are `label` (empty: none). */
@@ -51,25 +50,15 @@ export function stateOfLabel(label: Uint8Array, own: Uint8Array): 'own' | 'none'
 /** Decides about a frame, counts it, learns from it, and reports it (report). */
 export function judge(context: FenceContext, frame: SeenFrame): Decision {
   const nowMs = context.now();
-  const address = parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS;
-  const view = viewOf(context, frame, address, nowMs);
+  const peer = createPacketPeer(frame.peer.address, frame.peer.port);
+  const view = peer.view(context, nowMs);
   const decision = decideFrame(context, frame, view);
-  conclude(context, frame, decision, view, address, nowMs);
-  return decision;
-}
-
-/**
- * The same, unless it may soon be known better who the peer is, or at which stage we are: then nothing is done about the frame, `keep` is
- * called, and what that returned later. Undefined then.
- */
-export function judgeOrWait(context: FenceContext, frame: SeenFrame, keep: Keep): Decision | undefined {
-  if (context.starting() && waits(context, frame, keep)) return undefined;
-  const nowMs = context.now();
-  const address = parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS;
-  const view = viewOf(context, frame, address, nowMs);
-  const decision = decideFrame(context, frame, view);
-  if (turnsOnPeer(decision.reason) && waits(context, frame, keep)) return undefined;
-  conclude(context, frame, decision, view, address, nowMs);
+  context.tally.frame(frame, frame.state, decision);
+  if (teaches(frame.direction, frame.state) && (frame.state === 'foreign' || frame.neutral?.() !== true)) {
+    learn(context, peer, frame.state, view, frame.handshake, nowMs);
+  }
+  if (decision.verdict === 'pass' && frame.direction === 'outbound') peer.known(context).sent(nowMs);
+  if (isReported(context, decision)) report(context, frame, decision, nowMs);
   return decision;
 }
 
@@ -79,38 +68,14 @@ export function turnsOnPeer(reason: RejectReason | undefined): boolean {
 }
 
 /** The frame's peer, as somebody to ask about. */
-function strangerOf({ peer, direction, handshake }: SeenFrame): Stranger {
+export function strangerOf(peer: Endpoint, direction: Direction, handshake: boolean): Stranger {
   return { address: peer.address, reached: handshake || direction === 'outbound' };
-}
-
-function waits({ doubts }: FenceContext, frame: SeenFrame, keep: Keep): boolean {
-  let again: (() => void) | undefined;
-  if (!doubts.wait(strangerOf(frame), frame.bytes, () => again?.())) return false;
-  again = keep();
-  return true;
-}
-
-/** Counts a decision that stands, learns from its frame, and reports it. */
-function conclude(
-  context: FenceContext,
-  frame: SeenFrame,
-  decision: Decision,
-  view: PeerView,
-  address: Uint8Array,
-  nowMs: number,
-): void {
-  context.tally.frame(frame, frame.state, decision);
-  learn(context, frame, view, address, nowMs);
-  if (decision.verdict === 'pass' && frame.direction === 'outbound') {
-    context.peers.sent(address, frame.peer.port, nowMs);
-  }
-  report(context, frame, decision, nowMs);
 }
 
 /** What judge would decide, without counting, learning or reporting: for a frame that has to wait for the rest of itself. */
 export function preview(context: FenceContext, frame: SeenFrame): Decision {
-  const address = parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS;
-  return decideFrame(context, frame, viewOf(context, frame, address, context.now()));
+  const peer = createPacketPeer(frame.peer.address, frame.peer.port);
+  return decideFrame(context, frame, peer.view(context, context.now()));
 }
 
 /**
@@ -119,28 +84,20 @@ export function preview(context: FenceContext, frame: SeenFrame): Decision {
  */
 export function judgeLate(context: FenceContext, frame: SeenFrame, first: Decision, harm: ShieldReason): void {
   const nowMs = context.now();
-  const address = parseAddress(frame.peer.address) ?? UNKNOWN_ADDRESS;
-  const view = viewOf(context, frame, address, nowMs);
+  const peer = createPacketPeer(frame.peer.address, frame.peer.port);
+  const view = peer.view(context, nowMs);
   const decision = decideFrame(context, { ...frame, look: () => harm }, view);
   const wouldReject = decision.wouldReject.filter(
     ({ stage }) => !first.wouldReject.some((known) => known.stage === stage),
   );
   context.tally.wouldReject(frame, wouldReject);
-  report(context, frame, { ...decision, reason: undefined, wouldReject }, nowMs);
+  const late = { ...decision, reason: undefined, wouldReject };
+  if (isReported(context, late)) report(context, frame, late, nowMs);
 }
 
-function viewOf(context: FenceContext, { peer }: SeenFrame, address: Uint8Array, nowMs: number): PeerView {
-  const memory = context.peers.recall(address, nowMs);
-  const admission = context.admission();
-  return {
-    admitted: admission.admits(peer.address),
-    proven: memory.proven,
-    foreign: memory.foreign && !admission.shared(peer.address),
-  };
-}
-
-function decideFrame(context: FenceContext, frame: SeenFrame, view: PeerView): Decision {
+function decideFrame(context: FenceContext, frame: SeenFrame, bits: number): Decision {
   const snapshot = context.snapshot();
+  const view = PEER_VIEWS[bits] as PeerView;
   const decision = decide(frame, view, snapshot);
   if (decision.verdict === 'reject' || !snapshot.settings.shield || frame.look === undefined) return decision;
   const harm = frame.look();
@@ -149,22 +106,36 @@ function decideFrame(context: FenceContext, frame: SeenFrame, view: PeerView): D
     : decide({ direction: frame.direction, state: frame.state, harm }, view, snapshot);
 }
 
+/** In `observe` the rejection of the next stage, which is reported in the place of one that is carried out. */
+function observedIn(context: FenceContext, { wouldReject }: Decision): Decision['wouldReject'][number] | undefined {
+  return context.snapshot().settings.stage === 'observe'
+    ? wouldReject.find(({ stage }) => stage === 'accept')
+    : undefined;
+}
+
+/** Whether a decision is one that `report` has something to say about. */
+export function isReported(context: FenceContext, decision: Decision): boolean {
+  return decision.reason !== undefined || observedIn(context, decision) !== undefined;
+}
+
+/** What of a frame is reported. */
+export type ReportedFrame = Omit<SeenFrame, 'look' | 'neutral'>;
+
 /**
  * Reports what was rejected; in `observe`, where nothing is, what the next stage would reject: whom entering it would cut. Nothing waits
  * there, but who turns out to be nobody's stranger should be known before that stage.
  */
-function report(context: FenceContext, frame: SeenFrame, decision: Decision, nowMs: number): void {
-  const observes = context.snapshot().settings.stage === 'observe';
-  const observed = observes ? decision.wouldReject.find(({ stage }) => stage === 'accept') : undefined;
+export function report(context: FenceContext, frame: ReportedFrame, decision: Decision, nowMs: number): void {
+  const observed = observedIn(context, decision);
   const reason = decision.reason ?? observed?.reason;
   if (reason === undefined) return;
-  if (turnsOnPeer(observed?.reason)) context.doubts.ask(strangerOf(frame));
+  if (turnsOnPeer(observed?.reason)) context.doubts.ask(strangerOf(frame.peer, frame.direction, frame.handshake));
   context.onRejection({
     atMs: nowMs,
     direction: frame.direction,
     transport: frame.transport,
     kind: frame.kind,
-    peer: frame.peer,
+    peer: { address: frame.peer.address, port: frame.peer.port },
     labelState: labelStateOf(frame.state),
     reason,
     ...(observed === undefined ? {} : { wouldRejectAt: observed.stage }),
@@ -173,22 +144,34 @@ function report(context: FenceContext, frame: SeenFrame, decision: Decision, now
   });
 }
 
+/** Whether a frame says something of its peer: it came from there, and its label could be read. */
+export function teaches(direction: Direction, state: FrameState): boolean {
+  return direction === 'inbound' && state !== 'opaque' && !isMalformed(state);
+}
+
 /**
  * Memory learns from bytes that arrive, never from verdicts: from inbound TCP, and from own-labelled datagrams that come from where
- * we lately sent. A foreign label on UDP teaches nothing, because one spoofed datagram could cut a member off.
+ * we lately sent. A foreign label on UDP teaches nothing, because one spoofed datagram could cut a member off. To be called for frames that
+ * teach, and that are not neutral (SeenFrame.neutral; a foreign label never is).
  */
-function learn(context: FenceContext, frame: SeenFrame, view: PeerView, address: Uint8Array, nowMs: number): void {
-  const { state, handshake } = frame;
-  if (frame.direction === 'outbound' || state === 'opaque' || isMalformed(state)) return;
-  if (state !== 'foreign' && frame.neutral?.() === true) return;
-  const { peers } = context;
-  if (handshake) peers.learn(address, state, nowMs);
-  else if (state === 'own' && peers.answers(address, frame.peer.port, nowMs)) peers.learn(address, 'own', nowMs);
-  if (state !== 'none' || !view.admitted || view.foreign) return;
+export function learn(
+  context: FenceContext,
+  peer: PacketPeer,
+  state: FrameState,
+  view: number,
+  handshake: boolean,
+  nowMs: number,
+): void {
+  const known = peer.known(context);
+  if (state === 'own') {
+    if (handshake || known.answers(nowMs)) known.learn('own', nowMs);
+    return;
+  }
+  if (handshake) known.learn(state === 'none' ? 'none' : 'foreign', nowMs);
+  if (state !== 'none' || (view & VIEW.admitted) === 0 || (view & VIEW.foreign) !== 0) return;
   // Where everyone is admitted, made up may be whom the label did not prove and we did not send to.
-  const known = view.proven || context.admission().hasRules;
-  const real = handshake || known || peers.answers(address, frame.peer.port, nowMs);
-  if (real) peers.unlabelled(address, nowMs);
+  const isKnown = (view & VIEW.proven) !== 0 || context.admission().hasRules;
+  if (handshake || isKnown || known.answers(nowMs)) known.unlabelled(nowMs);
 }
 
 /** What is known of a frame that a bound refuses before its label was read. */

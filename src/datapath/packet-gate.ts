@@ -2,12 +2,16 @@
  * One packet through the core, the same on every path: label, verdict, shield, and what is sent of it. Works on bytes where they are;
  * for a packet that passes unchanged nothing is copied.
  */
-import type { Decision } from '../policy/decide.ts';
-import { type Direction, type FrameState, labelStateOf } from '../policy/facts.ts';
+import { type Decision, decide, PEER_VIEWS, type Snapshot, STATE_INDEX } from '../policy/decide.ts';
+import { type Direction, FRAME_STATES, type FrameState, labelStateOf, type PeerView } from '../policy/facts.ts';
+import type { ShieldReason } from '../policy/reason.ts';
+import { type FrameCells, frameCells } from '../policy/tally.ts';
 import { encodeLabelHeader, peekPacketLabel } from '../wire/label.ts';
+import { LABEL_HEADER_BYTES } from '../wire/limits.ts';
+import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import type { Transport } from '../wire/transport.ts';
 import type { FenceContext } from './engine.ts';
-import { judge, judgeOrWait, type Keep, stateOfLabel } from './judge.ts';
+import { isReported, type Keep, learn, report, stateOfLabel, strangerOf, teaches, turnsOnPeer } from './judge.ts';
 import { PacketInside } from './packet-inside.ts';
 import type { PacketPeer } from './packet-peer.ts';
 
@@ -44,6 +48,24 @@ export function passedPacket({ header, memory, at, length, prefixed }: PacketGat
   return prefixed ? Buffer.concat([header, body]) : body;
 }
 
+/** All that follows from a decision about packets of one state and view, worked out when the first one comes. */
+interface Plan {
+  readonly state: FrameState;
+  readonly decision: Decision;
+  readonly cells: FrameCells;
+  readonly rejected: boolean;
+  /** It passes if what is inside of it may. */
+  readonly looks: boolean;
+  readonly onPeer: boolean;
+  readonly teaches: boolean;
+  readonly notesSent: boolean;
+  readonly reported: boolean;
+  /** It is sent as it came, whatever the rules of later stages would say. */
+  readonly observed: boolean;
+  readonly keeps: boolean;
+  readonly labelled: boolean;
+}
+
 class Gate implements PacketGate {
   readonly header: Uint8Array;
   memory: Uint8Array = NO_BYTES;
@@ -51,73 +73,154 @@ class Gate implements PacketGate {
   length = 0;
   prefixed = false;
   readonly #context: FenceContext;
-  readonly #direction: Direction;
-  readonly #transport: Transport;
+  readonly #way: { readonly direction: Direction; readonly transport: Transport; readonly kind: 'packet' };
+  readonly #handshake: boolean;
+  readonly #inside: PacketInside;
+  #snapshot: Snapshot | undefined;
+  /** Of the snapshot, by state and view. */
+  #plans: (Plan | undefined)[] = [];
+  /** Of the packet at hand. */
+  #state: FrameState = 'none';
+  #bodyAt = 0;
 
   constructor(context: FenceContext, direction: Direction, transport: Transport) {
     this.#context = context;
-    this.#direction = direction;
-    this.#transport = transport;
+    this.#way = { direction, transport, kind: 'packet' };
+    this.#handshake = transport !== 'native';
+    this.#inside = new PacketInside(context, this.#way);
     this.header = encodeLabelHeader(context.label);
   }
 
   pass(memory: Uint8Array, at: number, length: number, peer: PacketPeer, nowMs: number, keep?: Keep): boolean {
     const context = this.#context;
-    const packet = memory.subarray(at, at + length);
-    const peeked = peekPacketLabel(packet);
-    const label = peeked.ok ? peeked.value.label : NO_BYTES;
-    const body = peeked.ok && peeked.value.bodyAt > 0 ? packet.subarray(peeked.value.bodyAt) : packet;
-    const state: FrameState = peeked.ok ? stateOfLabel(label, context.label) : peeked.reason;
-    const where = { direction: this.#direction, transport: this.#transport, kind: 'packet' } as const;
-    const source = {
-      ...where,
-      atMs: nowMs,
-      peer,
-      labelState: labelStateOf(state),
-      label,
-      rejected: false,
-      answer: false,
-    };
-    const inner = new PacketInside(context, source, body);
-    const frame = {
-      ...where,
-      state,
-      peer,
-      label,
-      bytes: length,
-      handshake: this.#transport !== 'native',
-      look: () => inner.look(),
-      neutral: () => inner.isProbe(),
-    };
-    const decision = keep === undefined ? judge(context, frame) : judgeOrWait(context, frame, keep);
-    if (decision === undefined) return false;
-    const rejected = decision.verdict === 'reject';
-    context.inside.packet(rejected ? { ...source, rejected } : source, body);
-    if (rejected) return false;
-    context.tally.bytes(where, length);
-    this.memory = memory;
-    this.at = at;
-    this.length = length;
-    this.prefixed = false;
-    // `observe` changes nothing, also of what the rules of later stages would.
-    if (context.snapshot().settings.stage === 'observe') return true;
-    return this.#rewrite(inner, decision, state, body);
+    if (keep !== undefined && context.starting() && this.#waits(peer, length, keep)) return false;
+    this.#readLabel(memory, at, at + length);
+    const inside = this.#inside;
+    inside.take(memory, this.#bodyAt, at + length, peer);
+    const view = peer.view(context, nowMs);
+    let plan = this.#planOf(view);
+    if (plan.looks) {
+      const harm = inside.look();
+      if (harm !== undefined) plan = this.#makePlan(view, harm);
+    }
+    if (keep !== undefined && plan.onPeer && this.#waits(peer, length, keep)) return false;
+    const { rejected } = plan;
+    context.tally.counted(plan.cells, rejected ? 0 : length);
+    if (plan.teaches && (plan.state === 'foreign' || !inside.isProbe())) {
+      learn(context, peer, plan.state, view, this.#handshake, nowMs);
+    }
+    if (plan.notesSent) peer.known(context).sent(nowMs);
+    if (plan.reported) this.#report(plan, memory, at, length, peer, nowMs);
+    if (context.inside.room(rejected, at + length - this.#bodyAt)) this.#offer(plan, memory, at, peer, nowMs);
+    return !rejected && this.#send(plan, memory, at, length);
   }
 
-  #rewrite(inner: PacketInside, { rewrite }: Decision, state: FrameState, body: Uint8Array): boolean {
-    const labelled = rewrite === 'add' || (rewrite === 'keep' && state === 'own');
-    const kept = inner.rewrite(labelled);
-    if (kept === undefined) return false;
-    if (kept === body && rewrite === 'keep') return true;
-    this.prefixed = labelled;
-    if (kept === body) {
-      this.at += this.length - body.length;
-      this.length = body.length;
+  /** Where the label is, and what that makes of the packet. */
+  #readLabel(memory: Uint8Array, at: number, end: number): void {
+    if (at >= end || memory[at] !== MESSAGE_TYPE.hasLabel) {
+      this.#state = 'none';
+      this.#bodyAt = at;
+      return;
+    }
+    const { header } = this;
+    const bodyAt = at + header.length;
+    let isOwn = bodyAt <= end && (bodyAt === end || memory[bodyAt] !== MESSAGE_TYPE.hasLabel);
+    for (let i = 1; isOwn && i < header.length; i++) isOwn = memory[at + i] === header[i];
+    if (isOwn) {
+      this.#state = 'own';
+      this.#bodyAt = bodyAt;
+      return;
+    }
+    const peeked = peekPacketLabel(memory.subarray(at, end));
+    this.#state = peeked.ok ? stateOfLabel(peeked.value.label, this.#context.label) : peeked.reason;
+    this.#bodyAt = peeked.ok ? at + peeked.value.bodyAt : at;
+  }
+
+  #planOf(view: number): Plan {
+    const snapshot = this.#context.snapshot();
+    if (snapshot !== this.#snapshot) {
+      this.#snapshot = snapshot;
+      this.#plans = new Array<Plan | undefined>(FRAME_STATES.length * PEER_VIEWS.length).fill(undefined);
+    }
+    const place = STATE_INDEX[this.#state] * PEER_VIEWS.length + view;
+    const known = this.#plans[place];
+    if (known !== undefined) return known;
+    const plan = this.#makePlan(view, undefined);
+    this.#plans[place] = plan;
+    return plan;
+  }
+
+  #makePlan(view: number, harm: ShieldReason | undefined): Plan {
+    const { direction } = this.#way;
+    const snapshot = this.#context.snapshot();
+    const { stage, shield } = snapshot.settings;
+    const state = this.#state;
+    const decision = decide({ direction, state, harm }, PEER_VIEWS[view] as PeerView, snapshot);
+    const { reason, rewrite } = decision;
+    const rejected = decision.verdict === 'reject';
+    return {
+      state,
+      decision,
+      cells: frameCells(this.#way, state, decision),
+      rejected,
+      looks: !rejected && shield && harm === undefined,
+      onPeer: turnsOnPeer(reason),
+      teaches: teaches(direction, state),
+      notesSent: !rejected && direction === 'outbound',
+      reported: isReported(this.#context, decision),
+      observed: stage === 'observe',
+      keeps: rewrite === 'keep',
+      labelled: rewrite === 'add' || (rewrite === 'keep' && state === 'own'),
+    };
+  }
+
+  #waits(peer: PacketPeer, bytes: number, keep: Keep): boolean {
+    let again: (() => void) | undefined;
+    const stranger = strangerOf(peer, this.#way.direction, this.#handshake);
+    if (!this.#context.doubts.wait(stranger, bytes, () => again?.())) return false;
+    again = keep();
+    return true;
+  }
+
+  /** The label that the packet carries. */
+  #label(memory: Uint8Array, at: number): Uint8Array {
+    if (this.#bodyAt === at) return NO_BYTES;
+    return this.#state === 'own' ? this.#context.label : memory.subarray(at + LABEL_HEADER_BYTES, this.#bodyAt);
+  }
+
+  #report(plan: Plan, memory: Uint8Array, at: number, bytes: number, peer: PacketPeer, nowMs: number): void {
+    const label = this.#label(memory, at);
+    const frame = { ...this.#way, state: plan.state, peer, label, bytes, handshake: this.#handshake };
+    report(this.#context, frame, plan.decision, nowMs);
+  }
+
+  #offer({ state, rejected }: Plan, memory: Uint8Array, at: number, { address, port }: PacketPeer, atMs: number): void {
+    const { direction, transport, kind } = this.#way;
+    const label = this.#label(memory, at);
+    const labelState = labelStateOf(state);
+    const peer = { address, port };
+    const source = { atMs, direction, transport, kind, peer, labelState, label, rejected, answer: false };
+    this.#context.inside.packet(source, this.#inside.body());
+  }
+
+  /** Says what is to be sent of a packet that passes; false when nothing is left of it. */
+  #send({ observed, keeps, labelled }: Plan, memory: Uint8Array, at: number, length: number): boolean {
+    const inside = this.#inside;
+    const changes = !observed && inside.mayChange();
+    const kept = changes ? inside.rewrite(labelled) : undefined;
+    if (changes && kept === undefined) return false;
+    if (kept !== undefined && kept !== inside.body()) {
+      this.memory = kept;
+      this.at = 0;
+      this.length = kept.length;
+      this.prefixed = labelled;
       return true;
     }
-    this.memory = kept;
-    this.at = 0;
-    this.length = kept.length;
+    const whole = observed || keeps;
+    this.memory = memory;
+    this.at = whole ? at : this.#bodyAt;
+    this.length = length - (this.at - at);
+    this.prefixed = labelled && !whole;
     return true;
   }
 }

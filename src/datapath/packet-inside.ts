@@ -2,55 +2,101 @@
  * What is below the label of one packet: opened with the gossip keys, looked at by the shield, stripped by quarantine, and sealed in
  * the form that its reader opens. Without keys and quarantine all of it is the shield's scan. Datagrams and dskit packets alike.
  */
+
+import type { Direction } from '../policy/facts.ts';
 import type { ShieldReason } from '../policy/reason.ts';
 import { appSealForm, wireSealForm } from '../policy/seal-form.ts';
 import { harmOfPacket, type MayReach } from '../policy/shield-packet.ts';
 import { quarantinePacket } from '../ring/quarantine-packet.ts';
-import type { FrameSource } from '../ring/source.ts';
-import { formatAddress, parseAddress } from '../wire/address.ts';
+import { formatAddress } from '../wire/address.ts';
 import { type Keyring, looksEncrypted, type Opened, openPacket, sealPacket } from '../wire/encryption.ts';
 import { sameBytes } from '../wire/label.ts';
 import { isProbe } from '../wire/probe.ts';
+import type { Transport } from '../wire/transport.ts';
 import { mayBeSealed, notePacketOfApp } from './app-seals.ts';
-import type { FenceContext } from './engine.ts';
+import type { Endpoint, FenceContext } from './engine.ts';
+import { createPacketPeer, type PacketPeer } from './packet-peer.ts';
 
 const NO_BYTES = new Uint8Array(0);
+const NOBODY = createPacketPeer('', 0);
 
+/** What all packets of one direction have in common. */
+export interface PacketWay {
+  readonly direction: Direction;
+  readonly transport: Transport;
+}
+
+/** One packet at a time. */
 export class PacketInside {
   readonly #context: FenceContext;
-  readonly #source: FrameSource;
-  readonly #body: Uint8Array;
+  readonly #way: PacketWay;
+  #memory: Uint8Array = NO_BYTES;
+  #at = 0;
+  #end = 0;
+  #peer: PacketPeer = NOBODY;
+  #body: Uint8Array | undefined;
   /** The ring that `#opened` was opened with: key files may change in between. */
   #keyring: Keyring | undefined;
   #opened: Opened | undefined;
   #tried = false;
 
-  /** `body` is the packet of `source` after its label; a view is fine, and it is not changed. */
-  constructor(context: FenceContext, source: FrameSource, body: Uint8Array) {
+  constructor(context: FenceContext, way: PacketWay) {
     this.#context = context;
-    this.#source = source;
-    this.#body = body;
+    this.#way = way;
+  }
+
+  /** For one packet alone: `body` is what follows its label; a view is fine, and it is not changed. */
+  static of(context: FenceContext, way: PacketWay & { readonly peer: Endpoint }, body: Uint8Array): PacketInside {
+    const inside = new PacketInside(context, way);
+    inside.take(body, 0, body.length, createPacketPeer(way.peer.address, way.peer.port));
+    return inside;
+  }
+
+  /** From now on it is about the packet of `peer` whose part after its label is from `at` to `end` of `memory`, which is not changed. */
+  take(memory: Uint8Array, at: number, end: number, peer: PacketPeer): void {
+    this.#memory = memory;
+    this.#at = at;
+    this.#end = end;
+    this.#peer = peer;
+    this.#body = undefined;
+    this.#keyring = undefined;
+    this.#opened = undefined;
+    this.#tried = false;
+  }
+
+  /** The packet after its label: a view. */
+  body(): Uint8Array {
+    this.#body ??= this.#memory.subarray(this.#at, this.#end);
+    return this.#body;
   }
 
   /** What in it would crash or exhaust the app; undefined for what the app itself sends. */
   look(): ShieldReason | undefined {
-    if (this.#source.direction === 'outbound') {
-      notePacketOfApp(this.#context, this.#body);
+    if (this.#way.direction === 'outbound') {
+      notePacketOfApp(this.#context, this.#memory, this.#at, this.#end);
       return undefined;
     }
     if (this.#open() === 'harm') return 'shield_empty_plaintext';
-    const datagram = this.#source.transport === 'native';
+    const datagram = this.#way.transport === 'native';
     if (this.#opened !== undefined) return harmOfPacket(this.#opened.plain, this.#mayReach, datagram);
-    const harm = harmOfPacket(this.#body, this.#mayReach, datagram);
+    const harm = harmOfPacket(this.#memory, this.#mayReach, datagram, this.#at, this.#end);
     // Ciphertext reads like a broken ping now and then, and the app drops what it cannot open. No chance names a field like Target.
-    return harm !== undefined && harm !== 'shield_reflection' && mayBeSealed(this.#context, this.#body)
+    return harm !== undefined && harm !== 'shield_reflection' && mayBeSealed(this.#context, this.body())
       ? undefined
       : harm;
   }
 
   /** Whether it is a fence's own ping; a sealed one is known as such where it was opened to look at it. */
   isProbe(): boolean {
-    return isProbe(this.#opened?.plain ?? this.#body);
+    const opened = this.#opened;
+    return opened === undefined ? isProbe(this.#memory, this.#at, this.#end) : isProbe(opened.plain);
+  }
+
+  /** Whether `rewrite` may give anything but the body as it is: there are keys, or quarantine. */
+  mayChange(): boolean {
+    const { inside } = this.#context;
+    if (inside.quarantine() !== undefined) return true;
+    return (this.#way.direction === 'inbound' || inside.reseal()) && inside.keyring() !== undefined;
   }
 
   /**
@@ -59,26 +105,26 @@ export class PacketInside {
    * `labelled`: whether it is sent with a label header.
    */
   rewrite(labelled: boolean): Uint8Array | undefined {
+    if (!this.mayChange()) return this.body();
     const { inside, snapshot } = this.#context;
+    const { direction } = this.#way;
     const quarantine = inside.quarantine();
-    const reforms = this.#source.direction === 'inbound' || inside.reseal();
-    if (quarantine === undefined && !(reforms && inside.keyring() !== undefined)) return this.#body;
+    const reforms = direction === 'inbound' || inside.reseal();
     this.#open();
     const opened = this.#opened;
-    const plain = opened?.plain ?? this.#body;
+    const plain = opened?.plain ?? this.body();
     let kept = plain;
     if (quarantine !== undefined) {
-      const { packet, stripped, dropped } = quarantinePacket(plain, quarantine, this.#source);
+      const { packet, stripped, dropped } = quarantinePacket(plain, quarantine);
       this.#context.tally.quarantined(stripped, dropped);
       if (packet === undefined) return undefined;
       kept = packet;
     }
     if (opened === undefined || this.#keyring === undefined) return kept;
-    const toApp = this.#source.direction === 'inbound';
-    const wanted = toApp ? appSealForm(snapshot().settings, labelled) : wireSealForm(labelled);
+    const wanted = direction === 'inbound' ? appSealForm(snapshot().settings, labelled) : wireSealForm(labelled);
     const form = reforms ? wanted : opened.form;
-    if (kept === plain && form === opened.form) return this.#body;
-    this.#context.tally.resealed(this.#source.direction, 'packet');
+    if (kept === plain && form === opened.form) return this.body();
+    this.#context.tally.resealed(direction, 'packet');
     const aad = form === 'label' ? this.#context.label : NO_BYTES;
     return sealPacket(this.#keyring, kept, aad, opened.version, opened.key);
   }
@@ -90,19 +136,19 @@ export class PacketInside {
     this.#keyring = this.#context.inside.keyring();
     if (this.#keyring === undefined) return undefined;
     // Also where it carries no header: a fence without keys may have taken it off a native member's packet.
-    const opened = openPacket(this.#keyring, this.#body, this.#context.label);
+    const opened = openPacket(this.#keyring, this.body(), this.#context.label);
     const { tally } = this.#context;
     if (opened.ok) {
       this.#opened = opened.value;
-      tally.sealed(this.#source.direction, 'packet', opened.value.form);
+      tally.sealed(this.#way.direction, 'packet', opened.value.form);
     } else if (opened.reason === 'padding' || opened.reason === 'plaintext_empty') return 'harm';
-    else if (looksEncrypted(this.#body)) tally.sealed(this.#source.direction, 'packet', 'no_key');
+    else if (looksEncrypted(this.body())) tally.sealed(this.#way.direction, 'packet', 'no_key');
     return undefined;
   }
 
   /** An answer or a probe may go where the packet came from, and to whom the app's own frames may go. */
   readonly #mayReach: MayReach = (address) => {
-    const from = parseAddress(this.#source.peer.address);
+    const from = this.#peer.bytes;
     if (from !== undefined && sameBytes(from, address)) return true;
     const { admission, peers, now } = this.#context;
     return admission().admits(formatAddress(address)) || peers.recall(address, now()).proven;

@@ -31,6 +31,8 @@ export const NO_ADMISSION_RULES: AdmissionRules = {
 };
 
 export interface Admission {
+  /** Of no other rules in this thread: whoever keeps what it said keeps this with it. */
+  readonly revision: number;
   /** False when there are no rules, so that everyone is admitted: callers say that loudly. */
   readonly hasRules: boolean;
   /** Whether the rules name `address` (text, without a zone; IPv4-mapped IPv6 counts as IPv4). */
@@ -63,6 +65,8 @@ function unmap(cidr: Cidr): Cidr {
   return { address: formatAddress(bytes), prefix: cidr.prefix - 96, family: 'ipv4' };
 }
 
+let revisions = 0;
+
 /** Builds the rules. */
 export function createAdmission(rules: AdmissionRules): Admission {
   const { cidrs, byDns, byName } = rules;
@@ -75,6 +79,7 @@ export function createAdmission(rules: AdmissionRules): Admission {
   const named = (canonical: string, family: 'ipv4' | 'ipv6') =>
     !byAddress || dns.has(canonical) || lists[family].check(canonical, family);
   return {
+    revision: ++revisions,
     hasRules,
     admits(address) {
       if (!hasRules) return true;

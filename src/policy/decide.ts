@@ -43,17 +43,32 @@ export interface Snapshot {
   readonly table: readonly Decision[];
 }
 
-const VIEW_BITS = 8;
-const STATE_INDEX = Object.fromEntries(FRAME_STATES.map((state, i) => [state, i])) as Record<Facts['state'], number>;
+/** A PeerView as a number: which of these hold. */
+export const VIEW = { admitted: 1, proven: 2, foreign: 4 } as const;
+
+/** Every view there is, at its number. */
+export const PEER_VIEWS: readonly PeerView[] = Array.from({ length: 8 }, (_, bits) =>
+  Object.freeze({
+    admitted: (bits & VIEW.admitted) !== 0,
+    proven: (bits & VIEW.proven) !== 0,
+    foreign: (bits & VIEW.foreign) !== 0,
+  }),
+);
+
+/** Position of a state in FRAME_STATES. */
+export const STATE_INDEX = Object.fromEntries(FRAME_STATES.map((state, i) => [state, i])) as Record<
+  Facts['state'],
+  number
+>;
 
 const HARMS = [undefined, ...SHIELD_REASONS] as const;
 const HARM_INDEX = new Map<ShieldReason | undefined, number>(HARMS.map((harm, i) => [harm, i]));
 
-function tableIndex({ direction, state, harm }: Facts, view: PeerView): number {
-  const bits = (view.admitted ? 1 : 0) | (view.proven ? 2 : 0) | (view.foreign ? 4 : 0);
+function tableIndex({ direction, state, harm }: Facts, { admitted, proven, foreign }: PeerView): number {
+  const bits = (admitted ? VIEW.admitted : 0) | (proven ? VIEW.proven : 0) | (foreign ? VIEW.foreign : 0);
   const inside = harm === undefined ? 0 : (HARM_INDEX.get(harm) as number);
   const place = (direction === 'inbound' ? 0 : FRAME_STATES.length) + STATE_INDEX[state];
-  return (inside * DIRECTIONS.length * FRAME_STATES.length + place) * VIEW_BITS + bits;
+  return (inside * DIRECTIONS.length * FRAME_STATES.length + place) * PEER_VIEWS.length + bits;
 }
 
 /** The one decision of every data path: pure, total, without allocation. */
@@ -64,11 +79,10 @@ export function decide(facts: Facts, view: PeerView, snapshot: Snapshot): Decisi
 
 /** Decides every combination of facts for `settings`. */
 export function createSnapshot(settings: PolicySettings): Snapshot {
-  const table = new Array<Decision>(HARMS.length * DIRECTIONS.length * FRAME_STATES.length * VIEW_BITS);
+  const table = new Array<Decision>(HARMS.length * DIRECTIONS.length * FRAME_STATES.length * PEER_VIEWS.length);
   const places = DIRECTIONS.flatMap((direction) => FRAME_STATES.map((state) => ({ direction, state })));
   for (const facts of HARMS.flatMap((harm) => places.map((place) => ({ ...place, harm })))) {
-    for (let bits = 0; bits < VIEW_BITS; bits++) {
-      const view = { admitted: (bits & 1) !== 0, proven: (bits & 2) !== 0, foreign: (bits & 4) !== 0 };
+    for (const view of PEER_VIEWS) {
       table[tableIndex(facts, view)] = Object.freeze(decideAll(facts, view, settings));
     }
   }

@@ -4,6 +4,7 @@
  * compress layer is unpacked. It reads as the most eager release does (net.go `handleCommand` and below), and reports harm as soon as
  * it sees it: what memberlist cannot parse and merely logs passes.
  */
+import { ADDRESS_BYTES } from '../wire/address.ts';
 import { COMPRESS_ALGORITHM } from '../wire/compress.ts';
 import { openCrc } from '../wire/crc.ts';
 import {
@@ -29,14 +30,14 @@ import { decodeSnappy } from '../wire/snappy.ts';
 import type { ShieldReason } from './reason.ts';
 import { harmOfIncarnation, harmOfScan, harmOfVersions } from './shield-rules.ts';
 
-/** Whether gossip may be sent to an address (16 bytes, wire/address.ts) because a packet asks for it. */
+/** Whether gossip may be sent to an address (16 bytes, wire/address.ts) because a packet asks for it. The bytes are lent. */
 export type MayReach = (address: Uint8Array) => boolean;
 
 const CRC_HEADER_BYTES = 5;
 
 interface Scan {
-  readonly mayReach: MayReach;
-  readonly datagram: boolean;
+  mayReach: MayReach;
+  datagram: boolean;
   expandedLeft: number;
   visitsLeft: number;
   harm: ShieldReason | undefined;
@@ -48,29 +49,45 @@ interface Scan {
   algorithm: number;
 }
 
+/** One for all: a scan is over before another begins, and makes no objects. */
+const SCANNING: Scan = {
+  mayReach: () => false,
+  datagram: true,
+  expandedLeft: 0,
+  visitsLeft: 0,
+  harm: undefined,
+  versions: false,
+  bufAt: 0,
+  bufEnd: 0,
+  algorithm: COMPRESS_ALGORITHM.lzw,
+};
+
+/** The address at hand. */
+const ADDRESS = new Uint8Array(ADDRESS_BYTES);
+
 /**
- * The first thing in `packet` that is known to crash or exhaust a receiver; undefined when there is none. Total. `datagram`: it came
+ * The first thing in the packet from `at` to `end` of `bytes` that is known to crash or exhaust a receiver; undefined when there is none. Total. `datagram`: it came
  * over UDP, where an empty one is ignored by every release, and where releases before v0.2.4 listen, which misread a compound of 128
  * parts and more; a dskit packet holds such compounds rightly. Not for ciphertext: it starts like a ping, and about one packet in a
  * hundred reads like one that would harm a member without encryption.
  */
-export function harmOfPacket(packet: Uint8Array, mayReach: MayReach, datagram: boolean): ShieldReason | undefined {
-  if (packet.length === 0) return datagram ? undefined : 'shield_empty_message';
-  const scan: Scan = {
-    mayReach,
-    datagram,
-    expandedLeft: datagram ? DATAGRAM_EXPANDED_MAX_BYTES : WALK_EXPANDED_MAX_BYTES,
-    visitsLeft: WALK_MESSAGES_MAX,
-    harm: undefined,
-    versions: false,
-    bufAt: 0,
-    bufEnd: 0,
-    algorithm: COMPRESS_ALGORITHM.lzw,
-  };
-  const summed = packet[0] === MESSAGE_TYPE.hasCrc && packet.length >= CRC_HEADER_BYTES;
-  const harm = visit(packet, summed ? CRC_HEADER_BYTES : 0, packet.length, 0, scan);
+export function harmOfPacket(
+  bytes: Uint8Array,
+  mayReach: MayReach,
+  datagram: boolean,
+  at = 0,
+  end = bytes.length,
+): ShieldReason | undefined {
+  if (at === end) return datagram ? undefined : 'shield_empty_message';
+  const scan = SCANNING;
+  scan.mayReach = mayReach;
+  scan.datagram = datagram;
+  scan.expandedLeft = datagram ? DATAGRAM_EXPANDED_MAX_BYTES : WALK_EXPANDED_MAX_BYTES;
+  scan.visitsLeft = WALK_MESSAGES_MAX;
+  const summed = bytes[at] === MESSAGE_TYPE.hasCrc && end - at >= CRC_HEADER_BYTES;
+  const harm = visit(bytes, summed ? at + CRC_HEADER_BYTES : at, end, 0, scan);
   // Members drop a packet whose checksum is wrong before they look into it; the sum is only worked out where it matters.
-  return harm !== undefined && summed && !openCrc(packet).ok ? undefined : harm;
+  return harm !== undefined && summed && !openCrc(bytes.subarray(at, end)).ok ? undefined : harm;
 }
 
 function visit(bytes: Uint8Array, at: number, end: number, depth: number, scan: Scan): ShieldReason | undefined {
@@ -139,7 +156,9 @@ function visitCompress(
   depth: number,
   scan: Scan,
 ): ShieldReason | undefined {
-  [scan.bufAt, scan.bufEnd, scan.algorithm] = [0, 0, COMPRESS_ALGORITHM.lzw];
+  scan.bufAt = 0;
+  scan.bufEnd = 0;
+  scan.algorithm = COMPRESS_ALGORITHM.lzw;
   const code = scanStruct(bytes, at, end, COMPRESS_PLAN, visitCompressField, scan);
   if (code < 0) return code === STOP ? scan.harm : harmOfScan(code);
   const { algorithm, expandedLeft } = scan;
@@ -174,16 +193,15 @@ function visitCompressField(field: number, bytes: Uint8Array, at: number, end: n
 }
 
 /** net.go `handlePing` answers at SourceAddr; `handleIndirectPing` probes Target, and passes the answer on to SourceAddr. */
-function visitAddress(bytes: Uint8Array, at: number, end: number, scan: Scan): number {
+function visitAddress(bytes: Uint8Array, at: number, _end: number, scan: Scan): number {
   const size = bytesLength(bytes, at);
   // Go writes an address of any other length as text that is no address, and sends nothing.
   if (size !== 4 && size !== 16) return 0;
   const start = rawStart(bytes, at);
   if (start < 0) return isList(bytes[at]) ? stop('shield_disguised', scan) : 0;
-  const address = new Uint8Array(16);
-  if (size === 4) address.fill(0xff, 10, 12);
-  address.set(bytes.subarray(start, end), 16 - size);
-  return stop(scan.mayReach(address) ? undefined : 'shield_reflection', scan);
+  for (let i = 0; i < ADDRESS_BYTES - size; i++) ADDRESS[i] = i < 10 ? 0 : 0xff;
+  for (let i = 0; i < size; i++) ADDRESS[ADDRESS_BYTES - size + i] = bytes[start + i] as number;
+  return stop(scan.mayReach(ADDRESS) ? undefined : 'shield_reflection', scan);
 }
 
 interface Body {

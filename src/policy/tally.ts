@@ -79,10 +79,29 @@ function whereIndex({ direction, transport, kind }: Where): number {
   return (d * TRANSPORTS.length + TRANSPORTS.indexOf(transport)) * KINDS.length + (kind === 'packet' ? 0 : 1);
 }
 
+/** The cells that one more frame of a kind counts in: the same for every tally. */
+export interface FrameCells {
+  readonly bytesAt: number;
+  readonly counts: Int32Array;
+}
+
+/** Where a frame that is decided so counts: worked out once for frames that come often (Tally.counted). */
+export function frameCells(where: Where, state: FrameState, decision: Decision): FrameCells {
+  const w = whereIndex(where);
+  const counts = [frameAt(w, labelStateOf(state), decision.verdict === 'reject')];
+  if (decision.reason !== undefined) counts.push(rejectedAt(w, decision.reason));
+  for (const { stage, reason } of decision.wouldReject) counts.push(wouldRejectAt(w, reason, stage));
+  for (const stage of decision.wouldStrand) counts.push(WOULD_STRAND_AT + STAGE_INDEX[stage]);
+  if (decision.fallback) counts.push(FALLBACKS_AT);
+  return { bytesAt: BYTES_AT + w, counts: Int32Array.from(counts) };
+}
+
 /** The writing side, owned by one thread. */
 export interface Tally {
   /** Counts one decided frame: its verdict, its rejection, what later stages would do, a fall-back. */
   frame(where: Where, state: FrameState, decision: Decision): void;
+  /** The same by its cells, and `passedBytes` (0 for a rejected one) of it, without allocation. */
+  counted(cells: FrameCells, passedBytes: number): void;
   /** Counts what later stages would do with a frame that was counted before, for what was found in it since. */
   wouldReject(where: Where, wouldReject: Decision['wouldReject']): void;
   /** Counts bytes of a passing frame, as read from its sender. */
@@ -94,8 +113,8 @@ export interface Tally {
   dropped(reason: DropReason, count?: number): void;
   /** A passing datagram that is larger than the path's MTU once its label is added. */
   oversize(): void;
-  /** The time from a frame's arrival (a stream: its header's) to its hand-over to the other side. */
-  forwarded(direction: Direction, kind: Kind, seconds: number): void;
+  /** The time from a frame's arrival (a stream: its header's) to its hand-over to the other side; of `count` frames of one batch. */
+  forwarded(direction: Direction, kind: Kind, seconds: number, count?: number): void;
   /** A sealed frame that the keys were tried on; what looks like plaintext is none. */
   sealed(direction: Direction, kind: Kind, outcome: SealOutcome): void;
   /** A frame that was sealed anew, in its reader's form or because quarantine changed it. */
@@ -110,38 +129,30 @@ export function createTally(buffer: ArrayBufferLike): Tally {
   const bump = (at: number, by = 1) => {
     cells[at] = (cells[at] as number) + by;
   };
-  const frameAt = (where: number, state: LabelState, rejected: boolean) =>
-    FRAMES_AT + (where * LABEL_STATES.length + LABEL_STATES.indexOf(state)) * 2 + (rejected ? 1 : 0);
-  const rejectedAt = (where: number, reason: RejectReason) =>
-    REJECTED_AT + where * REJECT_REASONS.length + REASON_INDEX[reason];
+  const counted: Tally['counted'] = ({ counts, bytesAt }, passedBytes) => {
+    for (let i = 0; i < counts.length; i++) bump(counts[i] as number);
+    bump(bytesAt, passedBytes);
+  };
   return {
-    frame(where, state, decision) {
-      const w = whereIndex(where);
-      bump(frameAt(w, labelStateOf(state), decision.verdict === 'reject'));
-      if (decision.reason !== undefined) bump(rejectedAt(w, decision.reason));
-      for (const { stage, reason } of decision.wouldReject) bump(wouldRejectAt(w, reason, stage));
-      for (const stage of decision.wouldStrand) bump(WOULD_STRAND_AT + STAGE_INDEX[stage]);
-      if (decision.fallback) bump(FALLBACKS_AT);
-    },
+    frame: (where, state, decision) => counted(frameCells(where, state, decision), 0),
+    counted,
     wouldReject(where, wouldReject) {
-      const w = whereIndex(where);
-      for (const { stage, reason } of wouldReject) bump(wouldRejectAt(w, reason, stage));
+      for (const { stage, reason } of wouldReject) bump(wouldRejectAt(whereIndex(where), reason, stage));
     },
     bytes: (where, count) => bump(BYTES_AT + whereIndex(where), count),
     limited(where, labelState, reason) {
-      const w = whereIndex(where);
-      bump(frameAt(w, labelState, true));
-      bump(rejectedAt(w, reason));
+      bump(frameAt(whereIndex(where), labelState, true));
+      bump(rejectedAt(whereIndex(where), reason));
     },
     cut: (where, reason) => bump(rejectedAt(whereIndex(where), reason)),
     dropped: (reason, count) => bump(DROPPED_AT + DROP_REASONS.indexOf(reason), count),
     oversize: () => bump(OVERSIZE_AT),
-    forwarded(direction, kind, seconds) {
+    forwarded(direction, kind, seconds, count = 1) {
       const base = forwardAt(direction, kind);
       let bucket = 0;
       while (bucket < FORWARD_BUCKETS_SECONDS.length && seconds > (FORWARD_BUCKETS_SECONDS[bucket] as number)) bucket++;
-      bump(base + bucket);
-      bump(base + FORWARD_CELLS - 1, seconds);
+      bump(base + bucket, count);
+      bump(base + FORWARD_CELLS - 1, seconds * count);
     },
     sealed: (direction, kind, outcome) =>
       bump(SEALED_AT + placeOf(direction, kind) * SEAL_OUTCOMES.length + SEAL_OUTCOMES.indexOf(outcome)),
@@ -151,6 +162,14 @@ export function createTally(buffer: ArrayBufferLike): Tally {
       bump(QUARANTINE_DROPPED_AT, dropped);
     },
   };
+}
+
+function frameAt(where: number, state: LabelState, rejected: boolean): number {
+  return FRAMES_AT + (where * LABEL_STATES.length + LABEL_STATES.indexOf(state)) * 2 + (rejected ? 1 : 0);
+}
+
+function rejectedAt(where: number, reason: RejectReason): number {
+  return REJECTED_AT + where * REJECT_REASONS.length + REASON_INDEX[reason];
 }
 
 function wouldRejectAt(where: number, reason: RejectReason, stage: Stage): number {
@@ -220,9 +239,8 @@ export function readTallies(buffers: readonly ArrayBufferLike[]): TallyReading {
     oversize: at(OVERSIZE_AT),
     forward: DIRECTIONS.flatMap((direction) =>
       KINDS.map((kind) => {
-        const base = forwardAt(direction, kind);
-        const buckets = Array.from({ length: FORWARD_CELLS - 1 }, (_, i) => at(base + i));
-        return { direction, kind, buckets, sumSeconds: at(base + FORWARD_CELLS - 1) };
+        const cells = Array.from({ length: FORWARD_CELLS }, (_, i) => at(forwardAt(direction, kind) + i));
+        return { direction, kind, buckets: cells.slice(0, -1), sumSeconds: cells.at(-1) ?? 0 };
       }),
     ),
     sealed: ways.flatMap((way) =>

@@ -5,9 +5,11 @@
  * spoofable or not: they only ever speak against entering `enforce`.
  */
 import { formatAddress } from '../wire/address.ts';
-import { ANSWER_WINDOW_MS, type ReadTime, T, type WriteTime } from './record-layout.ts';
-import { createRecords, recordsBytes, slotsFor } from './records.ts';
+import { type KnownPeer, knownPeer, MEMORY, memoryBits } from './known-peer.ts';
+import { ANSWER_WINDOW_MS, type ReadTime, RecordPlace, T } from './record-layout.ts';
+import { Records, recordsBytes, slotsFor } from './records.ts';
 
+export type { KnownPeer };
 export { ANSWER_WINDOW_MS };
 
 export interface PeerTableOptions {
@@ -45,6 +47,8 @@ export interface Memory {
 }
 
 export interface PeerTable {
+  /** `address`: 16 bytes that do not change any more. */
+  know(address: Uint8Array, port: number): KnownPeer;
   /** What is remembered of an address (16 bytes). */
   recall(address: Uint8Array, nowMs: number): Memory;
   /** Learns from an exchange that cannot be spoofed. */
@@ -70,51 +74,38 @@ export function peerTableBytes(peers: number): number {
   return recordsBytes(slotsFor(peers));
 }
 
-const NOTHING: Memory = { proven: false, foreign: false, ambiguous: false };
-
 /** A table over `buffer` (peerTableBytes, zeroed by its maker). Several threads may hold one over the same buffer. */
 export function createPeerTable(buffer: ArrayBufferLike, options: PeerTableOptions): PeerTable {
   const { peers, windowMs, foreignMs } = options;
-  const records = createRecords(buffer, slotsFor(peers), { windowMs, foreignMs });
+  const records = new Records(buffer, slotsFor(peers), { windowMs, foreignMs });
+  const know = (address: Uint8Array, port: number) => knownPeer(records, options, address, port);
   return {
+    know,
     recall(address, nowMs) {
-      return records.read(address, 0, (time) => memoryOf(time, nowMs, options)) ?? NOTHING;
+      const bits = know(address, 0).memory(nowMs);
+      return memoryOf(bits);
     },
-    learn(address, evidence, nowMs) {
-      records.write(address, 0, nowMs, evidence === 'own' ? 'proven' : 'stranger', (time, stamp) => {
-        if (evidence !== 'none') noteSwitch(time, stamp, evidence, nowMs, windowMs);
-        stamp(T[evidence], nowMs);
-      });
-    },
-    sent(address, port, nowMs) {
-      records.write(address, port, nowMs, 'stranger', (_time, stamp) => stamp(T.sent, nowMs));
-    },
-    unlabelled(address, nowMs) {
-      records.write(address, 0, nowMs, 'member', (time, stamp) => {
-        const goesOn = nowMs - time(T.unlabelled) <= windowMs;
-        if (!goesOn) stamp(T.unlabelledSince, nowMs);
-        stamp(T.unlabelledCount, goesOn ? time(T.unlabelledCount) + 1 : 1);
-        stamp(T.unlabelled, nowMs);
-      });
-    },
+    learn: (address, evidence, nowMs) => know(address, 0).learn(evidence, nowMs),
+    sent: (address, port, nowMs) => know(address, port).sent(nowMs),
+    unlabelled: (address, nowMs) => know(address, 0).unlabelled(nowMs),
+    answers: (address, port, nowMs) => know(address, port).answers(nowMs),
     absolve(address, nowMs) {
+      const place = new RecordPlace(address, 0);
+      const found = records.find(place);
       // Never makes a record: there is nothing to end in a new one.
-      if ((records.read(address, 0, (time) => time(T.foreign)) ?? 0) === 0) return;
-      records.write(address, 0, nowMs, 'stranger', (_time, stamp) => {
-        stamp(T.foreign, 0);
-        // Somebody new: what comes next is the first change of identity, and not the second.
-        stamp(T.switched, 0);
-      });
-    },
-    answers(address, port, nowMs) {
-      const sentAt = records.read(address, port, (time) => time(T.sent)) ?? 0;
-      return sentAt > 0 && nowMs - sentAt <= ANSWER_WINDOW_MS;
+      if (found < 0 || records.time(found, T.foreign) === 0) return;
+      const slot = records.open(place, nowMs, 'stranger');
+      if (slot < 0) return;
+      records.stamp(slot, T.foreign, 0);
+      // Somebody new: what comes next is the first change of identity, and not the second.
+      records.stamp(slot, T.switched, 0);
+      records.close();
     },
     records(nowMs) {
       return records.all(nowMs, (key, time) => ({
         address: formatAddress(key.address),
         port: key.port,
-        ...memoryOf(time, nowMs, options),
+        ...memoryOf(memoryBits(time(T.own), time(T.foreign), time(T.ambiguous), nowMs, windowMs, foreignMs)),
         lastOwnMs: time(T.own),
         lastNoneMs: time(T.none),
         lastForeignMs: time(T.foreign),
@@ -133,31 +124,10 @@ function unlabelledOf(time: ReadTime, nowMs: number, windowMs: number): PeerReco
   return { count: time(T.unlabelledCount), sinceMs: time(T.unlabelledSince), lastMs };
 }
 
-function memoryOf(time: ReadTime, nowMs: number, { windowMs, foreignMs }: PeerTableOptions): Memory {
-  const own = time(T.own);
-  const foreign = time(T.foreign);
-  const ambiguousAt = time(T.ambiguous);
-  const ambiguous = ambiguousAt > 0 && nowMs - ambiguousAt <= windowMs;
-  const ownLately = own > 0 && nowMs - own <= windowMs;
+function memoryOf(bits: number): Memory {
   return {
-    ambiguous,
-    proven: ownLately && (ambiguous || own >= foreign),
-    foreign: !ambiguous && foreign > own && nowMs - foreign <= foreignMs,
+    proven: (bits & MEMORY.proven) !== 0,
+    foreign: (bits & MEMORY.foreign) !== 0,
+    ambiguous: (bits & MEMORY.ambiguous) !== 0,
   };
-}
-
-/** Two changes of identity within the window are no recycled address but two members behind one: NAT or a host network. */
-function noteSwitch(
-  time: ReadTime,
-  stamp: WriteTime,
-  evidence: 'own' | 'foreign',
-  nowMs: number,
-  windowMs: number,
-): void {
-  const same = time(T[evidence]);
-  const other = time(evidence === 'own' ? T.foreign : T.own);
-  if (other === 0 || other <= same || nowMs - other > windowMs) return;
-  const switched = time(T.switched);
-  if (switched > 0 && nowMs - switched <= windowMs) stamp(T.ambiguous, nowMs);
-  stamp(T.switched, nowMs);
 }

@@ -11,7 +11,6 @@ import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import { decodeMessage } from '../wire/messages.ts';
 import type { QuarantineSet } from './quarantine.ts';
 import { fateOfMessage } from './quarantine-entry.ts';
-import type { FrameSource } from './source.ts';
 
 export interface QuarantinedPacket {
   /** The same object when nothing was taken out, otherwise a new buffer; undefined when nothing is left. */
@@ -37,8 +36,8 @@ const UNTOUCHED: ReadonlySet<number | undefined> = new Set([
   MESSAGE_TYPE.user,
 ]);
 
-/** Takes out of `packet` what `set` says. Total; no rule asks yet who `_source` is, since messages name their origin. */
-export function quarantinePacket(packet: Uint8Array, set: QuarantineSet, _source: FrameSource): QuarantinedPacket {
+/** Takes out of `packet` what `set` says. Total. No rule asks where the packet came from: messages name their origin. */
+export function quarantinePacket(packet: Uint8Array, set: QuarantineSet): QuarantinedPacket {
   const body = openCrc(packet);
   if (!body.ok || UNTOUCHED.has(body.value[0])) return { packet, stripped: 0, dropped: 0 };
   const work = { set, stripped: 0, dropped: 0, visitsLeft: WALK_MESSAGES_MAX, expandedLeft: WALK_EXPANDED_MAX_BYTES };

@@ -1,15 +1,16 @@
 /**
  * Fixed records of times by address and port, over a buffer that several threads may share: the store under the peer table.
  *
- * Layout: HEADER_BYTES (lock i32, evictions i32, last loss f64), then records of RECORD_BYTES:
+ * Layout: HEADER_BYTES (lock i32, evictions i32, last loss f64, keys given i32), then records of RECORD_BYTES:
  *   0 seq i32 (odd while the key changes) · 4 port+1 i32 (0 = empty) · 8 address[16] · 24 nine doubles: times in ms and a count (T)
  *
  * A record is found in a bucket of WAYS slots. Every writer holds the lock, so no record changes hands between being found and
  * being stamped. Readers take no lock: a time is one store, and `seq` read before and after shows whether the key stayed.
+ * Whoever asks for the same record again and again keeps a RecordPlace, which knows where it was found.
  */
 import { ADDRESS_BYTES } from '../wire/address.ts';
 import { releaseLock, takeLock } from './lock.ts';
-import { type ReadTime, T, type TimeField, type WriteTime } from './record-layout.ts';
+import { type ReadTime, type RecordPlace, T, type TimeField } from './record-layout.ts';
 import { PROVEN, type RecordLife, UNLABELLED, worthOf } from './record-worth.ts';
 
 const HEADER_BYTES = 64;
@@ -19,6 +20,8 @@ const LOCK_INT = 0;
 const EVICTIONS = 1;
 /** In doubles. */
 const LOST_AT = 1;
+/** Counts the keys that slots were given: while it stands still, what was not found is still not there. */
+const KEYS_GIVEN = 4;
 const RECORD_INTS = RECORD_BYTES / 4;
 const RECORD_DOUBLES = RECORD_BYTES / 8;
 const PORT_INT = 1;
@@ -27,8 +30,6 @@ const ADDRESS_AT = 8;
 /** How often a reader starts again when a record changes under it; each change is another peer's arrival in the same slot. */
 const READ_TRIES_MAX = 4;
 
-export type RecordChange = (time: ReadTime, stamp: WriteTime) => void;
-
 /** Whose word is written: only one that proves itself displaces a proven one; that of an admitted member is missed when it finds no room. */
 export type Writer = 'stranger' | 'member' | 'proven';
 
@@ -36,19 +37,6 @@ export type Writer = 'stranger' | 'member' | 'proven';
 export interface RecordKey {
   readonly address: Uint8Array;
   readonly port: number;
-}
-
-export interface Records {
-  /** What `view` makes of the record; undefined when there is none, or when it is just changing hands. `view` may run again. */
-  read<V>(address: Uint8Array, port: number, view: (time: ReadTime) => V): V | undefined;
-  /** Changes the record, made when missing. Without room nothing happens, counted. */
-  write(address: Uint8Array, port: number, nowMs: number, by: Writer, change: RecordChange): void;
-  /** What `view` makes of every record that is not expired. */
-  all<V>(nowMs: number, view: (key: RecordKey, time: ReadTime) => V): V[];
-  /** Records dropped before they expired, and ones that found no room. */
-  evictions(): number;
-  /** When that last befell more than what strangers left; 0: never. */
-  lastLossMs(): number;
 }
 
 /** Slots for `peers`: an address has a record for its evidence and one for a port, and buckets fill unevenly, so twice that. */
@@ -63,12 +51,8 @@ export function recordsBytes(slots: number): number {
   return HEADER_BYTES + slots * RECORD_BYTES;
 }
 
-/** Records over `buffer` (recordsBytes, zeroed by its maker). */
-export function createRecords(buffer: ArrayBufferLike, slots: number, life: RecordLife): Records {
-  return new RecordStore(buffer, slots, life);
-}
-
-class RecordStore implements Records {
+/** Records over a buffer (recordsBytes, zeroed by its maker). One thread's view of it: one writer at a time holds `open`. */
+export class Records {
   readonly #slots: number;
   readonly #life: RecordLife;
   readonly #header: Int32Array;
@@ -76,12 +60,11 @@ class RecordStore implements Records {
   readonly #ints: Int32Array;
   readonly #doubles: Float64Array;
   readonly #bytes: Uint8Array;
-  /** The record that `#time` and `#stamp` are about: one pair of closures, so that a frame allocates none. */
+  /** The record that `#time` is about: one closure, so that a frame allocates none. */
   #inHand = 0;
-  readonly #time: ReadTime = (field) => this.#timeOf(this.#inHand, field);
-  readonly #stamp: WriteTime = (field, ms) => {
-    this.#doubles[this.#inHand * RECORD_DOUBLES + field] = ms;
-  };
+  readonly #time: ReadTime = (field) => this.time(this.#inHand, field);
+  /** Of the lock, while it is held. */
+  #token = 0;
 
   constructor(buffer: ArrayBufferLike, slots: number, life: RecordLife) {
     this.#slots = slots;
@@ -93,34 +76,46 @@ class RecordStore implements Records {
     this.#bytes = new Uint8Array(buffer, HEADER_BYTES, slots * RECORD_BYTES);
   }
 
-  read<V>(address: Uint8Array, port: number, view: (time: ReadTime) => V): V | undefined {
-    for (let tries = 0; tries < READ_TRIES_MAX; tries++) {
-      const slot = this.#find(address, port);
-      if (slot < 0) return undefined;
-      const before = this.#seq(slot);
-      this.#inHand = slot;
-      const seen = view(this.#time);
-      if (this.#hasKey(slot, address, port) && this.#unchanged(slot, before)) return seen;
-    }
-    return undefined;
+  /** The slot of the record; -1 when there is none, or when it is just changing hands. What is read there holds if `holds` says so afterwards. */
+  find(place: RecordPlace): number {
+    const { slot } = place;
+    if (slot >= 0) return this.#seq(slot) === place.stamp ? slot : this.#locate(place);
+    if (slot === -1 && Atomics.load(this.#header, KEYS_GIVEN) === place.stamp) return -1;
+    return this.#locate(place);
   }
 
-  write(address: Uint8Array, port: number, nowMs: number, by: Writer, change: RecordChange): void {
-    const token = takeLock(this.#header, LOCK_INT, nowMs);
-    if (token === 0) {
+  /** Whether the record found last is still this one's: what was read of it since is its own. */
+  holds({ slot, stamp }: RecordPlace): boolean {
+    return this.#unchanged(slot, stamp);
+  }
+
+  /** A time of the record in `slot`, ms. */
+  time(slot: number, field: TimeField): number {
+    return this.#doubles[slot * RECORD_DOUBLES + field] as number;
+  }
+
+  /** Changes a time of the record in `slot`, which is open. */
+  stamp(slot: number, field: TimeField, ms: number): void {
+    this.#doubles[slot * RECORD_DOUBLES + field] = ms;
+  }
+
+  /** Opens the record to change it, made when missing; to be closed before anything else is opened. -1 without room, counted: nothing is open. */
+  open(place: RecordPlace, nowMs: number, by: Writer): number {
+    this.#token = takeLock(this.#header, LOCK_INT, nowMs);
+    if (this.#token === 0) {
       this.#lost(by !== 'stranger', nowMs);
-      return;
+      return -1;
     }
-    try {
-      const slot = this.#claim(address, port, nowMs, by);
-      if (slot < 0) return;
-      this.#inHand = slot;
-      change(this.#time, this.#stamp);
-    } finally {
-      releaseLock(this.#header, LOCK_INT, token);
-    }
+    const slot = this.#claim(place, nowMs, by);
+    if (slot < 0) this.close();
+    return slot;
   }
 
+  close(): void {
+    releaseLock(this.#header, LOCK_INT, this.#token);
+  }
+
+  /** What `view` makes of every record that is not expired. */
   all<V>(nowMs: number, view: (key: RecordKey, time: ReadTime) => V): V[] {
     const out: V[] = [];
     for (let slot = 0; slot < this.#slots; slot++) {
@@ -136,10 +131,12 @@ class RecordStore implements Records {
     return out;
   }
 
+  /** Records dropped before they expired, and ones that found no room. */
   evictions(): number {
     return Atomics.load(this.#header, EVICTIONS) >>> 0;
   }
 
+  /** When that last befell more than what strangers left; 0: never. */
   lastLossMs(): number {
     return this.#headerDoubles[LOST_AT] as number;
   }
@@ -148,10 +145,6 @@ class RecordStore implements Records {
   #lost(matters: boolean, nowMs: number): void {
     Atomics.add(this.#header, EVICTIONS, 1);
     if (matters) this.#headerDoubles[LOST_AT] = nowMs;
-  }
-
-  #timeOf(slot: number, field: TimeField): number {
-    return this.#doubles[slot * RECORD_DOUBLES + field] as number;
   }
 
   #seq(slot: number): number {
@@ -171,7 +164,28 @@ class RecordStore implements Records {
     return true;
   }
 
-  #find(address: Uint8Array, port: number): number {
+  /** Looks for the record and notes where it is, or that there is none. */
+  #locate(place: RecordPlace): number {
+    const { address, port } = place;
+    for (let tries = 0; tries < READ_TRIES_MAX; tries++) {
+      const given = Atomics.load(this.#header, KEYS_GIVEN);
+      const slot = this.#slotOf(address, port);
+      if (slot < 0) {
+        place.slot = -1;
+        place.stamp = given;
+        return -1;
+      }
+      const seq = this.#seq(slot);
+      if (!this.#hasKey(slot, address, port) || !this.#unchanged(slot, seq)) continue;
+      place.slot = slot;
+      place.stamp = seq;
+      return slot;
+    }
+    place.slot = -2;
+    return -1;
+  }
+
+  #slotOf(address: Uint8Array, port: number): number {
     const first = bucketOf(address, port, this.#slots);
     for (let slot = first; slot < first + WAYS; slot++) if (this.#hasKey(slot, address, port)) return slot;
     return -1;
@@ -185,8 +199,10 @@ class RecordStore implements Records {
   }
 
   /** The slot of the key, made when missing; -1 without room. With the lock held. */
-  #claim(address: Uint8Array, port: number, nowMs: number, by: Writer): number {
-    const found = this.#find(address, port);
+  #claim(place: RecordPlace, nowMs: number, by: Writer): number {
+    const { address, port } = place;
+    if (place.slot >= 0 && this.#seq(place.slot) === place.stamp) return place.slot;
+    const found = this.#slotOf(address, port);
     if (found >= 0) {
       // Odd with the lock in our hands: a thread was ended while it wrote this key.
       if (this.#seq(found) % 2 !== 0) this.#rekey(found, address, port);
@@ -215,6 +231,8 @@ class RecordStore implements Records {
     for (let i = 0; i < ADDRESS_BYTES; i++) Atomics.store(this.#bytes, key + i, address[i] ?? 0);
     Atomics.store(this.#ints, at + PORT_INT, port + 1);
     Atomics.store(this.#ints, at, odd + 1);
+    // Last: who counted before this, and found nothing, looks again.
+    Atomics.add(this.#header, KEYS_GIVEN, 1);
   }
 }
 

@@ -42,11 +42,13 @@ export function encodeProbe({ seqNo, node }: Probe): Uint8Array {
 }
 
 /**
- * Whether a message (after its label, not encrypted) is a fence's ping. Total, without reading on: whoever writes the mark asks for
+ * Whether the message from `at` to `end` (after its label, not encrypted) is a fence's ping. Total, without reading on: whoever writes the mark asks for
  * not being learned from, and gets nothing by it.
  */
-export function isProbe(body: Uint8Array): boolean {
-  if (body[0] !== MESSAGE_TYPE.ping || ((body[1] ?? 0) & 0xf0) !== FIXMAP || body[1] === FIXMAP) return false;
-  for (let i = 0; i < MARK.length; i++) if (body[MARK_AT + i] !== MARK[i]) return false;
+export function isProbe(bytes: Uint8Array, at = 0, end = bytes.length): boolean {
+  if (end - at < MARK_AT + MARK.length || bytes[at] !== MESSAGE_TYPE.ping) return false;
+  const head = bytes[at + 1] as number;
+  if ((head & 0xf0) !== FIXMAP || head === FIXMAP) return false;
+  for (let i = 0; i < MARK.length; i++) if (bytes[at + MARK_AT + i] !== MARK[i]) return false;
   return true;
 }

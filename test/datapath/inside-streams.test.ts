@@ -184,7 +184,7 @@ t.test(
       ['own', 'observe'],
     ] as const) {
       inspected = [];
-      const made = withInside(makeContext({ stage }), { packet });
+      const made = withInside(makeContext({ stage }), { room: () => true, packet });
       const target = await startRecorder(({ socket }) => socket.on('end', () => socket.end()));
       const fence = await startFence(made, target.port);
       const large = framed('dskit-packet', marked(mark, Buffer.concat([Uint8Array.of(8), Buffer.alloc(900_000)])));

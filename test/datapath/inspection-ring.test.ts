@@ -14,7 +14,7 @@ import { source } from './inspection-kit.ts';
 
 function ring() {
   const buffer = new SharedArrayBuffer(RING_BYTES);
-  return { buffer, write: createRingWriter(buffer), lane: createRingLane(buffer) };
+  return { buffer, ...createRingWriter(buffer), lane: createRingLane(buffer) };
 }
 
 t.test('every fact of a source survives the way', async (t) => {

@@ -2,10 +2,9 @@
 import t from 'tap';
 import {
   createInspection,
-  INSPECTED_REJECTED_MAX,
-  INSPECTED_STREAMS_MAX,
   type Inspector,
 } from '../../src/datapath/inspection.ts';
+import { INSPECTED_REJECTED_MAX, INSPECTED_STREAMS_MAX } from '../../src/datapath/inspection-places.ts';
 import { createPump } from '../../src/datapath/inspection-pump.ts';
 import { INSPECTION_SKIP_REASONS } from '../../src/datapath/inspection-queue.ts';
 import { createRingLane, createRingWriter, RING_BYTES } from '../../src/datapath/inspection-ring.ts';
@@ -46,7 +45,7 @@ function setup({ bytesPerSecond = 1e9, wants = Number.POSITIVE_INFINITY } = {}) 
     inspector,
     lanes: [createRingLane(buffer)],
   });
-  return { host, inspection, packets, streams, writeRing: createRingWriter(buffer) };
+  return { host, inspection, packets, streams, writeRing: createRingWriter(buffer).write };
 }
 
 t.test('packets are copied, and read later', async (t) => {

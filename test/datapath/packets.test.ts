@@ -40,7 +40,10 @@ function scene(policy: Partial<PolicySettings> = {}, inside: Partial<Inside> = {
   const made = makeContext(policy);
   const offered: Scene['offered'] = [];
   const packet = (source: FrameSource, bytes: Uint8Array) => void offered.push({ source, bytes });
-  const context = { ...made.context, inside: { ...NO_INSIDE, keyring: () => KEYS, packet, ...inside } };
+  const context = {
+    ...made.context,
+    inside: { ...NO_INSIDE, keyring: () => KEYS, room: () => true, packet, ...inside },
+  };
   return {
     ...made,
     context,

@@ -70,7 +70,7 @@ function scene(stage: Stage, starting = false): Scene {
     snapshot: () => snapshot(),
     admission: () => admission,
     starting: () => isStarting,
-    inside: { ...NO_INSIDE, packet: ({ labelState }) => void offered.push(labelState) },
+    inside: { ...NO_INSIDE, room: () => true, packet: ({ labelState }) => void offered.push(labelState) },
   };
   return {
     ...made,

@@ -358,8 +358,6 @@ export class World {
     if (rejected) return undefined;
     if (!fence.quarantine) return bytes;
     const set = createQuarantine(fence.ring.quarantineRules(this.nowMs));
-    return kind === 'packet'
-      ? quarantinePacket(bytes, set, source).packet
-      : quarantinePushPull(bytes, set, source).message;
+    return kind === 'packet' ? quarantinePacket(bytes, set).packet : quarantinePushPull(bytes, set, source).message;
   }
 }

@@ -9,7 +9,7 @@ import { addCrc } from '../../src/wire/crc.ts';
 import { encodeMessage, type Message } from '../../src/wire/messages.ts';
 import { walkPacket } from '../../src/wire/walk.ts';
 import { PROPERTY } from '../property.ts';
-import { addressBytes, alive, dead, frame, ping, suspect } from './frames.ts';
+import { addressBytes, alive, dead, ping, suspect } from './frames.ts';
 
 const SET = createQuarantine({
   foreign: [{ name: 'b-1', address: '10.1.0.1', port: 7946 }],
@@ -49,7 +49,7 @@ const PASSED: Message[] = [
   { type: 'err', Error: 'no' },
 ];
 
-const run = (packet: Uint8Array) => quarantinePacket(packet, SET, frame());
+const run = (packet: Uint8Array) => quarantinePacket(packet, SET);
 const hex = (bytes: Uint8Array | undefined) => (bytes === undefined ? undefined : Buffer.from(bytes).toString('hex'));
 
 t.test('single messages', async (t) => {

@@ -1,8 +1,10 @@
-/** What the packet worker is given to look below the label: rules by message, and rings that carry packets to the main thread. */
+/** What a fence in the engine's thread is given to look below the label: rules by message, and rings that carry frames to the main thread. */
 import { createQuarantine, type QuarantineSet } from '../../ring/quarantine.ts';
 import { createKeyring, type Keyring } from '../../wire/encryption.ts';
 import type { Inside, InsideRules } from '../inside.ts';
+import { INSPECTED_REJECTED_MAX, INSPECTED_STREAMS_MAX } from '../inspection-places.ts';
 import { createRingWriter } from '../inspection-ring.ts';
+import { createStreamRingWriter } from '../inspection-stream-ring.ts';
 import type { InspectionRings } from '../options.ts';
 
 export interface WorkerInside extends Inside {
@@ -23,13 +25,16 @@ export function createWorkerInside(rules: InsideRules, rings: InspectionRings | 
   change(rules);
   const own = rings === undefined ? undefined : createRingWriter(rings.own);
   const rejected = rings === undefined ? undefined : createRingWriter(rings.rejected);
+  const ownStreams = rings === undefined ? undefined : createStreamRingWriter(rings.ownStreams, INSPECTED_STREAMS_MAX);
+  const rejectedStreams =
+    rings === undefined ? undefined : createStreamRingWriter(rings.rejectedStreams, INSPECTED_REJECTED_MAX);
   return {
     keyring: () => keyring,
     reseal: () => reseal,
     quarantine: () => quarantine,
-    packet: (source, bytes) => void (source.rejected ? rejected : own)?.(source, bytes),
-    // Streams are the main thread's.
-    stream: () => undefined,
+    room: (isRejected, bytes) => (isRejected ? rejected : own)?.room(bytes) === true,
+    packet: (source, bytes) => void (source.rejected ? rejected : own)?.write(source, bytes),
+    stream: (source) => (source.rejected ? rejectedStreams : ownStreams)?.open(source),
     change,
   };
 }
