@@ -1,8 +1,8 @@
 /*
  * Round trips through several proxies, one after the other at a fixed rate, so that all meet the same moment of the machine.
  *   udp-rtt --rate N --seconds S --packet HEX --body HEX --seq-at N NAME=A:P NAME=A:P … (after --targets)
- * The packet is what goes to a proxy, the body what comes back; a target whose name begins with "direct" gets the body. --seq-at is the place
- * of the number in the body. Last line: {"NAME":{"n":…,"lost":…,"p50":…,"p90":…,"p99":…,"max":…},…} in microseconds.
+ * The packet is what goes out, the body what comes back; a target with "/bare" behind it gets the body (it strips nothing). --seq-at is the
+ * place of the number in the body. Last line: {"NAME":{"n":…,"lost":…,"p50":…,"p90":…,"p99":…,"max":…},…} in microseconds.
  */
 #include "udp-common.h"
 #include <signal.h>
@@ -29,9 +29,11 @@ static void add_target(char *text) {
   char *equals = strchr(text, '=');
   if (equals == NULL || target_count == TARGETS_MAX) usage("targets are NAME=A:P, 16 at most");
   *equals = 0;
+  char *bare = strstr(equals + 1, "/bare");
+  if (bare != NULL) *bare = 0;
   struct sockaddr_in at = parse_endpoint(equals + 1);
   struct target *one = &targets[target_count++];
-  *one = (struct target){.name = text, .bare = strncmp(text, "direct", 6) == 0};
+  *one = (struct target){.name = text, .bare = bare != NULL};
   one->fd = socket(AF_INET, SOCK_DGRAM, 0);
   struct timeval wait = {.tv_usec = ANSWER_MS * 1000};
   if (one->fd < 0 || connect(one->fd, (struct sockaddr *)&at, sizeof at) < 0) fail("connect");

@@ -1,0 +1,80 @@
+/** Round trips through every proxy and to the app itself, in turn within one program: what a proxy adds to a probe and its answer. */
+import type { Context, Engine, Figures, Measure, Round } from './measure.ts';
+import { gossipPacket } from './packets.ts';
+import { runToEnd } from './processes.ts';
+import { closeArms, openArms } from './udp-forward.ts';
+
+const ENGINES = ['linux', 'portable', 'nginx', 'c', 'go'] as const satisfies readonly Engine[];
+/** Trips a second, all targets together. */
+const RATE = 2_000;
+const TARGETS_MAX = ENGINES.length + 1;
+/** More lost trips than this part of them: something is broken. */
+const LOST_MAX = 0.01;
+
+interface Trips {
+  readonly n: number;
+  readonly lost: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
+export const UDP_RTT: Measure = {
+  name: 'udp_rtt',
+  group: 'udp',
+  figures: {
+    udp_rtt_p50_us:
+      'µs added to a round trip to the app (which answers at once), median of a round less that of the direct way',
+    udp_rtt_p99_us: 'the same of the 99th percentiles',
+  },
+  engines: ENGINES,
+  async open(context) {
+    const packet = gossipPacket();
+    const arms = await openArms(context, packet, ENGINES, true);
+    const [first] = arms.values();
+    if (first === undefined) throw new Error('nobody to measure');
+    return {
+      async round() {
+        const targets = [...arms].map(
+          ([engine, { proxy }]) => `${engine}=${proxy.way.listen}${proxy.strips ? '' : '/bare'}`,
+        );
+        const trips = await measure(context, packet, [`direct=${first.proxy.way.app}/bare`, ...targets]);
+        return added(trips);
+      },
+      notes: () => [
+        `${RATE} trips a second in all, one after the other through ${TARGETS_MAX} ways; what came back was compared, byte for byte`,
+        'nginx with sessions kept: with proxy_responses 0 answers may be lost',
+      ],
+      close: () => closeArms(arms),
+    };
+  },
+};
+
+async function measure(
+  context: Context,
+  { labelled, body, numberAt }: ReturnType<typeof gossipPacket>,
+  targets: readonly string[],
+): Promise<Readonly<Record<string, Trips>>> {
+  // The tail of a distribution needs more time than a rate.
+  const seconds = (context.sampleMs / 1_000) * (context.short ? 4 : 3);
+  const packets = ['--packet', labelled.toString('hex'), '--body', body.toString('hex'), '--seq-at', String(numberAt)];
+  const line = await runToEnd(
+    context.programs('udp-rtt'),
+    ['--rate', String(RATE), '--seconds', String(seconds), ...packets, '--targets', ...targets],
+    { core: context.cores.load, timeoutMs: seconds * 1_000 + 20_000 },
+  );
+  return JSON.parse(line) as Record<string, Trips>;
+}
+
+function added(trips: Readonly<Record<string, Trips>>): Round {
+  const { direct } = trips;
+  if (direct === undefined) throw new Error('no direct trips');
+  const round: Partial<Record<Engine, Figures>> = {};
+  for (const engine of ENGINES) {
+    const own = trips[engine];
+    if (own === undefined) continue;
+    if (own.lost > (own.n + own.lost) * LOST_MAX)
+      throw new Error(`${engine}: ${own.lost} of ${own.n + own.lost} trips were lost`);
+    round[engine] = { udp_rtt_p50_us: own.p50 - direct.p50, udp_rtt_p99_us: own.p99 - direct.p99 };
+  }
+  return round;
+}
