@@ -11,10 +11,12 @@ export interface ListenOptions {
   readonly streams: StreamSettings;
 }
 
-/** Shared rings of RING_BYTES each: packets that passed, and rejected ones. */
+/** Shared rings: packets (inspection-ring.ts) and streams (inspection-stream-ring.ts), those that passed and rejected ones. */
 export interface InspectionRings {
   readonly own: SharedArrayBuffer;
   readonly rejected: SharedArrayBuffer;
+  readonly ownStreams: SharedArrayBuffer;
+  readonly rejectedStreams: SharedArrayBuffer;
 }
 
 /** What the engine's thread builds its own view of a fence from. */
@@ -30,7 +32,7 @@ export interface WorkerOptions {
   /** Rejected packets a second from which the kernel drops such packets; 0: it never does. */
   readonly floodPacketsPerSecond: number;
   inside(): InsideRules;
-  /** Where the thread puts packets to inspect (inspection-ring.ts); undefined while inspection is off. */
+  /** Where the thread puts what is to be inspected; undefined while inspection is off. */
   readonly rings: InspectionRings | undefined;
 }
 

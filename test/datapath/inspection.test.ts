@@ -1,9 +1,6 @@
 /** Frames on their way to the inspector: what is copied, what is left out and counted, and how streams end. */
 import t from 'tap';
-import {
-  createInspection,
-  type Inspector,
-} from '../../src/datapath/inspection.ts';
+import { createInspection, type Inspector } from '../../src/datapath/inspection.ts';
 import { INSPECTED_REJECTED_MAX, INSPECTED_STREAMS_MAX } from '../../src/datapath/inspection-places.ts';
 import { createPump } from '../../src/datapath/inspection-pump.ts';
 import { INSPECTION_SKIP_REASONS } from '../../src/datapath/inspection-queue.ts';

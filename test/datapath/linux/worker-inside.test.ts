@@ -1,6 +1,11 @@
-/** What the packet worker looks with: rules that change by message, and rings for what it saw. */
+/** What a fence in the engine's thread looks with: rules that change by message, and rings for what it saw. */
 import t from 'tap';
 import { createRingLane, RING_BYTES } from '../../../src/datapath/inspection-ring.ts';
+import {
+  createStreamRing,
+  createStreamRingLane,
+  STREAM_RING_REJECTED_BYTES,
+} from '../../../src/datapath/inspection-stream-ring.ts';
 import { createWorkerInside } from '../../../src/datapath/linux/worker-inside.ts';
 import { source } from '../inspection-kit.ts';
 
@@ -25,8 +30,13 @@ t.test('rules come and go', async (t) => {
   t.equal(inside.quarantine(), undefined);
 });
 
-t.test('packets go to the ring of their kind; without rings nowhere', async (t) => {
-  const rings = { own: new SharedArrayBuffer(RING_BYTES), rejected: new SharedArrayBuffer(RING_BYTES) };
+t.test('packets and streams go to the ring of their kind; without rings nowhere', async (t) => {
+  const rings = {
+    own: new SharedArrayBuffer(RING_BYTES),
+    rejected: new SharedArrayBuffer(RING_BYTES),
+    ownStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
+    rejectedStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
+  };
   const inside = createWorkerInside(NONE, rings);
   inside.packet(source(), Buffer.from('passed'));
   inside.packet(source({ rejected: true }), Buffer.from('rejected'));
@@ -37,6 +47,21 @@ t.test('packets go to the ring of their kind; without rings nowhere', async (t) 
     return piece?.type === 'packet' ? Buffer.from(piece.bytes).toString() : undefined;
   });
   t.strictSame(taken, ['passed', 'rejected']);
-  t.equal(inside.stream(source({ kind: 'stream' })), undefined, 'streams are the main thread’s');
+  for (const rejected of [false, true]) {
+    const tap = inside.stream(source({ kind: 'stream', rejected }));
+    tap?.push(Buffer.from('bytes'));
+    tap?.end(true);
+  }
+  const streams = [rings.ownStreams, rings.rejectedStreams].map((ring) => createStreamRingLane(ring).take());
+  t.strictSame(
+    streams.map(
+      (piece) => piece?.type === 'stream' && [piece.stream.source.rejected, Buffer.from(piece.bytes).toString()],
+    ),
+    [
+      [false, 'bytes'],
+      [true, 'bytes'],
+    ],
+  );
+  t.equal(createWorkerInside(NONE, undefined).stream(source({ kind: 'stream' })), undefined);
   t.doesNotThrow(() => createWorkerInside(NONE, undefined).packet(source(), Buffer.from('x')));
 });
