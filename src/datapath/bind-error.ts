@@ -2,6 +2,9 @@
 import { formatEndpoint } from '../wire/address.ts';
 import { type Endpoint, StartError } from './engine.ts';
 
+/** How often another port is tried when the system's choice for TCP is taken on UDP; only with port 0. */
+export const PORT_TRIES_MAX = 16;
+
 const WHY: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the port is in use by another process',
   EADDRNOTAVAIL: 'no interface of this machine has that address',

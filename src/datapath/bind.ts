@@ -2,12 +2,9 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, isIPv6, type Server } from 'node:net';
-import { codeOf, startError } from './bind-error.ts';
+import { codeOf, PORT_TRIES_MAX, startError } from './bind-error.ts';
 import type { Endpoint } from './engine.ts';
 import { numericLookup } from './sessions.ts';
-
-/** How often another port is tried when the system's choice for TCP is taken on UDP; only with port 0. */
-const PORT_TRIES_MAX = 16;
 
 export interface BoundSockets {
   readonly tcp: Server;

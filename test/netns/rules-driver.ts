@@ -51,7 +51,14 @@ async function flip(): Promise<void> {
       floodPacketsPerSecond: 0,
       ...memory,
       clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
-      ...{ mode: 'transparent', proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },
+      ...{
+        mode: 'transparent',
+        tcpSource: 'peer',
+        streams: undefined,
+        proxyPort: PORTS.proxyPort,
+        port: PORTS.port,
+        ipv6: false,
+      },
     },
   );
   await fence.ready();

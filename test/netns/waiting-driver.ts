@@ -57,7 +57,14 @@ async function wait(): Promise<void> {
       waits: { waitMs: 700, bytesMax: 100_000 },
       floodPacketsPerSecond: 0,
       clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
-      ...{ mode: 'transparent', proxyPort: PORTS.proxyPort, port: PORTS.port, ipv6: false },
+      ...{
+        mode: 'transparent',
+        tcpSource: 'peer',
+        streams: undefined,
+        proxyPort: PORTS.proxyPort,
+        port: PORTS.port,
+        ipv6: false,
+      },
     },
   );
   await fence.ready();

@@ -36,7 +36,7 @@ const fence = createLinuxEngine().open(
     waits: { waitMs: 0, bytesMax: 1 },
     floodPacketsPerSecond: 0,
     ...createSharedMemory(),
-    mode: 'transparent',
+    ...{ mode: 'transparent', tcpSource: 'peer', streams: undefined },
     clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
     proxyPort: Number(process.argv[2]),
     port: 7946,

@@ -4,17 +4,16 @@
  * read between the loop's turns, and the eventfd ends a wait at once.
  */
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
-import { type Cut, StartError } from '../engine.ts';
-import { CELL } from './cells.ts';
+import { StartError } from '../engine.ts';
 import { createDatagramBatches } from './datagram-batch.ts';
-import { openListenPackets } from './listen-packets.ts';
+import { type FenceSockets, openSockets } from './fence-sockets.ts';
 import { Loop } from './loop.ts';
+import { RawIo } from './raw-io.ts';
 import { createReceiveBatch } from './receive.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import { loadSyscalls, SystemError } from './syscalls.ts';
-import { openTransparentPackets } from './transparent-packets.ts';
-import { createWorkerFence, type WorkerFence, type WorkerFenceState, type WorkerThread } from './worker-fence.ts';
-import type { FenceStart, FromFence, FromWorker, ListenStart, ToWorker, TransparentStart } from './worker-protocol.ts';
+import { createWorkerFence, type WorkerFenceState, type WorkerThread } from './worker-fence.ts';
+import type { FenceStart, FromFence, FromWorker, ToWorker } from './worker-protocol.ts';
 
 /** Datagrams a call; 32 × 64 KiB of memory. */
 const BATCH = 32;
@@ -24,46 +23,8 @@ const WAIT_MAX_MS = 100;
 const PUBLISH_MS = 50;
 
 /** What is open of a fence. */
-interface OpenFence {
+interface OpenFence extends FenceSockets {
   readonly state: WorkerFenceState;
-  readonly port: number;
-  selfTest?(nonce: Uint8Array): void;
-  /** Brings the cells up to date. */
-  publish?(): void;
-  /** Closes it all, and says what that cut. */
-  stop(): Cut;
-}
-
-/** Opens the sockets of a fence. Throws a StartError or a SystemError; then nothing stays open. */
-function openSockets(fence: WorkerFence): Omit<OpenFence, 'state'> {
-  const { start } = fence;
-  if (start.mode === 'listen') return openListen(fence as WorkerFence<ListenStart>);
-  const packets = openTransparentPackets(fence as WorkerFence<TransparentStart>);
-  return {
-    port: start.proxyPort,
-    selfTest: packets.selfTest,
-    stop() {
-      packets.stop();
-      return { streams: 0, sessions: 0 };
-    },
-  };
-}
-
-function openListen(fence: WorkerFence<ListenStart>): Omit<OpenFence, 'state'> {
-  const { context, start, cells } = fence;
-  const packets = openListenPackets({ ...fence.thread, ...start, context });
-  fence.flood.watch([packets.fd]);
-  return {
-    port: packets.at.port,
-    publish() {
-      cells.set(CELL.sessions, packets.sessions());
-      cells.set(CELL.sessionEvictions, packets.sessionEvictions());
-    },
-    stop() {
-      fence.flood.stop();
-      return { streams: 0, sessions: packets.stop() };
-    },
-  };
 }
 
 class EngineWorker {
@@ -101,7 +62,7 @@ class EngineWorker {
   #publish(nowMs: number): void {
     if (nowMs - this.#publishedMs < PUBLISH_MS) return;
     this.#publishedMs = nowMs;
-    for (const fence of this.#fences.values()) fence.publish?.();
+    for (const fence of this.#fences.values()) fence.publish();
   }
 
   #post(message: FromWorker): void {
@@ -183,6 +144,7 @@ async function main(port: MessagePort): Promise<void> {
       loop,
       batch: createReceiveBatch(calls, BATCH),
       batches: createDatagramBatches(calls),
+      io: new RawIo(loop, calls),
     }).run();
   } catch (error) {
     if (!(error instanceof StartError || error instanceof SystemError)) throw error;

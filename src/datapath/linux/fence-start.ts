@@ -1,6 +1,6 @@
 /** What every fence gives the engine's thread to build its view from, and what both threads share of it. */
 import { TALLY_BYTES } from '../../policy/tally.ts';
-import type { FenceContext } from '../engine.ts';
+import type { FenceContext, StreamSettings } from '../engine.ts';
 import type { WorkerOptions } from '../options.ts';
 import { CELLS_BYTES } from './cells.ts';
 import type { EngineFenceEvents } from './engine-fence.ts';
@@ -33,6 +33,14 @@ export function commonStart(context: FenceContext, worker: WorkerOptions, memory
     ...memory,
     clock: { nowMs: context.now(), monotonicMs: monotonicMs() },
   };
+}
+
+/**
+ * What the thread is told of streams that it carries; undefined for connections that need node: TLS that ends here, and
+ * Alertmanager's.
+ */
+export function threadStreams({ tls, transport, rejectStreams, limits }: StreamSettings): StreamSettings | undefined {
+  return tls === undefined && transport !== 'alertmanager' ? { transport, rejectStreams, limits } : undefined;
 }
 
 /**

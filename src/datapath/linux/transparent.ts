@@ -96,7 +96,7 @@ export function createTransparentPath(
         thread = engine.open(threadEvents(context, worker, died), {
           ...commonStart(context, worker, memory),
           mode: 'transparent',
-          ...{ proxyPort, port, ipv6 },
+          ...{ proxyPort, port, ipv6, tcpSource: options.tcpSource, streams: undefined },
         });
         await thread.ready();
         // Datagrams first: an app that could join by a connection already would tell its news, within half a second and never again, to nobody.

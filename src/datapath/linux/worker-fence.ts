@@ -8,9 +8,10 @@ import type { FenceContext, FenceRules } from '../engine.ts';
 import type { InsideRules } from '../inside.ts';
 import { createTokenBucket } from '../token-bucket.ts';
 import { CELL, type Cells, createCells } from './cells.ts';
-import { createFloodGuard, type FloodGuard } from './flood-guard.ts';
 import type { DatagramBatches } from './datagram-batch.ts';
+import { createFloodGuard, type FloodGuard } from './flood-guard.ts';
 import type { Loop } from './loop.ts';
+import type { RawIo } from './raw-io.ts';
 import type { ReceiveBatch } from './receive.ts';
 import type { Syscalls } from './syscalls.ts';
 import { createWorkerInside } from './worker-inside.ts';
@@ -28,6 +29,8 @@ export interface WorkerThread {
   readonly batch: ReceiveBatch;
   /** The same for whoever sends in batches too. */
   readonly batches: DatagramBatches;
+  /** What raw sockets share. */
+  readonly io: RawIo;
 }
 
 /** What the ways of packets and streams are given of their fence. */

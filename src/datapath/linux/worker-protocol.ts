@@ -1,8 +1,8 @@
 /** What the main thread and the engine's thread say to each other. Plain values: they are cloned. Fences go by number. */
 import type { PeerTableOptions } from '../../ring/peers.ts';
-import type { Cut, Endpoint, Fault, FenceRules, PathLimits, Rejection, Stranger } from '../engine.ts';
+import type { Cut, Endpoint, Fault, FenceRules, PathLimits, Rejection, Stranger, StreamSettings } from '../engine.ts';
 import type { InsideRules } from '../inside.ts';
-import type { InspectionRings, WorkerOptions } from '../options.ts';
+import type { InspectionRings, TcpSource, WorkerOptions } from '../options.ts';
 
 /** A pair of clocks read at one moment: process.hrtime is the same in every thread, so both count alike from it. */
 export interface ClockPair {
@@ -27,6 +27,8 @@ interface AnyFenceStart {
   readonly waits: WorkerOptions['waits'];
   readonly floodPacketsPerSecond: number;
   readonly clock: ClockPair;
+  /** How the thread treats streams; undefined: the main thread has them. */
+  readonly streams: StreamSettings | undefined;
 }
 
 export interface TransparentStart extends AnyFenceStart {
@@ -35,10 +37,12 @@ export interface TransparentStart extends AnyFenceStart {
   /** The gossip port, for the self-test's datagram. */
   readonly port: number;
   readonly ipv6: boolean;
+  readonly tcpSource: TcpSource;
 }
 
 export interface ListenStart extends AnyFenceStart {
   readonly mode: 'listen';
+  /** Port 0 only where the thread has the streams too. */
   readonly listen: Endpoint;
   readonly app: Endpoint;
   readonly limits: PathLimits;
