@@ -5,14 +5,12 @@ import t from 'tap';
 import { createDoubts, type DoubtsQueue } from '../../src/datapath/doubts.ts';
 import type { FenceContext, Stranger } from '../../src/datapath/engine.ts';
 import { NO_INSIDE } from '../../src/datapath/inside.ts';
-import { createPacketPath } from '../../src/datapath/linux/packets.ts';
-import type { Received } from '../../src/datapath/linux/receive.ts';
 import { createListenPath } from '../../src/datapath/listen.ts';
 import { createAdmission, NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import { createSnapshot } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
-import { formatAddress, parseAddress } from '../../src/wire/address.ts';
+import { parseAddress } from '../../src/wire/address.ts';
 import { encodeAlertmanagerFrame } from '../../src/wire/alertmanager.ts';
 import { encodeLabelHeader } from '../../src/wire/label.ts';
 import { type Mark, MESSAGE, marked } from './cases.ts';
@@ -31,6 +29,7 @@ import {
   throughGate,
   until,
 } from './harness.ts';
+import { createPacketPathKit, sourceOf } from './linux/kernel-kit.ts';
 
 const HEADER = encodeLabelHeader(OWN);
 const PEER = { address: '127.0.0.1', port: 7946 };
@@ -195,40 +194,18 @@ t.test(
 
 t.test('the transparent path keeps a copy: the memory that packets arrive in is used again', async (t) => {
   const one = scene('accept');
-  const sent: string[] = [];
-  const sender = {
-    send(
-      flow: { source: Uint8Array; sourcePort: number },
-      key: string,
-      _scope: number,
-      _p: Uint8Array,
-      body: Uint8Array,
-    ) {
-      sent.push(`${formatAddress(flow.source)} ${flow.sourcePort} ${key} ${Buffer.from(body)}`);
-      return { failure: undefined, errno: '', oversize: false };
-    },
-    close: () => undefined,
-  };
-  const path = createPacketPath(one.context, {
-    proxyPort: 17_946,
-    senders: { 4: sender, 6: undefined },
-    local: { has: () => false, inbound: () => true, several: () => false },
-    onTestDatagram: () => false,
-  });
-  const memory = Buffer.alloc(64);
-  const place = (text: string, port: number) => ({ address: parseAddress(text) as Uint8Array, port, scope: 0 });
-  const datagram = { source: place('10.0.0.7', 1), destination: place('10.0.0.1', 2), payload: memory };
-  for (const text of ['first', 'other']) {
-    datagram.payload = memory.subarray(0, 6);
-    memory.write(`\x08${text}`);
-    datagram.source.port++;
-    path.handle(datagram as Received, one.context.now());
-  }
-  memory.fill(0xff);
-  datagram.source.address.fill(0);
-  datagram.destination.address.fill(0);
+  const path = createPacketPathKit(one.context, { has: () => false, inbound: () => true });
+  const destination = { address: '10.0.0.1', port: 2 };
+  const from = (port: number, text: string) =>
+    path.handle({ source: { address: '10.0.0.7', port }, destination, payload: Buffer.from(`\x08${text}`) });
+  from(2, 'first');
+  from(3, 'other');
+  path.batches.received.memory.fill(0xff);
   one.answer('10.0.0.7');
-  t.strictSame(sent, ['10.0.0.7 2 10.0.0.1 \bfirst', '10.0.0.7 3 10.0.0.1 \bother']);
+  t.strictSame(
+    path.sent.map(({ flow, bytes }) => `${sourceOf(flow)} ${flow.sourcePort} ${flow.to} ${bytes}`),
+    ['10.0.0.7 2 10.0.0.1 \bfirst', '10.0.0.7 3 10.0.0.1 \bother'],
+  );
 });
 
 t.test('the listen path: an app of this process may use its buffer again', async (t) => {

@@ -33,15 +33,17 @@ const TWO_TO_32 = 4_294_967_296;
 /** A block whose address stays good as long as this is referenced. */
 interface Block {
   readonly memory: Buffer;
-  /** The same as 32-bit words, by their index. */
+  /** The same as 32-bit words, by their index; and as numbers of any size, anywhere. */
   readonly words: Int32Array;
+  readonly view: DataView;
   /** The address of its first byte. */
   readonly base: number;
 }
 
 function createBlock(calls: Syscalls, bytes: number): Block {
   const memory = Buffer.from(new ArrayBuffer(bytes));
-  return { memory, words: new Int32Array(memory.buffer), base: Number(calls.address(memory)) };
+  const { buffer } = memory;
+  return { memory, words: new Int32Array(buffer), view: new DataView(buffer), base: Number(calls.address(memory)) };
 }
 
 /** Links `size` headers to one iovec, name and control message each. */

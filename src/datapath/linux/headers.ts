@@ -4,10 +4,9 @@
  *   IPv4  0x45 tos len16 id16 frag16 ttl 17 sum16 src[4] dst[4] · UDP sport dport len16 sum16 · payload
  *   IPv6  0x60… len16 next hop src[16] dst[16] [44: 17 0 offset16 id32] · UDP … · payload
  *
- * Addresses are in the 16-byte form of wire/address.ts; both ends are of one family. DF is clear: routers may fragment (RFC 791).
+ * The headers are written in front of the payload, where it is. Addresses are in the 16-byte form of wire/address.ts; both ends are of one
+ * family. DF is clear: routers may fragment (RFC 791).
  */
-
-import { ADDRESS_BYTES } from '../../wire/address.ts';
 
 export const IPV4_HEADER_BYTES = 20;
 export const IPV6_HEADER_BYTES = 40;
@@ -26,12 +25,33 @@ const MTU_MIN = 576;
 
 export type Family = 4 | 6;
 
+/** Where a datagram comes from and goes to, with what of its headers never changes. */
 export interface Flow {
   readonly family: Family;
-  readonly source: Uint8Array;
   readonly sourcePort: number;
-  readonly destination: Uint8Array;
   readonly destinationPort: number;
+  /** Source and destination as they stand in the IP header. */
+  readonly addresses: Uint8Array;
+  /** Their part of the UDP checksum, with the ports and the protocol: a sum of 16-bit words, low byte first. */
+  readonly sum: number;
+}
+
+/** `source` and `destination`: 16 bytes each. */
+export function createFlow(
+  source: Uint8Array,
+  sourcePort: number,
+  destination: Uint8Array,
+  destinationPort: number,
+  family: Family,
+): Flow {
+  const skip = family === 4 ? 12 : 0;
+  const addresses = Uint8Array.from([...source.subarray(skip, 16), ...destination.subarray(skip, 16)]);
+  const sum =
+    sumWords(new DataView(addresses.buffer), 0, addresses.length) +
+    swapped(sourcePort) +
+    swapped(destinationPort) +
+    swapped(PROTOCOL_UDP);
+  return { family, sourcePort, destinationPort, addresses, sum };
 }
 
 /** Whether a UDP payload of `bytes` can be sent at all. */
@@ -44,52 +64,61 @@ export function packetBytes(family: Family, bytes: number): number {
   return bytes + UDP_HEADER_BYTES + (family === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES);
 }
 
-/** Builds packets in memory of its own; what it hands out is valid until its next call. */
-export interface DatagramBuilder {
+/**
+ * Writes the headers of one whole packet in front of its payload, `bytes` at `at`; returns where the packet begins. There must be room for
+ * IPV6_HEADER_BYTES and UDP_HEADER_BYTES, and it must fit (fitsDatagram).
+ */
+export function writeHeaders(memory: DataView, at: number, bytes: number, flow: Flow): number {
+  writeUdp(memory, at, bytes, flow);
+  const datagramAt = at - UDP_HEADER_BYTES;
+  const length = bytes + UDP_HEADER_BYTES;
+  if (flow.family === 4) {
+    // Identification 0: the kernel chooses one for a packet that is no fragment.
+    writeIpv4(memory, datagramAt - IPV4_HEADER_BYTES, flow, length, 0, 0);
+    return datagramAt - IPV4_HEADER_BYTES;
+  }
+  writeIpv6(memory, datagramAt - IPV6_HEADER_BYTES, flow, length, PROTOCOL_UDP);
+  return datagramAt - IPV6_HEADER_BYTES;
+}
+
+/** Cuts datagrams into fragments, in memory of its own; what it hands out is valid until its next call. */
+export interface Fragmenter {
   /**
-   * Calls `send` with each packet of a datagram whose payload is `prefix` and `body`: one, or fragments when it is larger than `mtu`.
-   * Stops when `send` returns false. The payload must fit (fitsDatagram). Returns whether every packet was taken.
+   * Calls `send` with each fragment of the datagram whose payload is `bytes` at `at` of `memory`, with UDP_HEADER_BYTES of room before it.
+   * Stops when `send` returns false. The payload must fit (fitsDatagram). Returns whether every fragment was taken.
    */
-  build(
+  cut(
+    memory: DataView,
+    at: number,
+    bytes: number,
     flow: Flow,
-    prefix: Uint8Array,
-    body: Uint8Array,
     mtu: number,
-    send: (bytes: Buffer, length: number) => boolean,
+    send: (packet: Buffer, length: number) => boolean,
   ): boolean;
 }
 
-/** Room in front of the datagram for the longest headers. */
-const HEADROOM = IPV6_HEADER_BYTES + FRAGMENT_HEADER_BYTES;
-
 /** `firstId`: where the identifications of fragments start; random, so that they cannot be guessed from a restart. */
-export function createDatagramBuilder(firstId: number): DatagramBuilder {
-  const whole = Buffer.alloc(HEADROOM + LENGTH_MAX + 1);
-  const piece = Buffer.alloc(HEADROOM + LENGTH_MAX + 1);
+export function createFragmenter(firstId: number): Fragmenter {
+  const piece = Buffer.alloc(IPV6_HEADER_BYTES + FRAGMENT_HEADER_BYTES + LENGTH_MAX + 1);
+  const view = new DataView(piece.buffer, piece.byteOffset, piece.length);
   let id = firstId >>> 0;
   return {
-    build(flow, prefix, body, mtu, send) {
-      const length = UDP_HEADER_BYTES + prefix.length + body.length;
-      writeDatagram(whole, HEADROOM, flow, prefix, body);
-      const headerBytes = flow.family === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-      const limit = Math.max(mtu, MTU_MIN);
-      if (headerBytes + length <= limit) {
-        const packet = whole.subarray(HEADROOM - headerBytes, HEADROOM + length);
-        // Identification 0: the kernel chooses one for a packet that is no fragment.
-        if (flow.family === 4) writeIpv4(packet, flow, length, 0, 0);
-        else writeIpv6(packet, flow, length, PROTOCOL_UDP);
-        return send(packet, packet.length);
-      }
+    cut(memory, at, bytes, flow, mtu, send) {
+      writeUdp(memory, at, bytes, flow);
+      const datagram = new Uint8Array(
+        memory.buffer,
+        memory.byteOffset + at - UDP_HEADER_BYTES,
+        UDP_HEADER_BYTES + bytes,
+      );
       id = (id + 1) >>> 0;
-      const fragmentHeader = flow.family === 4 ? 0 : FRAGMENT_HEADER_BYTES;
-      const room = (limit - headerBytes - fragmentHeader) & ~7;
-      for (let at = 0; at < length; at += room) {
-        const size = Math.min(room, length - at);
-        const more = at + size < length;
-        const bodyAt = headerBytes + fragmentHeader;
-        whole.copy(piece, bodyAt, HEADROOM + at, HEADROOM + at + size);
-        if (flow.family === 4) writeIpv4(piece, flow, size, id, (at >> 3) | (more ? MORE_FRAGMENTS_V4 : 0));
-        else writeFragment6(piece, flow, size, id, at | (more ? 1 : 0));
+      const bodyAt = flow.family === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES + FRAGMENT_HEADER_BYTES;
+      const room = (Math.max(mtu, MTU_MIN) - bodyAt) & ~7;
+      for (let from = 0; from < datagram.length; from += room) {
+        const size = Math.min(room, datagram.length - from);
+        const more = from + size < datagram.length;
+        piece.set(datagram.subarray(from, from + size), bodyAt);
+        if (flow.family === 4) writeIpv4(view, 0, flow, size, id, (from >> 3) | (more ? MORE_FRAGMENTS_V4 : 0));
+        else writeFragment6(view, flow, size, id, from | (more ? 1 : 0));
         if (!send(piece, bodyAt + size)) return false;
       }
       return true;
@@ -97,65 +126,71 @@ export function createDatagramBuilder(firstId: number): DatagramBuilder {
   };
 }
 
-function writeDatagram(out: Buffer, at: number, flow: Flow, prefix: Uint8Array, body: Uint8Array): void {
-  const length = UDP_HEADER_BYTES + prefix.length + body.length;
-  out.writeUInt16BE(flow.sourcePort, at);
-  out.writeUInt16BE(flow.destinationPort, at + 2);
-  out.writeUInt16BE(length, at + 4);
-  out.writeUInt16BE(0, at + 6);
-  out.set(prefix, at + UDP_HEADER_BYTES);
-  out.set(body, at + UDP_HEADER_BYTES + prefix.length);
-  const skip = flow.family === 4 ? 12 : 0;
-  let sum = PROTOCOL_UDP + length;
-  sum += sumWords(flow.source, skip, ADDRESS_BYTES) + sumWords(flow.destination, skip, ADDRESS_BYTES);
-  sum += sumWords(out, at, at + length);
+/** Writes the UDP header of the payload of `bytes` at `at` in front of it. */
+function writeUdp(memory: DataView, at: number, bytes: number, flow: Flow): void {
+  const length = UDP_HEADER_BYTES + bytes;
+  memory.setUint16(at - 8, flow.sourcePort);
+  memory.setUint16(at - 6, flow.destinationPort);
+  memory.setUint16(at - 4, length);
+  // The length is summed twice: in the pseudo header and in the UDP header.
+  const sum = flow.sum + 2 * swapped(length) + sumWords(memory, at, at + bytes);
   // RFC 768: an all-zero checksum means none, so a computed zero is sent as its other form.
-  out.writeUInt16BE(fold(sum) || 0xffff, at + 6);
+  memory.setUint16(at - 2, fold(sum) || 0xffff, true);
 }
 
-function writeIpv4(out: Buffer, flow: Flow, payloadBytes: number, id: number, fragment: number): void {
-  out[0] = 0x45;
-  out[1] = 0;
-  out.writeUInt16BE(IPV4_HEADER_BYTES + payloadBytes, 2);
+function writeIpv4(memory: DataView, at: number, flow: Flow, payload: number, id: number, fragment: number): void {
+  memory.setUint16(at, 0x4500);
+  memory.setUint16(at + 2, IPV4_HEADER_BYTES + payload);
   // 0 would make the kernel choose one for each fragment.
-  out.writeUInt16BE(fragment === 0 ? 0 : (id % 0xffff) + 1, 4);
-  out.writeUInt16BE(fragment, 6);
-  out[8] = HOP_LIMIT;
-  out[9] = PROTOCOL_UDP;
-  out.writeUInt16BE(0, 10);
-  out.set(flow.source.subarray(12, 16), 12);
-  out.set(flow.destination.subarray(12, 16), 16);
-  out.writeUInt16BE(fold(sumWords(out, 0, IPV4_HEADER_BYTES)), 10);
+  memory.setUint16(at + 4, fragment === 0 ? 0 : (id % 0xffff) + 1);
+  memory.setUint16(at + 6, fragment);
+  memory.setUint16(at + 8, (HOP_LIMIT << 8) | PROTOCOL_UDP);
+  memory.setUint16(at + 10, 0);
+  writeAddresses(memory, at + 12, flow);
+  memory.setUint16(at + 10, fold(sumWords(memory, at, at + IPV4_HEADER_BYTES)), true);
 }
 
-function writeIpv6(out: Buffer, flow: Flow, payloadBytes: number, next: number): void {
-  out.writeUInt32BE(0x6000_0000, 0);
-  out.writeUInt16BE(payloadBytes, 4);
-  out[6] = next;
-  out[7] = HOP_LIMIT;
-  out.set(flow.source, 8);
-  out.set(flow.destination, 24);
+function writeIpv6(memory: DataView, at: number, flow: Flow, payload: number, next: number): void {
+  memory.setUint32(at, 0x6000_0000);
+  memory.setUint16(at + 4, payload);
+  memory.setUint16(at + 6, (next << 8) | HOP_LIMIT);
+  writeAddresses(memory, at + 8, flow);
 }
 
-function writeFragment6(out: Buffer, flow: Flow, payloadBytes: number, id: number, offsetAndMore: number): void {
-  writeIpv6(out, flow, FRAGMENT_HEADER_BYTES + payloadBytes, NEXT_FRAGMENT);
-  out[IPV6_HEADER_BYTES] = PROTOCOL_UDP;
-  out[IPV6_HEADER_BYTES + 1] = 0;
-  out.writeUInt16BE(offsetAndMore, IPV6_HEADER_BYTES + 2);
-  out.writeUInt32BE(id, IPV6_HEADER_BYTES + 4);
+function writeAddresses(memory: DataView, at: number, { addresses }: Flow): void {
+  for (let k = 0; k < addresses.length; k++) memory.setUint8(at + k, addresses[k] as number);
 }
 
-/** Sum of 16-bit words; an odd last byte counts as the high one. At most 64 KiB, so the sum stays exact. */
-function sumWords(bytes: Uint8Array, from: number, to: number): number {
+function writeFragment6(memory: DataView, flow: Flow, payload: number, id: number, offsetAndMore: number): void {
+  writeIpv6(memory, 0, flow, FRAGMENT_HEADER_BYTES + payload, NEXT_FRAGMENT);
+  memory.setUint16(IPV6_HEADER_BYTES, PROTOCOL_UDP << 8);
+  memory.setUint16(IPV6_HEADER_BYTES + 2, offsetAndMore);
+  memory.setUint32(IPV6_HEADER_BYTES + 4, id);
+}
+
+/** A 16-bit word in network order as the sums below see it. */
+function swapped(word: number): number {
+  return ((word & 0xff) << 8) | (word >> 8);
+}
+
+/**
+ * Sum for the checksum, of words with the low byte first: RFC 1071 holds in either order, and four bytes at a time. An odd end counts as if
+ * a zero followed. At most 64 KiB, so the sum stays exact.
+ */
+function sumWords(memory: DataView, from: number, to: number): number {
   let sum = 0;
   let i = from;
-  for (; i + 1 < to; i += 2) sum += ((bytes[i] as number) << 8) | (bytes[i + 1] as number);
-  return i < to ? sum + ((bytes[i] as number) << 8) : sum;
+  for (; i + 4 <= to; i += 4) sum += memory.getUint32(i, true);
+  if (i + 2 <= to) {
+    sum += memory.getUint16(i, true);
+    i += 2;
+  }
+  return i < to ? sum + memory.getUint8(i) : sum;
 }
 
-/** One's complement of the folded sum (RFC 1071). */
+/** One's complement of the folded sum (RFC 1071), low byte first. */
 function fold(total: number): number {
   let sum = total;
-  while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
+  while (sum > 0xffff) sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
   return ~sum & 0xffff;
 }

@@ -16,6 +16,8 @@ export interface LocalAddresses {
    * gone; the rest is inbound.
    */
   inbound(source: string, destination: string): boolean;
+  /** Grows whenever the addresses are others than before. */
+  revision(): number;
   /** Whether there are several addresses of the family that other hosts may know us by. */
   several(family: 'IPv4' | 'IPv6'): boolean;
 }
@@ -27,6 +29,7 @@ export function createLocalAddresses(
 ): LocalAddresses {
   let readAtMs = Number.NEGATIVE_INFINITY;
   let known = new Set<string>();
+  let revision = 0;
   let counts = { IPv4: 0, IPv6: 0 };
   const refresh = (afterMs = REFRESH_MS) => {
     const nowMs = now();
@@ -35,6 +38,7 @@ export function createLocalAddresses(
     const lists = readOrNothing(read);
     // Out of file descriptors, for one: what was known still counts.
     if (lists === undefined) return;
+    const before = known;
     known = new Set();
     counts = { IPv4: 0, IPv6: 0 };
     for (const list of Object.values(lists)) {
@@ -43,6 +47,7 @@ export function createLocalAddresses(
         if (!internal && !address.startsWith('fe80:')) counts[family]++;
       }
     }
+    if (known.size !== before.size || [...known].some((address) => !before.has(address))) revision++;
   };
   const isKnown = (text: string) => known.has(text) || text.startsWith('127.');
   return {
@@ -54,6 +59,10 @@ export function createLocalAddresses(
       refresh();
       if (isKnown(source) === isKnown(destination)) refresh(REFRESH_UNCLEAR_MS);
       return isKnown(destination) || !isKnown(source);
+    },
+    revision() {
+      refresh();
+      return revision;
     },
     several(family) {
       refresh();

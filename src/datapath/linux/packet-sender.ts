@@ -1,14 +1,15 @@
 /**
- * Sends datagrams from any address and port through raw sockets, fragmented by hand when they are larger than the route's MTU (a raw
- * socket refuses those). Needs CAP_NET_RAW.
+ * Sends datagrams from any address and port through raw sockets: in batches, or fragmented by hand, one by one, when they are larger than
+ * the route's MTU (a raw socket refuses those). Needs CAP_NET_RAW.
  */
 import { randomBytes } from 'node:crypto';
 import type { DropReason } from '../../policy/tally.ts';
 import { StartError } from '../engine.ts';
-import { createDatagramBuilder, type Family, type Flow, fitsDatagram, packetBytes } from './headers.ts';
-import { createMtuOracle, type MtuOracle } from './mtu.ts';
+import type { ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
+import { createFragmenter, type Family, fitsDatagram, packetBytes, writeHeaders } from './headers.ts';
+import { createMtuOracle } from './mtu.ts';
+import type { PacketFlow } from './packet-flows.ts';
 import { MARK_FENCE } from './rules.ts';
-import { SOCKADDR_MAX_BYTES, writeSockaddr } from './sockaddr.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -27,51 +28,119 @@ const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
 /** Every link carries this much (RFC 8200 for IPv6, and no IPv4 link in use carries less), so smaller packets need no look at the route. */
 const MTU_EVERYWHERE = 1_280;
 
-/** What became of a datagram. */
-export interface SendResult {
-  readonly failure: DropReason | undefined;
-  /** The errno's name behind a failure. */
-  readonly errno: string;
-  /** It was larger than the route's MTU. */
-  readonly oversize: boolean;
+/** What became of one datagram, told once for each that was given to `send`, in `send` or by the next flush. */
+export interface SenderEvents {
+  onSent(flow: PacketFlow): void;
+  /** `bytes`: its payload. */
+  onFailed(flow: PacketFlow, bytes: number, reason: DropReason, errno: string): void;
+  /** It is larger than the route's MTU; told besides. */
+  onOversize(flow: PacketFlow): void;
 }
 
 export interface PacketSender {
-  /** `key` is the destination as text. */
-  send(flow: Flow, key: string, scope: number, prefix: Uint8Array, body: Uint8Array, nowMs: number): SendResult;
+  /** Sends the payload of `bytes` at `at` of the receive batch's memory, with HEADROOM_BYTES before it, which stays as it is until the flush. */
+  send(flow: PacketFlow, at: number, bytes: number, nowMs: number): void;
+  flush(): void;
   close(): void;
 }
 
-const SENT: SendResult = { failure: undefined, errno: '', oversize: false };
-const SENT_IN_PIECES: SendResult = { failure: undefined, errno: '', oversize: true };
-const NEVER_FITS: SendResult = { failure: 'send_failed', errno: 'EMSGSIZE', oversize: true };
+export interface SenderBatches {
+  readonly received: ReceiveBatch;
+  readonly sends: SendBatch;
+}
 
 /** One sender a family. Throws a SystemError (EPERM without CAP_NET_RAW), or a StartError where the kernel refuses the mark. */
-export function createPacketSender(calls: Syscalls, family: Family): PacketSender {
-  const fd = openRaw(calls, family);
-  const oracle: MtuOracle = createMtuOracle(calls, family);
-  const builder = createDatagramBuilder(randomBytes(4).readUInt32LE());
-  const place = Buffer.alloc(SOCKADDR_MAX_BYTES);
-  return {
-    send(flow, key, scope, prefix, body, nowMs) {
-      const bytes = prefix.length + body.length;
-      if (!fitsDatagram(family, bytes)) return NEVER_FITS;
-      const whole = packetBytes(family, bytes);
-      const mtu = whole <= MTU_EVERYWHERE ? undefined : oracle.mtu(key, flow.destination, nowMs);
-      const oversize = mtu !== undefined && whole > mtu;
-      const to = place.subarray(0, writeSockaddr(place, flow.destination, 0, scope));
-      const sent = builder.build(flow, prefix, body, mtu ?? Number.POSITIVE_INFINITY, (packet, length) => {
-        return calls.sendto(fd, packet, length, to) >= 0;
-      });
-      if (sent) return oversize ? SENT_IN_PIECES : SENT;
-      const errno = calls.errno();
-      return { failure: failureOf(errno), errno, oversize };
-    },
-    close() {
-      calls.close(fd);
-      oracle.close();
-    },
-  };
+export function createPacketSender(
+  calls: Syscalls,
+  family: Family,
+  batches: SenderBatches,
+  events: SenderEvents,
+): PacketSender {
+  return new RawSender(calls, family, batches, events);
+}
+
+class RawSender implements PacketSender, Refused {
+  readonly #calls: Syscalls;
+  readonly #family: Family;
+  readonly #received: ReceiveBatch;
+  readonly #sends: SendBatch;
+  readonly #events: SenderEvents;
+  readonly #fd: number;
+  readonly #oracle;
+  readonly #fragmenter = createFragmenter(randomBytes(4).readUInt32LE());
+  /** What is in the batch; entries beyond its count are of before. */
+  readonly #flows: PacketFlow[] = [];
+  readonly #bytes: Int32Array;
+
+  constructor(calls: Syscalls, family: Family, { received, sends }: SenderBatches, events: SenderEvents) {
+    this.#calls = calls;
+    this.#family = family;
+    this.#received = received;
+    this.#sends = sends;
+    this.#events = events;
+    this.#bytes = new Int32Array(sends.size);
+    this.#fd = openRaw(calls, family);
+    this.#oracle = createMtuOracle(calls, family);
+  }
+
+  send(flow: PacketFlow, at: number, bytes: number, nowMs: number): void {
+    if (!fitsDatagram(this.#family, bytes)) {
+      this.#events.onOversize(flow);
+      this.#events.onFailed(flow, bytes, 'send_failed', 'EMSGSIZE');
+      return;
+    }
+    const whole = packetBytes(this.#family, bytes);
+    const mtu = whole <= MTU_EVERYWHERE ? undefined : this.#oracle.mtu(flow.to, flow.destination, nowMs);
+    if (mtu !== undefined && whole > mtu) {
+      this.#fragments(flow, at, bytes, mtu);
+      return;
+    }
+    const sends = this.#sends;
+    if (sends.count === sends.size) this.flush();
+    this.#flows[sends.count] = flow;
+    this.#bytes[sends.count] = bytes;
+    const from = writeHeaders(this.#received.view, at, bytes, flow);
+    sends.add(this.#received.base + from, whole);
+    sends.to(flow.toName, 0, flow.toNameBytes);
+  }
+
+  flush(): void {
+    const { count } = this.#sends;
+    if (count === 0) return;
+    const failed = count - this.#sends.flush(this.#fd, this);
+    // Those that were refused have been told, and are marked.
+    for (let i = 0; i < count; i++)
+      if (failed === 0 || this.#bytes[i] !== -1) this.#events.onSent(this.#flows[i] as PacketFlow);
+  }
+
+  close(): void {
+    this.#calls.close(this.#fd);
+    this.#oracle.close();
+  }
+
+  onRefused(errno: string, first: number, count: number): void {
+    for (let i = first; i < first + count; i++) {
+      this.#events.onFailed(this.#flows[i] as PacketFlow, this.#bytes[i] as number, failureOf(errno), errno);
+      this.#bytes[i] = -1;
+    }
+  }
+
+  /** Of a raw socket nothing can be told of what was sent before. */
+  onLateError(): void {}
+
+  #fragments(flow: PacketFlow, at: number, bytes: number, mtu: number): void {
+    this.flush();
+    this.#events.onOversize(flow);
+    const to = Buffer.from(flow.toName.buffer, flow.toName.byteOffset, flow.toNameBytes);
+    const sent = this.#fragmenter.cut(this.#received.view, at, bytes, flow, mtu, (packet, length) => {
+      return this.#calls.sendto(this.#fd, packet, length, to) >= 0;
+    });
+    if (sent) this.#events.onSent(flow);
+    else {
+      const errno = this.#calls.errno();
+      this.#events.onFailed(flow, bytes, failureOf(errno), errno);
+    }
+  }
 }
 
 function openRaw(calls: Syscalls, family: Family): number {

@@ -1,122 +1,202 @@
 /** The way of a datagram through the transparent path: received with its original destination, judged, rewritten, sent on. */
-import { formatAddress, isV4Mapped } from '../../wire/address.ts';
-import type { Endpoint, FenceContext } from '../engine.ts';
-import { type Keep, refuseUnread } from '../judge.ts';
+import type { Direction } from '../../policy/facts.ts';
+import type { DropReason } from '../../policy/tally.ts';
+import type { FenceContext } from '../engine.ts';
+import { refuseUnread } from '../judge.ts';
 import { createPacketGate, type PacketGate } from '../packet-gate.ts';
-import { createPacketPeer } from '../packet-peer.ts';
 import { createTokenBucket } from '../token-bucket.ts';
+import { CONTROL_BYTES, type ReceiveBatch } from './datagram-batch.ts';
 import type { LocalAddresses } from './local-addresses.ts';
-import type { PacketSender } from './packet-sender.ts';
-import type { Received } from './receive.ts';
+import { Outgoing } from './outgoing.ts';
+import { type PacketFlow, PacketFlows } from './packet-flows.ts';
+import type { PacketSender, SenderEvents } from './packet-sender.ts';
+import { isNamed, Named } from './peer-index.ts';
 import { NONCE_BYTES, TEST_ADDRESSES } from './self-test.ts';
+import { IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR, SOL_IP, SOL_IPV6 } from './syscalls.ts';
 
+/** Batches of one socket before others have their turn. */
+const BATCHES_PER_TURN = 8;
 /** Send failures that are reported as faults; the counters have them all. */
 const FAULT_BURST = 5;
 const FAULTS_PER_SECOND = 0.1;
 
-const NO_BYTES = new Uint8Array(0);
+const CMSG_HEADER_BYTES = 16;
+const NOWHERE = -1;
 
 export interface PacketPathOptions {
   readonly proxyPort: number;
-  readonly senders: { readonly 4: PacketSender; readonly 6: PacketSender | undefined };
+  readonly received: ReceiveBatch;
   readonly local: LocalAddresses;
   /** A datagram to a test address, NONCE_BYTES long; true when it was the self-test's. */
   onTestDatagram(family: 4 | 6, payload: Uint8Array): boolean;
 }
 
 export interface PacketPath {
-  /** Handles one datagram to its end, or keeps a copy that waits (context.doubts). `arrivedMs`: when its batch was there, by the context's clock. */
-  handle(datagram: Received, arrivedMs: number): void;
-}
-
-/** Where a datagram goes, and since when it is here. */
-interface Way {
-  readonly to: string;
-  readonly inbound: boolean;
-  readonly peer: Endpoint;
-  readonly arrivedMs: number;
-}
-
-/** The memory of a batch is the next one's. */
-function copyOf({ source, destination, payload }: Received): Received {
-  return {
-    source: { ...source, address: Uint8Array.from(source.address) },
-    destination: { ...destination, address: Uint8Array.from(destination.address) },
-    payload: Buffer.from(payload),
-  };
+  /** What senders tell. */
+  readonly events: SenderEvents;
+  /** Takes what waits in the socket, a batch at a time, bounded; each goes its way to the end, or waits as a copy (context.doubts). */
+  receive(fd: number, sender: PacketSender): void;
 }
 
 export function createPacketPath(context: FenceContext, options: PacketPathOptions): PacketPath {
-  const { senders, local, proxyPort } = options;
-  const gates = {
-    inbound: createPacketGate(context, 'inbound', 'native'),
-    outbound: createPacketGate(context, 'outbound', 'native'),
-  };
-  const faults = createTokenBucket(FAULT_BURST, FAULTS_PER_SECOND);
+  return new Path(context, options);
+}
 
-  const refuseDirect = ({ source, payload }: Received) => {
-    const peer = { address: formatAddress(source.address), port: source.port };
-    const where = { direction: 'inbound', transport: 'native', kind: 'packet' } as const;
-    refuseUnread(context, { ...where, labelState: 'none', peer, bytes: payload.length }, 'not_intercepted');
-  };
+class Path implements PacketPath, SenderEvents {
+  readonly events = this;
+  readonly #context: FenceContext;
+  readonly #options: PacketPathOptions;
+  readonly #flows: PacketFlows;
+  readonly #gates: Readonly<Record<Direction, PacketGate>>;
+  readonly #outgoing = new Outgoing();
+  readonly #faults = createTokenBucket(FAULT_BURST, FAULTS_PER_SECOND);
+  /** Sent since it was told last, by direction. */
+  #inbound = 0;
+  #outbound = 0;
+  /** The datagram in hand, for those that are to wait: what keeps them is made once. */
+  #hand = 0;
+  #handFlow: PacketFlow | undefined;
+  #handSender: PacketSender | undefined;
+  #arrivedMs = 0;
 
-  const forward = (datagram: Received, to: string, gate: PacketGate, inbound: boolean): boolean => {
-    const { source, destination, payload } = datagram;
-    const family = isV4Mapped(destination.address) ? 4 : 6;
-    const nowMs = context.now();
-    const result = senders[family]?.send(
-      {
-        family,
-        source: source.address,
-        sourcePort: source.port,
-        destination: destination.address,
-        destinationPort: destination.port,
-      },
-      to,
-      destination.scope,
-      gate.prefixed ? gate.header : NO_BYTES,
-      gate.memory.subarray(gate.at, gate.at + gate.length),
-      nowMs,
-    );
-    if (result === undefined) return false;
-    if (result.oversize) context.tally.oversize();
-    if (result.failure === undefined) return true;
-    context.tally.dropped(result.failure === 'peer_unreachable' && inbound ? 'app_unreachable' : result.failure);
-    if (faults.take(nowMs)) {
-      const message = `a datagram of ${payload.length} bytes to ${to} was not sent: ${result.errno}`;
-      context.onFault({ code: 'packet_send_failed', message });
-    }
-    return false;
-  };
+  constructor(context: FenceContext, options: PacketPathOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#flows = new PacketFlows(options.local);
+    this.#gates = {
+      inbound: createPacketGate(context, 'inbound', 'native'),
+      outbound: createPacketGate(context, 'outbound', 'native'),
+    };
+  }
 
-  const take = (datagram: Received, way: Way, nowMs: number, keep?: Keep): void => {
-    const { to, inbound, peer, arrivedMs } = way;
-    const direction = inbound ? 'inbound' : 'outbound';
-    const gate = gates[direction];
-    const { payload } = datagram;
-    if (!gate.pass(payload, 0, payload.length, createPacketPeer(peer.address, peer.port), nowMs, keep)) return;
-    if (forward(datagram, to, gate, inbound)) {
-      context.tally.forwarded(direction, 'packet', Math.max(0, context.now() - arrivedMs) / 1_000);
-    }
-  };
-
-  return {
-    handle(datagram, arrivedMs) {
-      const { source, destination, payload } = datagram;
-      if (destination.port === proxyPort) return refuseDirect(datagram);
-      const to = formatAddress(destination.address);
-      if (payload.length === NONCE_BYTES) {
-        const family = to === TEST_ADDRESSES[4] ? 4 : to === TEST_ADDRESSES[6] ? 6 : undefined;
-        if (family !== undefined && options.onTestDatagram(family, payload)) return;
+  receive(fd: number, sender: PacketSender): void {
+    const { received } = this.#options;
+    for (let round = 0; round < BATCHES_PER_TURN; round++) {
+      const arrivedMs = this.#context.now();
+      this.#arrivedMs = arrivedMs;
+      // A failure is "nothing there" or an ICMP error that the socket reports once: the loop tells when there is more.
+      const count = received.receive(fd, true);
+      if (count > 0) {
+        this.#flows.refresh();
+        for (let i = 0; i < count; i++) this.#take(i, sender);
+        sender.flush();
+        this.#tellForwarded(arrivedMs);
       }
-      const from = formatAddress(source.address);
-      const inbound = local.inbound(from, to);
-      const peer = inbound ? { address: from, port: source.port } : { address: to, port: destination.port };
-      const way = { to, inbound, peer, arrivedMs };
-      take(datagram, way, arrivedMs, () => {
-        const kept = copyOf(datagram);
-        return () => take(kept, way, context.now());
-      });
-    },
+      if (count < received.size) return;
+    }
+  }
+
+  onSent({ inbound }: PacketFlow): void {
+    if (inbound) this.#inbound++;
+    else this.#outbound++;
+  }
+
+  onFailed({ inbound, to }: PacketFlow, bytes: number, reason: DropReason, errno: string): void {
+    const context = this.#context;
+    context.tally.dropped(reason === 'peer_unreachable' && inbound ? 'app_unreachable' : reason);
+    if (!this.#faults.take(context.now())) return;
+    const message = `a datagram of ${bytes} bytes to ${to} was not sent: ${errno}`;
+    context.onFault({ code: 'packet_send_failed', message });
+  }
+
+  onOversize(): void {
+    this.#context.tally.oversize();
+  }
+
+  #take(i: number, sender: PacketSender): void {
+    const { received, proxyPort } = this.#options;
+    const { memory, words } = received;
+    const sourceAt = received.nameAt(i);
+    const destinationAt = destinationOf(received, i);
+    if (destinationAt === NOWHERE || !isNamed(words, sourceAt >> 2)) return;
+    if (memory.readUInt16BE(destinationAt + 2) === proxyPort) {
+      this.#refuseDirect(i);
+      return;
+    }
+    const flow = this.#flows.find(memory, words, sourceAt, destinationAt);
+    const at = received.payloadAt(i);
+    const length = received.lengthOf(i);
+    if (length === NONCE_BYTES && this.#isTest(flow, memory.subarray(at, at + length))) return;
+    this.#hand = i;
+    this.#handFlow = flow;
+    this.#handSender = sender;
+    const gate = flow.inbound ? this.#gates.inbound : this.#gates.outbound;
+    if (!gate.pass(memory, at, length, flow.peer, this.#arrivedMs, this.#keep)) return;
+    this.#send(flow, gate, at, sender);
+  }
+
+  #send(flow: PacketFlow, gate: PacketGate, payloadAt: number, sender: PacketSender): void {
+    const out = this.#outgoing;
+    if (out.place(gate, this.#options.received.memory, payloadAt)) {
+      sender.send(flow, out.at, out.length, this.#arrivedMs);
+      return;
+    }
+    this.onOversize();
+    this.onFailed(flow, out.length, 'send_failed', 'EMSGSIZE');
+  }
+
+  #isTest({ to }: PacketFlow, payload: Uint8Array): boolean {
+    const family = to === TEST_ADDRESSES[4] ? 4 : to === TEST_ADDRESSES[6] ? 6 : undefined;
+    return family !== undefined && this.#options.onTestDatagram(family, payload);
+  }
+
+  #refuseDirect(i: number): void {
+    const { received } = this.#options;
+    const { address, port } = new Named(received.memory, received.nameAt(i));
+    const where = { direction: 'inbound', transport: 'native', kind: 'packet' } as const;
+    const frame = { ...where, labelState: 'none', peer: { address, port }, bytes: received.lengthOf(i) } as const;
+    refuseUnread(this.#context, frame, 'not_intercepted');
+  }
+
+  #tellForwarded(arrivedMs: number): void {
+    const { tally, now } = this.#context;
+    const seconds = Math.max(0, now() - arrivedMs) / 1_000;
+    for (; this.#inbound > 0; this.#inbound--) tally.forwarded('inbound', 'packet', seconds);
+    for (; this.#outbound > 0; this.#outbound--) tally.forwarded('outbound', 'packet', seconds);
+  }
+
+  /** A copy of the datagram in hand, because its memory is the next batch's, and how it goes on. */
+  readonly #keep = (): (() => void) => {
+    const { received } = this.#options;
+    const at = received.payloadAt(this.#hand);
+    const bytes = Buffer.from(received.memory.subarray(at, at + received.lengthOf(this.#hand)));
+    const flow = this.#handFlow as PacketFlow;
+    const sender = this.#handSender as PacketSender;
+    const arrivedMs = this.#arrivedMs;
+    return () => this.#again(flow, bytes, sender, arrivedMs);
   };
+
+  /** Judges a datagram that waited, and sends it: through the memory of the batch, which nobody uses meanwhile. */
+  #again(flow: PacketFlow, bytes: Buffer, sender: PacketSender, arrivedMs: number): void {
+    const { received } = this.#options;
+    const nowMs = this.#context.now();
+    this.#arrivedMs = nowMs;
+    const at = received.payloadAt(0);
+    received.memory.set(bytes, at);
+    const gate = flow.inbound ? this.#gates.inbound : this.#gates.outbound;
+    if (!gate.pass(received.memory, at, bytes.length, flow.peer, nowMs)) return;
+    this.#send(flow, gate, at, sender);
+    sender.flush();
+    this.#tellForwarded(arrivedMs);
+  }
+}
+
+/** Where among the control messages of datagram `i` its original destination is, as a sockaddr; NOWHERE when it has none. */
+function destinationOf(received: ReceiveBatch, i: number): number {
+  const { words } = received;
+  const at = received.controlAt(i);
+  const bytes = Math.min(received.controlLength(i), CONTROL_BYTES);
+  let offset = 0;
+  while (offset + CMSG_HEADER_BYTES <= bytes) {
+    const word = (at + offset) >> 2;
+    const length = words[word] as number;
+    const level = words[word + 2];
+    const type = words[word + 3];
+    if ((level === SOL_IP && type === IP_RECVORIGDSTADDR) || (level === SOL_IPV6 && type === IPV6_RECVORIGDSTADDR)) {
+      return isNamed(words, word + CMSG_HEADER_BYTES / 4) ? at + offset + CMSG_HEADER_BYTES : NOWHERE;
+    }
+    if (length < CMSG_HEADER_BYTES) return NOWHERE;
+    offset += (length + 7) & ~7;
+  }
+  return NOWHERE;
 }

@@ -3,7 +3,7 @@
  * a look-up. The hash is keyed, because senders choose their addresses.
  */
 import { randomFillSync } from 'node:crypto';
-import { formatAddress } from '../../wire/address.ts';
+import { formatAddress, isV4Mapped } from '../../wire/address.ts';
 import { readSockaddr, SOCKADDR_IN_BYTES, SOCKADDR_IN6_BYTES, sockaddrPlace } from './sockaddr.ts';
 import { AF_INET, AF_INET6 } from './syscalls.ts';
 
@@ -18,6 +18,8 @@ export class Named {
   readonly name = new Int32Array(NAME_WORDS);
   /** Bytes of it. */
   readonly nameBytes: number;
+  /** Whether its address is IPv4, in either form. */
+  readonly isV4: boolean;
   readonly address: string;
   readonly port: number;
   /** Of the index that it is in. */
@@ -31,6 +33,7 @@ export class Named {
     const place = sockaddrPlace();
     readSockaddr(memory, at, place);
     this.address = formatAddress(place.address);
+    this.isV4 = isV4Mapped(place.address);
     this.port = place.port;
     this.nameBytes = memory.readUInt16LE(at) === AF_INET ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES;
     const words = this.nameBytes === SOCKADDR_IN_BYTES ? 2 : NAME_WORDS;

@@ -11,9 +11,6 @@ import { EPOLLIN } from './stream-calls.ts';
 import type { WorkerFence } from './worker-fence.ts';
 import type { TransparentStart } from './worker-protocol.ts';
 
-/** Batches of one socket before others have their turn and messages are read. */
-const BATCHES_PER_TURN = 8;
-
 export interface TransparentPackets {
   /** Sends test datagrams that must come back by the kernel rules; the fence posts `self_test` for each that does, or cannot be sent. */
   selfTest(nonce: Uint8Array): void;
@@ -23,7 +20,7 @@ export interface TransparentPackets {
 /** Opens the sockets and serves from the loop. Throws a StartError or a SystemError; then nothing stays open. */
 export function openTransparentPackets(fence: WorkerFence<TransparentStart>): TransparentPackets {
   const { start, context } = fence;
-  const { calls, loop, batch } = fence.thread;
+  const { calls, loop, batches } = fence.thread;
   // Capabilities are each thread's own, and this one may be older than the fence that has the right.
   if (!calls.raiseCapability(CAP_NET_RAW)) throw new StartError('no_net_raw', NET_RAW_MISSING);
   const families = start.ipv6 ? ([4, 6] as const) : ([4] as const);
@@ -39,15 +36,9 @@ export function openTransparentPackets(fence: WorkerFence<TransparentStart>): Tr
   };
   let expected: Uint8Array | undefined;
   try {
-    const sender = (family: 4 | 6) => {
-      sockets.push(openPacketSocket(calls, family, start.proxyPort));
-      const made = createPacketSender(calls, family);
-      senders.push(made);
-      return made;
-    };
     const path = createPacketPath(context, {
       proxyPort: start.proxyPort,
-      senders: { 4: sender(4), 6: start.ipv6 ? sender(6) : undefined },
+      received: batches.received,
       local: createLocalAddresses(context.now),
       onTestDatagram(family, payload) {
         if (expected === undefined || !sameBytes(payload, expected)) return false;
@@ -55,15 +46,13 @@ export function openTransparentPackets(fence: WorkerFence<TransparentStart>): Tr
         return true;
       },
     });
-    const receive = (fd: number) => {
-      for (let round = 0; round < BATCHES_PER_TURN; round++) {
-        const arrivedMs = context.now();
-        // A failure is "nothing there" or an ICMP error that the socket reports once: the loop tells when there is more.
-        const count = batch.receive(fd, (datagram) => path.handle(datagram, arrivedMs));
-        if (count < batch.size) return;
-      }
-    };
-    for (const fd of sockets) loop.watch(fd, EPOLLIN, { ready: () => receive(fd) });
+    for (const family of families) {
+      const fd = openPacketSocket(calls, family, start.proxyPort);
+      sockets.push(fd);
+      const sender = createPacketSender(calls, family, batches, path.events);
+      senders.push(sender);
+      loop.watch(fd, EPOLLIN, { ready: () => path.receive(fd, sender) });
+    }
     fence.flood.watch(sockets);
   } catch (error) {
     stop();

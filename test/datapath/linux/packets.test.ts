@@ -2,22 +2,18 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type Fault, type FenceContext, NO_DOUBTS, type Rejection } from '../../../src/datapath/engine.ts';
 import { NO_INSIDE } from '../../../src/datapath/inside.ts';
-import type { PacketSender, SendResult } from '../../../src/datapath/linux/packet-sender.ts';
-import { createPacketPath } from '../../../src/datapath/linux/packets.ts';
-import type { Received } from '../../../src/datapath/linux/receive.ts';
 import { NONCE_BYTES, TEST_ADDRESSES } from '../../../src/datapath/linux/self-test.ts';
 import { createAdmission, NO_ADMISSION_RULES } from '../../../src/policy/admission.ts';
 import { createSnapshot } from '../../../src/policy/decide.ts';
 import { STAGES, type Stage } from '../../../src/policy/stage.ts';
 import { createTally, readTallies, TALLY_BYTES } from '../../../src/policy/tally.ts';
 import { createPeerTable, peerTableBytes } from '../../../src/ring/peers.ts';
-import { formatAddress, parseAddress } from '../../../src/wire/address.ts';
 import { encodeLabelHeader } from '../../../src/wire/label.ts';
+import { createPacketPathKit, type SendOutcome, sourceOf } from './kernel-kit.ts';
 
 const LABEL = Buffer.from('one');
 const HEADER = Buffer.from(encodeLabelHeader(LABEL));
 const PEERS = { peers: 16, windowMs: 60_000, foreignMs: 10_000 };
-const OK: SendResult = { failure: undefined, errno: '', oversize: false };
 
 const has = (text: string) => text === '10.0.0.1' || text === 'fd00::1';
 
@@ -28,9 +24,8 @@ interface Sent {
   readonly bytes: Buffer;
 }
 
-function harness(stage: Stage, result: SendResult = OK) {
+function harness(stage: Stage, outcome: SendOutcome = {}) {
   const buffer = new ArrayBuffer(TALLY_BYTES);
-  const sent: Sent[] = [];
   const rejections: Rejection[] = [];
   const faults: Fault[] = [];
   const tests: number[] = [];
@@ -49,27 +44,21 @@ function harness(stage: Stage, result: SendResult = OK) {
     inside: NO_INSIDE,
     onFault: (fault) => faults.push(fault),
   };
-  const sender = (family: 4 | 6): PacketSender => ({
-    send(flow, key, _scope, prefix, body) {
-      const from = `${formatAddress(flow.source)} ${flow.sourcePort}`;
-      sent.push({ family, from, to: `${key} ${flow.destinationPort}`, bytes: Buffer.concat([prefix, body]) });
-      return result;
-    },
-    close: () => undefined,
-  });
-  const path = createPacketPath(context, {
-    proxyPort: 17_946,
-    senders: { 4: sender(4), 6: sender(6) },
-    local: { has, inbound: (_source, destination) => has(destination), several: () => false },
-    onTestDatagram: (family) => tests.push(family) > 0,
-  });
+  const local = { has, inbound: (_source: string, destination: string) => has(destination) };
+  const path = createPacketPathKit(context, local, { outcome, onTestDatagram: (family) => tests.push(family) > 0 });
+  const sent = (): Sent[] =>
+    path.sent.map(({ flow, bytes }) => ({
+      family: flow.family,
+      from: `${sourceOf(flow)} ${flow.sourcePort}`,
+      to: `${flow.to} ${flow.destinationPort}`,
+      bytes,
+    }));
   return { path, sent, rejections, faults, tests, reading: () => readTallies([buffer]) };
 }
 
-const at = (text: string, port: number) => ({ address: parseAddress(text) as Uint8Array, port, scope: 0 });
-const datagram = (source: string, destination: string, payload: Buffer, port = 7946): Received => ({
-  source: at(source, 7946),
-  destination: at(destination, port),
+const datagram = (source: string, destination: string, payload: Buffer, port = 7946) => ({
+  source: { address: source, port: 7946 },
+  destination: { address: destination, port },
   payload,
 });
 const body = Buffer.from([8, 1, 2, 3]);
@@ -77,11 +66,11 @@ const labelled = Buffer.concat([HEADER, body]);
 
 t.test('the destination tells the direction, the stage what becomes of the label', async (t) => {
   const { path, sent, reading } = harness('label');
-  path.handle(datagram('10.0.0.1', '10.0.0.2', body), 1e12);
-  path.handle(datagram('10.0.0.2', '10.0.0.1', labelled), 1e12);
-  path.handle(datagram('fd00::1', 'fd00::2', body), 1e12);
-  path.handle(datagram('fd00::2', 'fd00::1', labelled), 1e12);
-  t.same(sent, [
+  path.handle(datagram('10.0.0.1', '10.0.0.2', body));
+  path.handle(datagram('10.0.0.2', '10.0.0.1', labelled));
+  path.handle(datagram('fd00::1', 'fd00::2', body));
+  path.handle(datagram('fd00::2', 'fd00::1', labelled));
+  t.same(sent(), [
     { family: 4, from: '10.0.0.1 7946', to: '10.0.0.2 7946', bytes: labelled },
     { family: 4, from: '10.0.0.2 7946', to: '10.0.0.1 7946', bytes: body },
     { family: 6, from: 'fd00::1 7946', to: 'fd00::2 7946', bytes: labelled },
@@ -96,32 +85,32 @@ t.test('the destination tells the direction, the stage what becomes of the label
 
 t.test('what is sent to the proxy port itself', async (t) => {
   const { path, sent, rejections, reading } = harness('observe');
-  path.handle(datagram('10.0.0.2', '10.0.0.1', body, 17_946), 1e12);
-  t.same(sent, []);
+  path.handle(datagram('10.0.0.2', '10.0.0.1', body, 17_946));
+  t.same(sent(), []);
   t.match(rejections, [{ reason: 'not_intercepted', peer: { address: '10.0.0.2', port: 7946 }, direction: 'inbound' }]);
   t.equal(sum(reading().rejected), 1);
 });
 
 t.test("the self-test's datagram goes no further; a gossip frame to the same address is a frame", async (t) => {
   const { path, sent, tests } = harness('observe');
-  path.handle(datagram('10.0.0.1', TEST_ADDRESSES[4], Buffer.alloc(NONCE_BYTES)), 1e12);
-  path.handle(datagram('fd00::1', TEST_ADDRESSES[6], Buffer.alloc(NONCE_BYTES)), 1e12);
+  path.handle(datagram('10.0.0.1', TEST_ADDRESSES[4], Buffer.alloc(NONCE_BYTES)));
+  path.handle(datagram('fd00::1', TEST_ADDRESSES[6], Buffer.alloc(NONCE_BYTES)));
   t.same(tests, [4, 6]);
-  t.same(sent, []);
-  path.handle(datagram('10.0.0.1', TEST_ADDRESSES[4], body), 1e12);
-  path.handle(datagram('10.0.0.1', '10.0.0.2', Buffer.alloc(NONCE_BYTES)), 1e12);
-  t.equal(sent.length, 2);
+  t.same(sent(), []);
+  path.handle(datagram('10.0.0.1', TEST_ADDRESSES[4], body));
+  path.handle(datagram('10.0.0.1', '10.0.0.2', Buffer.alloc(NONCE_BYTES)));
+  t.equal(sent().length, 2);
 });
 
 t.test('a datagram that cannot be sent is counted, and said a few times', async (t) => {
-  const failing = harness('label', { failure: 'peer_unreachable', errno: 'EHOSTUNREACH', oversize: true });
-  for (let i = 0; i < 20; i++) failing.path.handle(datagram('10.0.0.1', '10.0.0.2', body), 1e12);
-  for (let i = 0; i < 3; i++) failing.path.handle(datagram('10.0.0.2', '10.0.0.1', body), 1e12);
+  const failing = harness('label', { reason: 'peer_unreachable', errno: 'EHOSTUNREACH', oversize: true });
+  for (let i = 0; i < 20; i++) failing.path.handle(datagram('10.0.0.1', '10.0.0.2', body));
+  for (let i = 0; i < 3; i++) failing.path.handle(datagram('10.0.0.2', '10.0.0.1', body));
   const dropped = Object.fromEntries(failing.reading().dropped.map(({ reason, value }) => [reason, value]));
   t.match(dropped, { peer_unreachable: 20, app_unreachable: 3, send_failed: 0 });
   t.equal(failing.reading().oversize, 23);
   t.equal(failing.faults.length, 5);
-  t.match(failing.faults[0], { code: 'packet_send_failed', message: /4 bytes to 10\.0\.0\.2 .*EHOSTUNREACH/ });
+  t.match(failing.faults[0], { code: 'packet_send_failed', message: /9 bytes to 10\.0\.0\.2 .*EHOSTUNREACH/ });
 });
 
 t.test('no bytes break it, and observe forwards all of them as they are', async (t) => {
@@ -135,10 +124,10 @@ t.test('no bytes break it, and observe forwards all of them as they are', async 
     fc.assert(
       fc.property(bytes, ends, fc.constantFrom(...STAGES), (payload, [source = '', destination = ''], stage) => {
         const { path, sent, rejections, reading } = harness(stage);
-        path.handle(datagram(source, destination, Buffer.from(payload)), 1e12);
-        const untouched = stage !== 'observe' || sent[0]?.bytes.equals(payload) === true;
+        path.handle(datagram(source, destination, Buffer.from(payload)));
+        const untouched = stage !== 'observe' || sent()[0]?.bytes.equals(payload) === true;
         const carriedOut = rejections.filter(({ wouldRejectAt }) => wouldRejectAt === undefined);
-        return untouched && sent.length + carriedOut.length === 1 && sum(reading().frames) === 1;
+        return untouched && sent().length + carriedOut.length === 1 && sum(reading().frames) === 1;
       }),
       { numRuns: 500 },
     ),
