@@ -6,9 +6,9 @@ import { createInspection } from '../datapath/inspection.ts';
 import type { Pump } from '../datapath/inspection-pump.ts';
 import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import { createRingLane, RING_BYTES } from '../datapath/inspection-ring.ts';
+import { createStreamRingLane } from '../datapath/inspection-stream-lane.ts';
 import {
   createStreamRing,
-  createStreamRingLane,
   STREAM_RING_OWN_BYTES,
   STREAM_RING_REJECTED_BYTES,
 } from '../datapath/inspection-stream-ring.ts';

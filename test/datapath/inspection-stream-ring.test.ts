@@ -2,12 +2,9 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { Lane } from '../../src/datapath/inspection-queue.ts';
-import {
-  createStreamRing,
-  createStreamRingLane,
-  createStreamRingWriter,
-  STREAM_RING_REJECTED_BYTES,
-} from '../../src/datapath/inspection-stream-ring.ts';
+import { createStreamRingLane } from '../../src/datapath/inspection-stream-lane.ts';
+import { createStreamRing, STREAM_RING_REJECTED_BYTES } from '../../src/datapath/inspection-stream-ring.ts';
+import { createStreamRingWriter } from '../../src/datapath/inspection-stream-writer.ts';
 import { source } from './inspection-kit.ts';
 
 const SMALL = 64 * 1024;

@@ -4,7 +4,7 @@ import { createKeyring, type Keyring } from '../../wire/encryption.ts';
 import type { Inside, InsideRules } from '../inside.ts';
 import { INSPECTED_REJECTED_MAX, INSPECTED_STREAMS_MAX } from '../inspection-places.ts';
 import { createRingWriter } from '../inspection-ring.ts';
-import { createStreamRingWriter } from '../inspection-stream-ring.ts';
+import { createStreamRingWriter } from '../inspection-stream-writer.ts';
 import type { InspectionRings } from '../options.ts';
 
 export interface WorkerInside extends Inside {

@@ -1,11 +1,8 @@
 /** What a fence in the engine's thread looks with: rules that change by message, and rings for what it saw. */
 import t from 'tap';
 import { createRingLane, RING_BYTES } from '../../../src/datapath/inspection-ring.ts';
-import {
-  createStreamRing,
-  createStreamRingLane,
-  STREAM_RING_REJECTED_BYTES,
-} from '../../../src/datapath/inspection-stream-ring.ts';
+import { createStreamRingLane } from '../../../src/datapath/inspection-stream-lane.ts';
+import { createStreamRing, STREAM_RING_REJECTED_BYTES } from '../../../src/datapath/inspection-stream-ring.ts';
 import { createWorkerInside } from '../../../src/datapath/linux/worker-inside.ts';
 import { source } from '../inspection-kit.ts';
 
