@@ -15,6 +15,7 @@ const CHECKS = {
   serf: () => works('serf', ['version']),
   'prometheus-alertmanager': () => works('prometheus-alertmanager', ['--version']),
   go: () => works('go', ['version']),
+  gcc: () => works('gcc', ['--version']),
   faketime: () => works('faketime', ['-f', '+0', 'true']),
   openssl: () => works('openssl', ['version']),
   koffi: () => {

@@ -16,7 +16,7 @@ import { attachFilter, detachFilter, dropsAt, type FilterCalls } from './socket-
 import { udpOverflows } from './udp-overflows.ts';
 
 /** How often the rates are looked at, ms: a flood goes on that long at full cost. */
-export const LOOK_MS = 250;
+export const LOOK_MS = 100;
 /** How often the list of addresses to block may change, ms. */
 const REFRESH_MS = 1_000;
 /** Of 1,000 packets that the filter could drop: 60,000 a second leave 120 whose reasons are seen. */
