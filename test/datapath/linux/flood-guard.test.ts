@@ -200,7 +200,7 @@ t.test('turned off, and stopped', async (t) => {
   t.equal(filters.size, 0);
   t.notOk(active());
   t.equal(timers.nextMs(), undefined, 'no timer stays');
-  t.match(dropped(), { kernel_filter: FLOOD / 4, socket_overflow: 3 });
+  t.match(dropped(), { kernel_filter: (FLOOD * LOOK_MS) / 1_000, socket_overflow: 3 });
   guard.stop();
 });
 
