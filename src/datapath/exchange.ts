@@ -205,12 +205,13 @@ export class Exchange {
   }
 
   #pass(header: StreamHeader, { first, request, seen }: Passing): void {
+    // Before the relay, which may know of the request's end at once.
+    this.#inside.watchPassing(header, seen);
     this.#relay(
       first,
       request,
       this.#inside.answerFlow(header, () => this.cut()),
     );
-    this.#inside.watchPassing(header, seen);
   }
 
   #relay(first: readonly Uint8Array[], request: FlowOf, answer: FlowOf): void {

@@ -236,11 +236,56 @@ export function echo({ socket }: Recorded): void {
 
 /** A stream engine behind a listening port, every stream of it dialled through to `targetPort`. */
 export interface TestFence {
-  readonly streams: Streams;
+  readonly streams: Pick<Streams, 'counts' | 'appUp' | 'stop'>;
   readonly port: number;
   /** Streams that were dialled through. */
   dials(): number;
   close(): Promise<void>;
+}
+
+/** What startFence opens a stream engine over. */
+export interface StreamEngine {
+  /** Accepts on a port of 127.0.0.1 what `direction` says at that moment, and dials `targetPort` there. */
+  open(made: TestContext, settings: StreamSettings, stand: EngineStand): Promise<Omit<TestFence, 'dials'>>;
+}
+
+interface EngineStand {
+  readonly targetPort: number;
+  direction(): Direction;
+  onDial(): void;
+}
+
+/** node's sockets. */
+const PORTABLE: StreamEngine = {
+  async open(made, settings, { targetPort, direction, onDial }) {
+    const streams = createNodeStreams(made.context, settings);
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+      const peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
+      const dial = () => {
+        onDial();
+        return connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
+      };
+      streams.accept(socket, { direction: direction(), peer, dial });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return {
+      streams,
+      port: (server.address() as AddressInfo).port,
+      async close() {
+        streams.stop();
+        server.close();
+        await once(server, 'close');
+      },
+    };
+  },
+};
+
+let engine = PORTABLE;
+
+/** Has every fence of this process that the engine can serve started over it (linux/both-engines.ts). */
+export function useEngine(other: StreamEngine): void {
+  engine = other;
 }
 
 export async function startFence(
@@ -252,28 +297,16 @@ export async function startFence(
 ): Promise<TestFence> {
   const { direction = 'inbound', limits, transport = 'auto', rejectStreams = 'explain', ...tls } = options;
   const settings = { transport, rejectStreams, ...tls, limits: { ...LIMITS, ...limits } };
-  const streams = createNodeStreams(made.context, settings);
   let dials = 0;
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    const peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
-    const dial = () => {
-      dials++;
-      return connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
-    };
-    streams.accept(socket, { direction: typeof direction === 'function' ? direction() : direction, peer, dial });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    streams,
-    port: (server.address() as AddressInfo).port,
-    dials: () => dials,
-    async close() {
-      streams.stop();
-      server.close();
-      await once(server, 'close');
-    },
+  const stand: EngineStand = {
+    targetPort,
+    direction: typeof direction === 'function' ? direction : () => direction,
+    onDial: () => void dials++,
   };
+  // TLS that the fence opens, and Alertmanager's connections, are node's in every mode.
+  const nodesOwn = settings.tls !== undefined || transport === 'alertmanager';
+  const open = await (nodesOwn ? PORTABLE : engine).open(made, settings, stand);
+  return { ...open, dials: () => dials };
 }
 
 /** Dials `port` and records the answer; when it resolves the connection is open, or was reset already. */
