@@ -65,8 +65,8 @@ async function startFence(engine: 'linux' | 'portable', way: Way, context: Conte
   const file = join(context.dir, `${engine}-${way.listen.replaceAll(/[.:]/g, '-')}.json`);
   const config = fenceConfig(engine, way);
   writeFileSync(file, JSON.stringify(config, undefined, 2));
-  const { node, entry } = context.ringfence;
-  const program = start(node, [entry, 'run', '-c', file], { core: context.cores.proxy });
+  const [command, ...args] = fenceCommand(context, file);
+  const program = start(command, args, { core: context.cores.proxy });
   const get = async (path: string) => {
     const answer = await fetch(`http://${way.admin}${path}`, { signal: AbortSignal.timeout(5_000) });
     const text = await answer.text();
@@ -89,6 +89,12 @@ async function startFence(engine: 'linux' | 'portable', way: Way, context: Conte
       }
     },
   };
+}
+
+/** How a fence is started: with the flags of its launcher's first line. */
+export function fenceCommand({ ringfence: { node, entry } }: Context, config: string): readonly [string, ...string[]] {
+  const firstLine = readFileSync(entry, 'utf8').split('\n', 1)[0] ?? '';
+  return [node, ...(firstLine.match(/ --\S+/g) ?? []).map((flag) => flag.trim()), entry, 'run', '-c', config];
 }
 
 /** A fence that fell back to the other engine would be measured under a false name. */

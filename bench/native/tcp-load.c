@@ -6,7 +6,7 @@
  *   tcp-load --mode bulk --to … --payloads FILE --filler BYTES --answer BYTES [--warmup-ms 300] [--ms 2000]
  *     one connection at a time: a payload (the head), filler bytes, FIN, then reads `answer` bytes to the end.
  *
- * Sources rotate through 127.0.1.1-200, so that the ports of closed connections do not run out. Prints one JSON line.
+ * `perSecond` is connections or MB. Sources rotate through 127.0.1.1-200, so that the ports of closed connections do not run out. Prints one JSON line.
  */
 #include "tcp-common.h"
 
@@ -14,6 +14,8 @@
 #define SOURCES 200
 /* A connection that takes longer hangs: it counts as failed. */
 #define STUCK_NS 5000000000LL
+/* How long connections that are open at the end may take to end. */
+#define DRAIN_NS 2000000000LL
 
 static struct sockaddr_in to;
 static uint32_t started;
@@ -68,19 +70,22 @@ static void connections(int at_once, int64_t warmup_ns, int64_t run_ns) {
   int64_t begin = now_ns(), from = begin + warmup_ns, until = from + run_ns, checked = begin, now = begin;
   uint64_t done = 0, failed = 0, total = 0;
   for (int i = 0; i < at_once; i++) failed += !open_slot(epoll, i);
-  while ((now = now_ns()) < until) {
+  int open = at_once;
+  while (open > 0 && (now = now_ns()) < until + DRAIN_NS) {
     int n = epoll_wait(epoll, events, 256, 100);
     for (int i = 0; i < n; i++) {
       int slot = (int)events[i].data.u64;
       int end = step(epoll, slot, events[i].events);
       if (end == 0) continue;
       close(slots[slot].fd);
-      total++;
-      if (now >= from && end > 0) done++;
+      slots[slot].fd = -1;
+      if (end > 0) total++;
+      if (now >= from && now < until && end > 0) done++;
       if (end < 0) failed++;
-      if (!open_slot(epoll, slot)) failed++;
+      if (now >= until) open--;
+      else if (!open_slot(epoll, slot)) failed++;
     }
-    if (now - checked < 1000000000LL) continue;
+    if (now >= until || now - checked < 1000000000LL) continue;
     checked = now;
     for (int i = 0; i < at_once; i++) {
       if (slots[i].fd >= 0 && now - slots[i].since < STUCK_NS) continue;
@@ -89,7 +94,8 @@ static void connections(int at_once, int64_t warmup_ns, int64_t run_ns) {
       open_slot(epoll, i);
     }
   }
-  double seconds = (double)(now - from) / 1e9;
+  double seconds = (double)(until - from) / 1e9;
+  failed += (uint64_t)open;
   printf("{\"done\":%lu,\"failed\":%lu,\"total\":%lu,\"seconds\":%.4f,\"perSecond\":%.1f}\n", done, failed, total, seconds,
          (double)done / seconds);
 }
@@ -121,16 +127,19 @@ static int64_t exchange(const struct payload *head, int fill, int64_t fill_bytes
 static void bulk(int64_t fill_bytes, int64_t answer_bytes, int64_t warmup_ns, int64_t run_ns) {
   int fill = filler((size_t)fill_bytes);
   int64_t begin = now_ns(), from = 0, now = begin, moved = 0;
-  uint64_t done = 0, failed = 0;
+  uint64_t done = 0, failed = 0, total = 0;
   while ((now = now_ns()) < begin + warmup_ns + run_ns) {
     if (from == 0 && now >= begin + warmup_ns) from = now;
-    int64_t bytes = exchange(&payloads[done % (uint64_t)payload_count], fill, fill_bytes, answer_bytes);
+    int64_t bytes = exchange(&payloads[total % (uint64_t)payload_count], fill, fill_bytes, answer_bytes);
     if (bytes < 0) failed++;
-    else if (from != 0) moved += bytes, done++;
+    else {
+      total++;
+      if (from != 0) moved += bytes, done++;
+    }
     if (failed > 100) break;
   }
   double seconds = (double)(now_ns() - (from == 0 ? begin : from)) / 1e9;
-  printf("{\"done\":%lu,\"failed\":%lu,\"seconds\":%.4f,\"mbPerSecond\":%.1f}\n", done, failed, seconds,
+  printf("{\"done\":%lu,\"failed\":%lu,\"total\":%lu,\"seconds\":%.4f,\"perSecond\":%.1f}\n", done, failed, total, seconds,
          (double)moved / seconds / 1e6);
 }
 

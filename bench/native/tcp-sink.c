@@ -3,10 +3,12 @@
  *
  *   tcp-sink --at 127.0.0.1:7947 --payloads FILE                                    connections
  *   tcp-sink --at 127.0.0.1:7947 --payloads FILE --filler BYTES --answer BYTES      bulk
+ *   [--answer-head HEX]
  *
  * Every connection must begin with one of the payloads, byte for byte: a label that had to be stripped and a digest that had to be
- * made anew show here. In bulk that is followed by filler, and answered after the end with `answer` bytes (the payload's own head is
- * not repeated). Prints "up" once it listens; at SIGTERM a JSON line of what came.
+ * made anew show here. In bulk that is followed by filler, and answered after the end with `answer` bytes that begin with the
+ * answer's head. A connection without a byte is a health check. Prints "up" once it listens, and for each line on standard input a JSON
+ * line of what came; ends with its standard input.
  */
 #include "tcp-common.h"
 
@@ -21,15 +23,9 @@ struct connection {
 };
 
 static struct connection *connections[FDS_MAX];
-static volatile sig_atomic_t stop;
-static uint64_t good, wrong, broken;
+static uint64_t good, wrong, broken, empty;
 static int64_t fill_bytes, answer_bytes;
 static int fill = -1;
-
-static void on_term(int number_) {
-  (void)number_;
-  stop = 1;
-}
 
 static size_t longest(void) {
   size_t max = 0;
@@ -90,6 +86,10 @@ static void serve(int epoll, int fd, size_t head_bytes) {
       return drop(fd, c);
     }
     c->ended = 1;
+    if (c->total == 0) {
+      empty++;
+      return drop(fd, c);
+    }
     c->wrong = !is_right(c);
     if (answer_bytes > 0) watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT, (uint64_t)fd);
   }
@@ -101,26 +101,41 @@ static void serve(int epoll, int fd, size_t head_bytes) {
   drop(fd, c);
 }
 
+static void report(void) {
+  printf("{\"good\":%lu,\"wrong\":%lu,\"broken\":%lu,\"empty\":%lu}\n", good, wrong, broken, empty);
+  fflush(stdout);
+}
+
 int main(int argc, char **argv) {
   struct epoll_event events[256];
-  struct sigaction action = {.sa_handler = on_term};
   int listener = listen_at(arg(argc, argv, "at", NULL)), epoll = epoll_create1(0);
-  sigaction(SIGTERM, &action, NULL);
   signal(SIGPIPE, SIG_IGN);
   read_payloads(arg(argc, argv, "payloads", NULL));
   fill_bytes = number(argc, argv, "filler", "0");
   answer_bytes = number(argc, argv, "answer", "0");
-  if (answer_bytes > 0) fill = filler((size_t)answer_bytes);
+  if (answer_bytes > 0) {
+    uint8_t head[PAYLOAD_MAX];
+    size_t n = hex(arg(argc, argv, "answer-head", ""), head, sizeof head);
+    fill = filler((size_t)answer_bytes);
+    if (pwrite(fill, head, n, 0) != (ssize_t)n) die("pwrite");
+  }
   /* A byte more than the longest payload, so that what is too long shows. */
   size_t head_bytes = fill_bytes > 0 ? longest() : longest() + 1;
   if (head_bytes > PAYLOAD_MAX) return 2;
   watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN, (uint64_t)listener);
   puts("up");
   fflush(stdout);
-  while (!stop) {
-    int n = epoll_wait(epoll, events, 256, 200);
+  watch(epoll, EPOLL_CTL_ADD, 0, EPOLLIN, 0);
+  for (;;) {
+    int n = epoll_wait(epoll, events, 256, -1);
     for (int i = 0; i < n; i++) {
       int fd = (int)events[i].data.u64;
+      if (fd == 0) {
+        char line[64];
+        if (read(0, line, sizeof line) <= 0) return 0;
+        report();
+        continue;
+      }
       if (fd != listener) {
         serve(epoll, fd, head_bytes);
         continue;
@@ -138,6 +153,4 @@ int main(int argc, char **argv) {
       }
     }
   }
-  printf("{\"good\":%lu,\"wrong\":%lu,\"broken\":%lu}\n", good, wrong, broken);
-  return 0;
 }

@@ -1,0 +1,121 @@
+/** Proxies of TCP: nginx and haproxy with their configurations, the C and the Go forwarder; fences as everywhere (engines.ts). */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { type Forwarder, nginxModule, startProxy, type Way } from './engines.ts';
+import type { Context, Engine } from './measure.ts';
+import { type Program, sleep, start } from './processes.ts';
+import { LABEL_HEADER } from './tcp-payloads.ts';
+
+const START_TIMEOUT_MS = 10_000;
+const POLL_MS = 25;
+
+/** Starts a proxy of TCP and waits until it listens. `labelAt`: where the label header stands in a connection. */
+export async function startTcpProxy(engine: Engine, way: Way, labelAt: number, context: Context): Promise<Forwarder> {
+  if (engine === 'linux' || engine === 'portable') return startProxy(engine, way, context);
+  const { command, args, setup } = commandOf(engine, way, labelAt, context);
+  const program = start(command, args, { core: context.cores.proxy });
+  try {
+    await untilListening(way.listen, program);
+  } catch (error) {
+    await program.stop();
+    throw error;
+  }
+  const noMetric = () => Promise.reject(new Error(`${engine} has no metrics`));
+  return { engine, way, program, strips: false, metric: noMetric, setup, stop: () => program.stop() };
+}
+
+interface Command {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly setup: string;
+}
+
+function commandOf(engine: Engine, way: Way, labelAt: number, context: Context): Command {
+  const dir = join(context.dir, `tcp-${engine}-${way.listen.replaceAll(/[.:]/g, '-')}`);
+  mkdirSync(dir, { recursive: true });
+  const configured = (name: string, text: string) => {
+    const file = join(dir, name);
+    writeFileSync(file, text);
+    return file;
+  };
+  if (engine === 'nginx') {
+    const setup = nginxConfig(way, dir);
+    return { command: 'nginx', args: ['-p', dir, '-c', configured('nginx.conf', setup)], setup };
+  }
+  if (engine === 'haproxy') {
+    const setup = haproxyConfig(way, labelAt);
+    return { command: 'haproxy', args: ['-f', configured('haproxy.cfg', setup)], setup };
+  }
+  const [program, args] =
+    engine === 'c'
+      ? ['tcp-forward', ['--at', way.listen, '--app', way.app, '--label', LABEL_HEADER.toString('hex')]]
+      : ['tcp-forward-go', ['-at', way.listen, '-app', way.app]];
+  const all = engine === 'c' ? [...args, '--offset', String(labelAt)] : args;
+  return { command: context.programs(program), args: all, setup: `${program} ${all.join(' ')}` };
+}
+
+/** One worker; looks at nothing. */
+function nginxConfig(way: Way, dir: string): string {
+  return `load_module ${nginxModule()};
+daemon off;
+worker_processes 1;
+pid ${dir}/nginx.pid;
+error_log stderr crit;
+events { worker_connections 16384; multi_accept on; }
+stream {
+  server {
+    listen ${way.listen} backlog=4096;
+    proxy_pass ${way.app};
+    tcp_nodelay on;
+    proxy_half_close on;
+    proxy_buffer_size 64k;
+  }
+}
+`;
+}
+
+/** One thread; waits for the label header and compares it. Strips nothing: it cannot. */
+function haproxyConfig(way: Way, labelAt: number): string {
+  return `global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+frontend gossip
+  bind ${way.listen} backlog 4096
+  tcp-request inspect-delay 5s
+  tcp-request content accept if { req.payload(${labelAt},${LABEL_HEADER.length}) -m bin ${LABEL_HEADER.toString('hex')} }
+  tcp-request content reject if { req.len ge ${labelAt + LABEL_HEADER.length} }
+  default_backend app
+backend app
+  server app ${way.app}
+`;
+}
+
+async function untilListening(listen: string, program: Program): Promise<void> {
+  const deadlineMs = performance.now() + START_TIMEOUT_MS;
+  let ended = false;
+  void program.ended.then(() => {
+    ended = true;
+  });
+  while (!(await connects(listen))) {
+    if (ended || performance.now() > deadlineMs) throw new Error(`nothing listens at ${listen}: ${program.errors()}`);
+    await sleep(POLL_MS);
+  }
+}
+
+function connects(listen: string): Promise<boolean> {
+  const [host = '', port = ''] = listen.split(':');
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), host);
+    socket.once('connect', () => {
+      socket.end();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

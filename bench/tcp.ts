@@ -1,0 +1,180 @@
+/** TCP through each proxy: short connections a second, and bytes a second of push/pulls, one at a time. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Forwarder, Way } from './engines.ts';
+import { type Context, type Engine, type Figures, inTurn, type Measure, type Stand } from './measure.ts';
+import { cpuMs, type Program, runToEnd, sleep, softirqMs, start } from './processes.ts';
+import { BULK_BYTES, dskitPackets, type Payloads, pushPullHead, pushPulls } from './tcp-payloads.ts';
+import { startTcpProxy } from './tcp-proxies.ts';
+
+const TCP_ENGINES = ['linux', 'portable', 'nginx', 'haproxy', 'c', 'go'] as const satisfies readonly Engine[];
+const WARM_MS = 300;
+const SETTLE_MS = 200;
+/** What the load takes besides its own time: the connections that are open at its end. */
+const LOAD_SLACK_MS = 15_000;
+
+interface Kind {
+  readonly name: 'tcp_connections' | 'tcp_bulk_mbps';
+  /** First number of the addresses 127.x.0.0: no two measures share a port. */
+  readonly net: number;
+  readonly words: string;
+  readonly payloads: () => Payloads;
+  /** Further arguments of load and sink. */
+  readonly load: readonly string[];
+  readonly sink: () => readonly string[];
+}
+
+const bulkArgs = () => ['--filler', String(BULK_BYTES), '--answer', String(pushPullHead().length + BULK_BYTES)];
+
+const KINDS: readonly Kind[] = [
+  {
+    name: 'tcp_connections',
+    net: 8,
+    words:
+      'connections a second of a core, 64 at once: a dskit packet of 300 B each; fences strip the label and make the digest anew',
+    payloads: dskitPackets,
+    load: ['--mode', 'connections', '--at-once', '64'],
+    sink: () => [],
+  },
+  {
+    name: 'tcp_bulk_mbps',
+    net: 9,
+    words: 'MB a second of a core: push/pulls of 10 MB each way, one at a time; fences strip the label',
+    payloads: pushPulls,
+    load: ['--mode', 'bulk', ...bulkArgs()],
+    sink: () => [...bulkArgs(), '--answer-head', pushPullHead().toString('hex')],
+  },
+];
+
+export const TCP: readonly Measure[] = KINDS.map((kind) => ({
+  name: kind.name,
+  group: 'tcp',
+  figures: {
+    [kind.name]: kind.words,
+    [`${kind.name}_wall`]: 'the same, a second of the clock: other programs on the machine take their part of it',
+  },
+  engines: TCP_ENGINES,
+  open: (context) => openTcp(context, kind),
+}));
+
+interface Arm {
+  readonly proxy: Forwarder;
+  readonly sink: Program;
+}
+
+interface SinkCounts {
+  readonly good: number;
+  readonly wrong: number;
+  readonly broken: number;
+}
+
+async function openTcp(context: Context, kind: Kind): Promise<Stand> {
+  const payloads = kind.payloads();
+  const file = (name: 'labelled' | 'stripped') => {
+    const path = join(context.dir, `${kind.name}-${name}.hex`);
+    writeFileSync(path, `${payloads[name].map((bytes) => bytes.toString('hex')).join('\n')}\n`);
+    return path;
+  };
+  const files = { labelled: file('labelled'), stripped: file('stripped') };
+  const arms = new Map<Engine, Arm>();
+  const close = async () => {
+    await Promise.all([...arms.values()].map(({ proxy }) => proxy.stop()));
+    await Promise.all([...arms.values()].map(({ sink }) => sink.stop()));
+  };
+  const direct = await startSink(context, kind, directWay(kind.net).app, files.labelled);
+  const directs: number[] = [];
+  try {
+    for (const engine of TCP_ENGINES.filter((one) => context.engines.includes(one))) {
+      const way = wayOf(kind.net, engine);
+      const strips = engine === 'linux' || engine === 'portable';
+      const sink = await startSink(context, kind, way.app, strips ? files.stripped : files.labelled);
+      try {
+        arms.set(engine, { sink, proxy: await startTcpProxy(engine, way, payloads.labelAt, context) });
+      } catch (error) {
+        await sink.stop();
+        throw error;
+      }
+    }
+  } catch (error) {
+    await close();
+    await direct.stop();
+    throw error;
+  }
+  return {
+    async round() {
+      directs.push((await load(context, kind, files.labelled, directWay(kind.net).app)).perSecond);
+      return inTurn([...arms.keys()], (engine) => sample(context, kind, files.labelled, arms.get(engine) as Arm));
+    },
+    notes: () => [
+      `without a proxy, load and app on one core: ${directs.map((rate) => Math.round(rate)).join(', ')}`,
+      ...[...arms.values()].map(({ proxy }) => `${proxy.engine}: \`${proxy.setup.replaceAll(/\s+/g, ' ').trim()}\``),
+    ],
+    async close() {
+      await close();
+      await direct.stop();
+    },
+  };
+}
+
+function wayOf(net: number, engine: (typeof TCP_ENGINES)[number]): Way {
+  const host = `127.${net}.0.${TCP_ENGINES.indexOf(engine) + 1}`;
+  return { listen: `${host}:7946`, app: `${host}:7947`, admin: `${host}:9746` };
+}
+
+function directWay(net: number): { readonly app: string } {
+  return { app: `127.${net}.0.100:7947` };
+}
+
+async function startSink(context: Context, kind: Kind, at: string, payloads: string): Promise<Program> {
+  const args = ['--at', at, '--payloads', payloads, ...kind.sink()];
+  const sink = start(context.programs('tcp-sink'), args, { core: context.cores.load });
+  await sink.line();
+  return sink;
+}
+
+async function countsOf(sink: Program): Promise<SinkCounts> {
+  sink.write('count\n');
+  return JSON.parse(await sink.line()) as SinkCounts;
+}
+
+interface Loaded {
+  readonly failed: number;
+  readonly total: number;
+  readonly perSecond: number;
+}
+
+async function load(context: Context, kind: Kind, payloads: string, to: string): Promise<Loaded> {
+  const times = ['--warmup-ms', String(WARM_MS), '--ms', String(context.sampleMs)];
+  const line = await runToEnd(
+    context.programs('tcp-load'),
+    [...kind.load, '--to', to, '--payloads', payloads, ...times],
+    { core: context.cores.load, timeoutMs: WARM_MS + context.sampleMs + LOAD_SLACK_MS },
+  );
+  return JSON.parse(line) as Loaded;
+}
+
+/** Loads one proxy; every connection must have arrived right, and a fence must have counted each. */
+async function sample(context: Context, kind: Kind, payloads: string, { proxy, sink }: Arm): Promise<Figures> {
+  const passed = () =>
+    proxy.strips ? proxy.metric('frames_total', { direction: 'inbound', verdict: 'pass' }) : Promise.resolve(0);
+  const [before, passedBefore] = [await countsOf(sink), await passed()];
+  const running = load(context, kind, payloads, proxy.way.listen);
+  await sleep(WARM_MS);
+  const clock = () => ({ atMs: performance.now(), cpu: cpuMs([proxy.program.pid]) + softirqMs(context.cores.proxy) });
+  const from = clock();
+  await sleep(context.sampleMs - SETTLE_MS);
+  const to = clock();
+  const { failed, total, perSecond } = await running;
+  await sleep(SETTLE_MS);
+  const [after, counted] = [await countsOf(sink), (await passed()) - passedBefore];
+  const { engine } = proxy;
+  if (after.wrong > before.wrong)
+    throw new Error(`${engine}: ${after.wrong - before.wrong} wrong connections at the app`);
+  if (failed > 0) throw new Error(`${engine}: ${failed} of ${total} connections failed`);
+  if (total === 0 || after.good - before.good !== total) {
+    throw new Error(`${engine}: ${total} connections sent, ${after.good - before.good} arrived`);
+  }
+  if (proxy.strips && counted !== total) throw new Error(`${engine}: it counted ${counted} connections, not ${total}`);
+  const busy = (to.cpu - from.cpu) / (to.atMs - from.atMs);
+  return { [kind.name]: perSecond / busy, [`${kind.name}_wall`]: perSecond, [`${kind.name}_busy`]: busy };
+}
