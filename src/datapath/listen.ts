@@ -2,7 +2,6 @@
  * The portable path: the fence binds the advertised address, the app another, and what peers send passes here; unprivileged, any
  * platform. It guards inbound traffic. An app in the same process can send through it too (outboundPacket, outboundStream).
  */
-import type { RemoteInfo } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
 import type { Direction } from '../policy/facts.ts';
 import { formatEndpoint } from '../wire/address.ts';
@@ -10,15 +9,16 @@ import { UDP_PAYLOAD_MAX_BYTES } from '../wire/limits.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
 import { type AppWatch, waitForAppToLeave, watchApp } from './app-watch.ts';
 import { type BoundSockets, bindBoth } from './bind.ts';
-import { endpointOf, socketAddressFor } from './endpoint.ts';
+import { socketAddressFor } from './endpoint.ts';
 import type { Cut, DataPath, Endpoint, FenceContext, OpenCounts } from './engine.ts';
 import type { Keep } from './judge.ts';
 import { type KernelDropsWatch, watchKernelDrops } from './kernel-drops.ts';
 import { createNodeStreams } from './node-streams.ts';
 import type { ListenOptions } from './options.ts';
 import { createPacketGate, type PacketGate, passedPacket } from './packet-gate.ts';
-import { createPacketPeer } from './packet-peer.ts';
-import { createSessions, type SessionPeer, type Sessions, sendBounded } from './sessions.ts';
+import { type Remote, Remotes } from './remotes.ts';
+import { listenFaults, serveStreams } from './serve-streams.ts';
+import { BoundedSender, createSessions, type Sessions } from './sessions.ts';
 import type { Streams } from './streams.ts';
 
 export interface ListenPath extends DataPath {
@@ -33,15 +33,21 @@ export interface ListenPath extends DataPath {
   outboundStream(socket: Socket, to: Endpoint): void;
 }
 
-/** Faults of the listening sockets are reported at most this often, ms: without descriptors every accept fails. */
-const FAULT_INTERVAL_MS = 1_000;
-
 const UNREACHABLE: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH']);
 const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Makes the portable path of one fence; nothing is opened before `start`. */
 export function createListenPath(context: FenceContext, options: ListenOptions): ListenPath {
   return new PortableListen(context, options);
+}
+
+interface Offered {
+  packet: Uint8Array;
+  direction: Direction;
+  remote: Remote | undefined;
+  atMs: number;
 }
 
 class PortableListen implements ListenPath {
@@ -51,12 +57,24 @@ class PortableListen implements ListenPath {
   readonly #gates: Readonly<Record<Direction, PacketGate>>;
   readonly #health: AppHealth;
   readonly #streams: Streams<Socket>;
+  readonly #remotes = new Remotes();
   #sessions: Sessions | undefined;
+  #toPeers: BoundedSender | undefined;
   #bound: BoundSockets | undefined;
   #watch: AppWatch | undefined;
   #kernelDrops: KernelDropsWatch | undefined;
   #stopped = false;
-  #faultAtMs = Number.NEGATIVE_INFINITY;
+  /** The packet at hand, for `#keep`: one function, so that none is made for each packet. */
+  readonly #offered: Offered = { packet: NO_BYTES, direction: 'inbound', remote: undefined, atMs: 0 };
+  readonly #keep: Keep = () => {
+    const { direction, remote, atMs } = this.#offered;
+    // A sender in this process may use its buffer again.
+    const packet = Buffer.from(this.#offered.packet);
+    return () => {
+      if (remote !== undefined) this.#pass(packet, direction, remote, atMs, this.#context.now());
+    };
+  };
+  #closeServer: (() => Promise<void>) | undefined;
 
   constructor(context: FenceContext, options: ListenOptions) {
     this.#context = context;
@@ -79,12 +97,17 @@ class PortableListen implements ListenPath {
       sessionIdleMs: streams.limits.sessionIdleMs,
       tally: this.#context.tally,
       now: () => this.#context.now(),
-      onAnswer: (packet, peer) => this.#forward(packet, 'outbound', peer),
+      onAnswer: (packet, remote) => this.#forward(packet, 'outbound', remote),
     });
-    bound.tcp.on('connection', (socket) => this.#accept(socket));
-    bound.tcp.on('error', (error) => this.#fault('accept_failed', error));
-    bound.udp.on('message', (packet, from) => this.#receive(packet, from));
-    bound.udp.on('error', (error) => this.#fault('udp_failed', error));
+    const onFault = listenFaults(this.#context, bound.at);
+    this.#closeServer = serveStreams(bound.tcp, { streams: this.#streams, app, onFault });
+    this.#toPeers = new BoundedSender(bound.udp, this.#context.tally, (error) => {
+      this.#context.tally.dropped(UNREACHABLE.has(error.code ?? '') ? 'peer_unreachable' : 'send_failed');
+    });
+    bound.udp.on('message', (packet, { address, port }) => {
+      this.#forward(packet, 'inbound', this.#remotes.of(address, port));
+    });
+    bound.udp.on('error', (error) => onFault('udp_failed', error));
     this.#watch = watchApp(app, this.#health);
     this.#kernelDrops = watchKernelDrops([bound.at], this.#context.tally);
   }
@@ -95,7 +118,7 @@ class PortableListen implements ListenPath {
 
   outboundPacket(packet: Uint8Array, to: Endpoint): void {
     const socketAddress = socketAddressFor(to.address, this.#options.listen.address);
-    this.#forward(packet, 'outbound', { ...to, socketAddress });
+    this.#forward(packet, 'outbound', this.#remotes.of(socketAddress, to.port));
   }
 
   outboundStream(socket: Socket, to: Endpoint): void {
@@ -157,11 +180,7 @@ class PortableListen implements ListenPath {
     this.#watch?.stop();
     this.#kernelDrops?.stop();
     this.#bound?.udp.close();
-    // Its callback waits for every connection, and those are reset next.
-    const closed = new Promise<void>((resolve) => {
-      if (this.#bound === undefined) resolve();
-      else this.#bound.tcp.close(() => resolve());
-    });
+    const closed = this.#closeServer?.();
     const streams = this.#streams.stop();
     const sessions = this.#sessions?.stop() ?? 0;
     await closed;
@@ -169,60 +188,26 @@ class PortableListen implements ListenPath {
     return { streams, sessions };
   }
 
-  #accept(socket: Socket): void {
-    const { remoteAddress, remotePort } = socket;
-    if (remoteAddress === undefined || remotePort === undefined || this.#stopped) {
-      // Gone before it could be looked at.
-      socket.destroy();
-      return;
-    }
-    const { address, port } = this.#options.app;
-    const dial = () => connect({ host: address, port, allowHalfOpen: true });
-    this.#streams.accept(socket, { direction: 'inbound', peer: endpointOf(remoteAddress, remotePort), dial });
-  }
-
-  #receive(packet: Buffer, from: RemoteInfo): void {
-    const socketAddress = from.address;
-    this.#forward(packet, 'inbound', { ...endpointOf(from.address, from.port), socketAddress });
-  }
-
-  #forward(packet: Uint8Array, direction: Direction, peer: SessionPeer): void {
+  #forward(packet: Uint8Array, direction: Direction, remote: Remote): void {
     const atMs = this.#context.now();
-    this.#pass(packet, direction, peer, atMs, atMs, () => {
-      // A sender in this process may use its buffer again.
-      const kept = Buffer.from(packet);
-      return () => this.#pass(kept, direction, peer, atMs, this.#context.now());
-    });
+    this.#offered.packet = packet;
+    this.#offered.direction = direction;
+    this.#offered.remote = remote;
+    this.#offered.atMs = atMs;
+    this.#pass(packet, direction, remote, atMs, atMs, this.#keep);
   }
 
-  #pass(packet: Uint8Array, direction: Direction, peer: SessionPeer, atMs: number, nowMs: number, keep?: Keep): void {
+  #pass(packet: Uint8Array, direction: Direction, remote: Remote, atMs: number, nowMs: number, keep?: Keep): void {
     const { tally } = this.#context;
     const gate = this.#gates[direction];
-    const known = createPacketPeer(peer.address, peer.port);
-    if (!gate.pass(packet, 0, packet.length, known, nowMs, keep)) return;
+    if (!gate.pass(packet, 0, packet.length, remote.peer, nowMs, keep)) return;
     const out = passedPacket(gate);
     if (this.#bound === undefined || this.#stopped || out.length > UDP_PAYLOAD_MAX_BYTES) {
       tally.dropped('send_failed');
       return;
     }
-    if (direction === 'inbound') this.#sessions?.send(out, peer);
-    else this.#sendToPeer(this.#bound.udp, out, peer);
+    if (direction === 'inbound') this.#sessions?.send(out, remote, nowMs);
+    else this.#toPeers?.sendTo(out, remote.peer.port, remote.socketAddress);
     tally.forwarded(direction, 'packet', (this.#context.now() - atMs) / 1000);
-  }
-
-  #sendToPeer(udp: BoundSockets['udp'], packet: Uint8Array, peer: SessionPeer): void {
-    const { tally } = this.#context;
-    sendBounded(udp, tally, () => {
-      udp.send(packet, peer.port, peer.socketAddress, (error: NodeJS.ErrnoException | null) => {
-        if (error) tally.dropped(UNREACHABLE.has(error.code ?? '') ? 'peer_unreachable' : 'send_failed');
-      });
-    });
-  }
-
-  #fault(code: string, error: Error): void {
-    const nowMs = this.#context.now();
-    if (nowMs - this.#faultAtMs < FAULT_INTERVAL_MS) return;
-    this.#faultAtMs = nowMs;
-    this.#context.onFault({ code, message: `${formatEndpoint(this.listening())}: ${error.message}` });
   }
 }

@@ -44,7 +44,7 @@ export function createPacketGate(context: FenceContext, direction: Direction, tr
 
 /** What a gate says is to be sent, in one piece: a view where nothing goes before the body, otherwise a new buffer. */
 export function passedPacket({ header, memory, at, length, prefixed }: PacketGate): Uint8Array {
-  const body = memory.subarray(at, at + length);
+  const body = length === memory.length ? memory : memory.subarray(at, at + length);
   return prefixed ? Buffer.concat([header, body]) : body;
 }
 

@@ -6,6 +6,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import type { Tally } from '../policy/tally.ts';
 import type { Endpoint } from './engine.ts';
+import type { Remote } from './remotes.ts';
 
 /** Datagrams that wait for a session's socket to be connected; it takes one turn of the event loop. */
 export const PENDING_PACKETS_MAX = 64;
@@ -19,26 +20,23 @@ export interface SessionsOptions {
   readonly sessionIdleMs: number;
   readonly tally: Pick<Tally, 'dropped'>;
   now(): number;
-  /** A datagram that the app sent back on the session of `peer`. The buffer is the receiver's to keep. */
-  onAnswer(packet: Buffer, peer: SessionPeer): void;
+  /** A datagram that the app sent back on the session of `remote`. The buffer is the receiver's to keep. */
+  onAnswer(packet: Buffer, remote: Remote): void;
 }
 
-/** Whom a session belongs to. */
-export interface SessionPeer extends Endpoint {
-  /** The address as node's socket gave it and takes it: with its zone, and IPv4 in its IPv6-mapped form. */
-  readonly socketAddress: string;
-}
-
-interface Session {
+/** A socket towards the app. */
+export interface Session {
+  readonly remote: Remote;
   readonly socket: Socket;
+  readonly out: BoundedSender;
   /** Undefined once connected. */
   pending: Uint8Array[] | undefined;
   lastMs: number;
 }
 
 export interface Sessions {
-  /** Sends to the app on the session of `peer`, opening one if there is none. Never throws: failures are counted. */
-  send(packet: Uint8Array, peer: SessionPeer): void;
+  /** Sends to the app on the session of `remote`, opening one if there is none. Never throws: failures are counted. */
+  send(packet: Uint8Array, remote: Remote, nowMs: number): void;
   count(): number;
   evictions(): number;
   /** Closes every session and returns how many there were. */
@@ -54,56 +52,127 @@ export function numericLookup(
   callback(null, host, isIPv6(host) ? 6 : 4);
 }
 
-/** Sends, bounded by SEND_QUEUE_MAX; `onError` gets the kernel's refusal. */
-export function sendBounded(socket: Socket, tally: Pick<Tally, 'dropped'>, send: () => void): void {
-  try {
-    if (socket.getSendQueueCount() >= SEND_QUEUE_MAX) tally.dropped('backlog_full');
-    else send();
-  } catch {
-    // The socket closed meanwhile, or node refuses the address: nothing was sent.
-    tally.dropped('send_failed');
+/** Sends on one socket, bounded by SEND_QUEUE_MAX. Never throws: `onFailure` gets the kernel's refusal, and what was not tried is counted. */
+export class BoundedSender {
+  readonly #socket: Socket;
+  readonly #tally: Pick<Tally, 'dropped'>;
+  /** Sends that node has not reported on. Those that the kernel took at once are among them for a turn of the event loop. */
+  #open = 0;
+  readonly #done: (error: NodeJS.ErrnoException | null) => void;
+
+  constructor(socket: Socket, tally: Pick<Tally, 'dropped'>, onFailure: (error: NodeJS.ErrnoException) => void) {
+    this.#socket = socket;
+    this.#tally = tally;
+    this.#done = (error) => {
+      this.#open--;
+      if (error) onFailure(error);
+    };
+  }
+
+  /** To where the socket is connected. */
+  send(packet: Uint8Array): void {
+    if (this.#isFull()) return;
+    try {
+      this.#open++;
+      this.#socket.send(packet, this.#done);
+    } catch {
+      this.#refused();
+    }
+  }
+
+  sendTo(packet: Uint8Array, port: number, address: string): void {
+    if (this.#isFull()) return;
+    try {
+      this.#open++;
+      this.#socket.send(packet, port, address, this.#done);
+    } catch {
+      this.#refused();
+    }
+  }
+
+  #isFull(): boolean {
+    if (this.#open < SEND_QUEUE_MAX || this.#queued() < SEND_QUEUE_MAX) return false;
+    this.#tally.dropped('backlog_full');
+    return true;
+  }
+
+  #queued(): number {
+    try {
+      return this.#socket.getSendQueueCount();
+    } catch {
+      // Closed meanwhile: sending says so.
+      return 0;
+    }
+  }
+
+  /** The socket closed meanwhile, or node refuses the address: nothing was sent. */
+  #refused(): void {
+    this.#open--;
+    this.#tally.dropped('send_failed');
   }
 }
 
 export function createSessions(options: SessionsOptions): Sessions {
-  const { app, tally } = options;
-  // In the order of use: the first is the least recently used.
-  const sessions = new Map<string, Session>();
-  let evictions = 0;
+  return new AppSessions(options);
+}
 
-  const countFailure = (error: NodeJS.ErrnoException): void => {
-    tally.dropped(error.code === 'ECONNREFUSED' ? 'app_unreachable' : 'send_failed');
-  };
+class AppSessions implements Sessions {
+  readonly #options: SessionsOptions;
+  readonly #sweeps: NodeJS.Timeout;
+  /** In the order of use: the first is the least recently used. */
+  readonly #sessions = new Set<Session>();
+  #newest: Session | undefined;
+  #evictions = 0;
 
-  const close = (key: string, session: Session): void => {
-    // A socket that failed may have been replaced under the same key.
-    if (sessions.get(key) === session) sessions.delete(key);
-    session.pending = undefined;
-    try {
-      session.socket.close();
-    } catch {
-      // Closed already.
-    }
-  };
+  constructor(options: SessionsOptions) {
+    const { sessionIdleMs } = options;
+    this.#options = options;
+    this.#sweeps = setInterval(() => this.#sweep(), Math.max(10, Math.min(1_000, sessionIdleMs / 2)));
+  }
 
-  const transmit = (session: Session, packet: Uint8Array): void => {
-    sendBounded(session.socket, tally, () => {
-      session.socket.send(packet, (error) => {
-        if (error) countFailure(error);
-      });
-    });
-  };
+  send(packet: Uint8Array, remote: Remote, nowMs: number): void {
+    let { session } = remote;
+    if (session === undefined) {
+      while (this.#sessions.size >= this.#options.sessions) this.#evict();
+      session = this.#open(remote, nowMs);
+      // Without a descriptor it failed at once: closed again, and the datagram counted.
+      if (remote.session !== session) return;
+    } else this.#touch(session, nowMs);
+    if (session.pending === undefined) session.out.send(packet);
+    else if (session.pending.length < PENDING_PACKETS_MAX) session.pending.push(packet);
+    else this.#options.tally.dropped('backlog_full');
+  }
 
-  const open = (key: string, peer: SessionPeer): Session => {
+  count(): number {
+    return this.#sessions.size;
+  }
+
+  evictions(): number {
+    return this.#evictions;
+  }
+
+  stop(): number {
+    clearInterval(this.#sweeps);
+    const cut = this.#sessions.size;
+    for (const session of this.#sessions) this.#close(session);
+    return cut;
+  }
+
+  #open(remote: Remote, nowMs: number): Session {
+    const { app, tally, onAnswer, now } = this.#options;
     const socket = createSocket({ type: isIPv6(app.address) ? 'udp6' : 'udp4', lookup: numericLookup });
-    const session: Session = { socket, pending: [], lastMs: options.now() };
+    const countFailure = (error: NodeJS.ErrnoException): void => {
+      tally.dropped(error.code === 'ECONNREFUSED' ? 'app_unreachable' : 'send_failed');
+    };
+    const out = new BoundedSender(socket, tally, countFailure);
+    const session: Session = { remote, socket, out, pending: [], lastMs: nowMs };
     // As the kernel writes it, so that it compares with where a datagram came from.
     let answerer: { readonly address: string; readonly port: number } | undefined;
     socket.on('message', (packet, from) => {
       // Queued by a stranger while the socket was bound and not yet connected: not what the app sends.
       if (from.port !== answerer?.port || from.address !== answerer.address) return;
-      touch(key, session);
-      options.onAnswer(packet, peer);
+      this.#touch(session, now());
+      onAnswer(packet, remote);
     });
     socket.on('connect', () => {
       const waiting = session.pending;
@@ -111,63 +180,54 @@ export function createSessions(options: SessionsOptions): Sessions {
       if (waiting === undefined) return;
       session.pending = undefined;
       answerer = socket.remoteAddress();
-      for (const packet of waiting) transmit(session, packet);
+      for (const packet of waiting) out.send(packet);
     });
     socket.on('error', (error) => {
       countFailure(error);
       // Without a connection (no descriptor, no port left) what waited is lost, and the next datagram tries anew.
       if (session.pending === undefined) return;
       for (let i = 1; i < session.pending.length; i++) tally.dropped('send_failed');
-      close(key, session);
+      this.#close(session);
     });
-    sessions.set(key, session);
+    remote.session = session;
+    this.#sessions.add(session);
+    this.#newest = session;
     socket.connect(app.port, app.address);
     return session;
-  };
+  }
 
-  const touch = (key: string, session: Session): void => {
-    session.lastMs = options.now();
-    if (sessions.delete(key)) sessions.set(key, session);
-  };
+  #touch(session: Session, nowMs: number): void {
+    session.lastMs = nowMs;
+    // Most packets come one after another from the same peer.
+    if (session === this.#newest || !this.#sessions.delete(session)) return;
+    this.#sessions.add(session);
+    this.#newest = session;
+  }
 
-  const evict = (): void => {
-    const oldest = sessions.entries().next().value;
+  #close(session: Session): void {
+    this.#sessions.delete(session);
+    if (session.remote.session === session) session.remote.session = undefined;
+    session.pending = undefined;
+    try {
+      session.socket.close();
+    } catch {
+      // Closed already.
+    }
+  }
+
+  #evict(): void {
+    const [oldest] = this.#sessions;
     if (oldest === undefined) return;
-    evictions++;
-    close(...oldest);
-  };
+    this.#evictions++;
+    this.#close(oldest);
+  }
 
-  const sweep = setInterval(
-    () => {
-      for (const [key, session] of sessions) {
-        if (options.now() - session.lastMs <= options.sessionIdleMs) break;
-        close(key, session);
-      }
-    },
-    Math.max(10, Math.min(1_000, options.sessionIdleMs / 2)),
-  );
-
-  return {
-    send(packet, peer) {
-      const key = `${peer.socketAddress}|${peer.port}`;
-      let session = sessions.get(key);
-      if (session === undefined) {
-        while (sessions.size >= options.sessions) evict();
-        session = open(key, peer);
-        // Without a descriptor it failed at once: closed again, and the datagram counted.
-        if (sessions.get(key) !== session) return;
-      } else touch(key, session);
-      if (session.pending === undefined) transmit(session, packet);
-      else if (session.pending.length < PENDING_PACKETS_MAX) session.pending.push(packet);
-      else tally.dropped('backlog_full');
-    },
-    count: () => sessions.size,
-    evictions: () => evictions,
-    stop() {
-      clearInterval(sweep);
-      const cut = sessions.size;
-      for (const [key, session] of sessions) close(key, session);
-      return cut;
-    },
-  };
+  #sweep(): void {
+    const { sessionIdleMs, now } = this.#options;
+    const nowMs = now();
+    for (const session of this.#sessions) {
+      if (nowMs - session.lastMs <= sessionIdleMs) break;
+      this.#close(session);
+    }
+  }
 }

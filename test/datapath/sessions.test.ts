@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import t from 'tap';
 import { createListenPath } from '../../src/datapath/listen.ts';
+import { Remotes } from '../../src/datapath/remotes.ts';
 import { createSessions, numericLookup } from '../../src/datapath/sessions.ts';
 import { MESSAGE, marked } from './cases.ts';
 import { dropped, frames, LIMITS, makeContext, pause, until } from './harness.ts';
@@ -106,7 +107,7 @@ t.test('what reaches the socket of a session before it is connected is no answer
     stranger.send('forged', this.address().port, '127.0.0.1');
     Reflect.apply(connect, this, [port, address]);
   } as typeof connect;
-  sessions.send(Buffer.from('ping'), { address: '127.0.0.9', port: 7946, socketAddress: '127.0.0.9' });
+  sessions.send(Buffer.from('ping'), new Remotes().of('127.0.0.9', 7946), made.context.now());
   await until('the answer', () => answers.includes('answer to ping'));
   t.same(answers, ['answer to ping']);
   sessions.stop();
