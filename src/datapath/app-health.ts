@@ -16,7 +16,8 @@ export interface AnswerPlace {
   swap(answer: boolean): boolean | undefined;
 }
 
-function ownPlace(): AnswerPlace {
+/** A place of one thread. */
+export function ownPlace(): AnswerPlace {
   let kept: boolean | undefined;
   return {
     get: () => kept,

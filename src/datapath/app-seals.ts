@@ -4,16 +4,19 @@
  */
 import { type Keyring, looksEncrypted } from '../wire/encryption.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
+import { type AnswerPlace, ownPlace } from './app-health.ts';
 import type { FenceContext } from './engine.ts';
 import type { OpenedSeal } from './look.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Absent while it has written nothing that tells. */
-const seals = new WeakMap<FenceContext, boolean>();
+/** Where the answer is kept for each fence. */
+const seals = new WeakMap<FenceContext, AnswerPlace>();
 
 /** The key that the ring last sealed with, by its place in the keyring that opened it. */
 const keys = new WeakMap<Keyring, number>();
+/** Who is told when that changes. */
+const keyWatches = new WeakMap<Keyring, (key: number) => void>();
 
 /** memberlist keyring.go: the first key is the one to seal with. */
 const PRIMARY_KEY = 0;
@@ -21,9 +24,22 @@ const PRIMARY_KEY = 0;
 /** The shortest sealed packet: version, nonce and tag (memberlist security.go `encryptOverhead`). */
 const SEALED_MIN_BYTES = 29;
 
-/** Whether the app of `context` writes sealed frames; undefined while nothing that tells was seen, in this thread. */
+/** Keeps the answer for `context` in `place` from now on: memory that the threads of a fence share. */
+export function shareAppSeals(context: FenceContext, place: AnswerPlace): void {
+  seals.set(context, place);
+}
+
+function placeOf(context: FenceContext): AnswerPlace {
+  const known = seals.get(context);
+  if (known !== undefined) return known;
+  const place = ownPlace();
+  seals.set(context, place);
+  return place;
+}
+
+/** Whether the app of `context` writes sealed frames; undefined while nothing that tells was seen. */
 export function appSeals(context: FenceContext): boolean | undefined {
-  return seals.get(context);
+  return placeOf(context).get();
 }
 
 /** A packet of the app after its label, or its first bytes, from `at` to `end`. */
@@ -37,7 +53,8 @@ export function notePacketOfApp(context: FenceContext, bytes: Uint8Array, at = 0
 
 /** Written only where it changes: it is asked for every packet. */
 function note(context: FenceContext, sealed: boolean): void {
-  if (seals.get(context) !== sealed) seals.set(context, sealed);
+  const place = placeOf(context);
+  if (place.get() !== sealed) place.swap(sealed);
 }
 
 /** `first`: the first bytes of a stream's message of the app after its label, a dial's or an answer's. */
@@ -56,12 +73,19 @@ export function noteDialOfApp(context: FenceContext, kind: 'packet' | 'stream', 
  * looks so. A plaintext ring has no such packets, whatever they look like.
  */
 export function mayBeSealed(context: FenceContext, packet: Uint8Array): boolean {
-  return seals.get(context) !== false && looksEncrypted(packet);
+  return placeOf(context).get() !== false && looksEncrypted(packet);
 }
 
 /** A frame that a member wrote, the app or one that answered a ping, was opened: with this key of this keyring. */
 export function noteSealOfMember(opened: Pick<OpenedSeal, 'keyring' | 'key'> | undefined): void {
-  if (opened !== undefined) keys.set(opened.keyring, opened.key);
+  if (opened === undefined || keys.get(opened.keyring) === opened.key) return;
+  keys.set(opened.keyring, opened.key);
+  keyWatches.get(opened.keyring)?.(opened.key);
+}
+
+/** Calls `onChange` whenever `keyring`'s members are seen to seal with another of its keys, here: so that other threads learn of it. */
+export function watchKeyOfRing(keyring: Keyring, onChange: (key: number) => void): void {
+  keyWatches.set(keyring, onChange);
 }
 
 /**

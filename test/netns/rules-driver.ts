@@ -37,6 +37,7 @@ async function flip(): Promise<void> {
       onRejection: () => undefined,
       onFault: (fault) => say(`fault ${fault.code} ${fault.message}`),
       onStranger: () => undefined,
+      onRingKey: () => undefined,
       onDeath: (why) => say(`died: ${why}`),
     },
     {

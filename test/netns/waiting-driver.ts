@@ -39,6 +39,7 @@ async function wait(): Promise<void> {
     {
       onRejection: ({ peer, reason }) => say(`rejected ${peer.address} ${reason}`),
       onFault: (fault) => say(`fault ${fault.code} ${fault.message}`),
+      onRingKey: () => undefined,
       onStranger({ address }) {
         say(`asked ${address}`);
         if (NEVER_ANSWERED.test(address)) return;

@@ -23,6 +23,7 @@ const fence = createLinuxEngine().open(
     onRejection: () => undefined,
     onFault: (fault) => say(`fault ${fault.code}`),
     onStranger: () => undefined,
+    onRingKey: () => undefined,
     onDeath: (why) => say(`died: ${why}`),
   },
   {

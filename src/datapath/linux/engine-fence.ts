@@ -37,6 +37,8 @@ export interface EngineFence {
 
 /** What a fence of the thread tells the main thread. */
 export interface EngineFenceEvents extends Pick<FenceContext, 'onRejection' | 'onFault'> {
+  /** The members were seen to seal with this gossip key. */
+  onRingKey(key: Uint8Array): void;
   /** A frame of somebody unknown waits. */
   onStranger(peer: Stranger): void;
   /** Called once, with a line that says why, when the thread ends without having been told to. */
@@ -120,6 +122,9 @@ class Fence implements EngineFence, FenceLink {
         break;
       case 'fault':
         this.#events.onFault(message.fault);
+        break;
+      case 'ring_key':
+        this.#events.onRingKey(message.key);
         break;
       case 'stranger':
         this.#asked = message.question;

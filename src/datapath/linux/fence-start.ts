@@ -1,5 +1,7 @@
 /** What every fence gives the engine's thread to build its view from, and what both threads share of it. */
 import { TALLY_BYTES } from '../../policy/tally.ts';
+import { sameBytes } from '../../wire/label.ts';
+import { noteSealOfMember } from '../app-seals.ts';
 import type { FenceContext, StreamSettings } from '../engine.ts';
 import type { WorkerOptions } from '../options.ts';
 import { CELLS_BYTES } from './cells.ts';
@@ -52,6 +54,12 @@ export function threadEvents(context: FenceContext, worker: WorkerOptions, close
     onRejection: context.onRejection,
     onFault: context.onFault,
     onStranger: worker.ask,
+    onRingKey(ringKey) {
+      // By the key itself: the files may have changed in between.
+      const key = worker.inside().keys.findIndex((known) => sameBytes(known, ringKey));
+      const keyring = context.inside.keyring();
+      if (key >= 0 && keyring !== undefined) noteSealOfMember({ keyring, key });
+    },
     onDeath(why) {
       const message = `the engine's thread died (${why}): nothing passes any more`;
       close();

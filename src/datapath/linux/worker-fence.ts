@@ -3,6 +3,7 @@ import { type Admission, createAdmission } from '../../policy/admission.ts';
 import { createSnapshot, type Snapshot } from '../../policy/decide.ts';
 import { createTally } from '../../policy/tally.ts';
 import { createPeerTable } from '../../ring/peers.ts';
+import { shareAppSeals } from '../app-seals.ts';
 import { createDoubts, type DoubtsQueue } from '../doubts.ts';
 import type { FenceContext, FenceRules } from '../engine.ts';
 import type { InsideRules } from '../inside.ts';
@@ -12,7 +13,6 @@ import type { DatagramBatches } from './datagram-batch.ts';
 import { createFloodGuard, type FloodGuard } from './flood-guard.ts';
 import type { Loop } from './loop.ts';
 import type { RawIo } from './raw-io.ts';
-import type { ReceiveBatch } from './receive.ts';
 import type { Syscalls } from './syscalls.ts';
 import { createWorkerInside } from './worker-inside.ts';
 import { clockFrom, type FenceStart, type FromFence } from './worker-protocol.ts';
@@ -25,9 +25,7 @@ const REJECTIONS_PER_SECOND = 100;
 export interface WorkerThread {
   readonly calls: Syscalls;
   readonly loop: Loop;
-  /** Memory for datagrams with control data: whoever receives into it is done with it before it returns to the loop. */
-  readonly batch: ReceiveBatch;
-  /** The same for whoever sends in batches too. */
+  /** Memory for datagrams: whoever receives into it or sends from it is done with it before it returns to the loop. */
   readonly batches: DatagramBatches;
   /** What raw sockets share. */
   readonly io: RawIo;
@@ -76,7 +74,7 @@ export function createWorkerFence(
   const now = clockFrom(start.clock);
   const cells = createCells(start.cellsBuffer);
   const rejections = createTokenBucket(REJECTION_BURST, REJECTIONS_PER_SECOND);
-  const inside = createWorkerInside(start.inside, start.rings);
+  const inside = createWorkerInside(start.inside, start.rings, (key) => post({ type: 'ring_key', key }));
   let rules = rulesOf(start.rules);
   const queue: DoubtsQueue = createDoubts({
     ...start.waits,
@@ -115,6 +113,7 @@ export function createWorkerFence(
     },
     onFault: (fault) => post({ type: 'fault', fault }),
   };
+  shareAppSeals(context, cells.answer(CELL.appSeals));
   const flood = createFloodGuard({
     calls: thread.calls,
     timers: thread.loop.timers,

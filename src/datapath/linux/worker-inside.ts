@@ -1,24 +1,37 @@
 /** What a fence in the engine's thread is given to look below the label: rules by message, and rings that carry frames to the main thread. */
 import { createQuarantine, type QuarantineSet } from '../../ring/quarantine.ts';
 import { createKeyring, type Keyring } from '../../wire/encryption.ts';
+import { sameBytes } from '../../wire/label.ts';
+import { watchKeyOfRing } from '../app-seals.ts';
 import type { Inside, InsideRules } from '../inside.ts';
 import { INSPECTED_REJECTED_MAX, INSPECTED_STREAMS_MAX } from '../inspection-places.ts';
 import { createRingWriter } from '../inspection-ring.ts';
 import { createStreamRingWriter } from '../inspection-stream-writer.ts';
 import type { InspectionRings } from '../options.ts';
 
+const NO_BYTES = new Uint8Array(0);
+
 export interface WorkerInside extends Inside {
   /** Takes effect with the next packet. */
   change(rules: InsideRules): void;
 }
 
-/** Without `rings` nothing is inspected. */
-export function createWorkerInside(rules: InsideRules, rings: InspectionRings | undefined): WorkerInside {
+/** Without `rings` nothing is inspected. `onRingKey`: members were seen to seal with this key. */
+export function createWorkerInside(
+  rules: InsideRules,
+  rings: InspectionRings | undefined,
+  onRingKey: (key: Uint8Array) => void = () => undefined,
+): WorkerInside {
+  let keys: readonly Uint8Array[] = [];
   let keyring: Keyring | undefined;
   let quarantine: QuarantineSet | undefined;
   let reseal = false;
   const change = (next: InsideRules): void => {
-    keyring = next.keys.length > 0 ? createKeyring(next.keys) : undefined;
+    // The same keys stay one keyring: what is known of it goes by that.
+    if (!sameKeys(keys, next.keys)) {
+      keys = next.keys;
+      keyring = keys.length > 0 ? watched(createKeyring(keys), keys, onRingKey) : undefined;
+    }
     quarantine = next.quarantine === undefined ? undefined : createQuarantine(next.quarantine);
     ({ reseal } = next);
   };
@@ -37,4 +50,13 @@ export function createWorkerInside(rules: InsideRules, rings: InspectionRings | 
     stream: (source) => (source.rejected ? rejectedStreams : ownStreams)?.open(source),
     change,
   };
+}
+
+function sameKeys(some: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {
+  return some.length === others.length && some.every((key, i) => sameBytes(key, others[i] ?? NO_BYTES));
+}
+
+function watched(keyring: Keyring, keys: readonly Uint8Array[], onRingKey: (key: Uint8Array) => void): Keyring {
+  watchKeyOfRing(keyring, (at) => onRingKey(keys[at] ?? NO_BYTES));
+  return keyring;
 }

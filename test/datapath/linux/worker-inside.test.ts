@@ -1,5 +1,6 @@
 /** What a fence in the engine's thread looks with: rules that change by message, and rings for what it saw. */
 import t from 'tap';
+import { keyOfRing, noteSealOfMember } from '../../../src/datapath/app-seals.ts';
 import { createRingLane, RING_BYTES } from '../../../src/datapath/inspection-ring.ts';
 import { createStreamRingLane } from '../../../src/datapath/inspection-stream-lane.ts';
 import { createStreamRing, STREAM_RING_REJECTED_BYTES } from '../../../src/datapath/inspection-stream-ring.ts';
@@ -25,6 +26,24 @@ t.test('rules come and go', async (t) => {
   inside.change(NONE);
   t.equal(inside.keyring(), undefined);
   t.equal(inside.quarantine(), undefined);
+});
+
+t.test('which key the members seal with is told once for each change, and lives as long as the keys', async (t) => {
+  const keys = [new Uint8Array(32).fill(1), new Uint8Array(16).fill(2)];
+  const told: (number | undefined)[] = [];
+  const inside = createWorkerInside({ ...NONE, keys }, undefined, (key) => told.push(key[0]));
+  const seen = (key: number) => {
+    const keyring = inside.keyring();
+    noteSealOfMember(keyring === undefined ? undefined : { keyring, key });
+  };
+  for (const key of [0, 0, 1, 1]) seen(key);
+  t.strictSame(told, [1, 2]);
+  inside.change({ ...NONE, reseal: true, keys: keys.map((key) => Uint8Array.from(key)) });
+  const kept = inside.keyring();
+  t.equal(kept === undefined ? undefined : keyOfRing(kept), 1, 'other rules, the same keys');
+  inside.change({ ...NONE, keys: [...keys].reverse() });
+  seen(0);
+  t.strictSame(told, [1, 2, 2], 'by the key and not its place');
 });
 
 t.test('packets and streams go to the ring of their kind; without rings nowhere', async (t) => {
