@@ -9,14 +9,11 @@ import { createDatagramBatches } from './datagram-batch.ts';
 import { type FenceSockets, openSockets } from './fence-sockets.ts';
 import { Loop } from './loop.ts';
 import { RawIo } from './raw-io.ts';
-import { createReceiveBatch } from './receive.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import { loadSyscalls, SystemError } from './syscalls.ts';
 import { createWorkerFence, type WorkerFenceState, type WorkerThread } from './worker-fence.ts';
 import type { FenceStart, FromFence, FromWorker, ToWorker } from './worker-protocol.ts';
 
-/** Datagrams a call; 32 × 64 KiB of memory. */
-const BATCH = 32;
 /** The longest wait, ms: the bound on stopping and on policy changes even if the eventfd were lost. */
 const WAIT_MAX_MS = 100;
 /** How old what the cells tell may be, ms. */
@@ -142,7 +139,6 @@ async function main(port: MessagePort): Promise<void> {
     new EngineWorker(port, {
       calls,
       loop,
-      batch: createReceiveBatch(calls, BATCH),
       batches: createDatagramBatches(calls),
       io: new RawIo(loop, calls),
     }).run();
@@ -153,4 +149,4 @@ async function main(port: MessagePort): Promise<void> {
   port.close();
 }
 
-if (parentPort !== null) await main(parentPort);
+if (parentPort !== null) void main(parentPort);

@@ -3,31 +3,25 @@
  * portable path is, and bound and refused alike. Connections that need node (TLS that ends here, Alertmanager's) are taken in this thread.
  */
 import { formatEndpoint } from '../../wire/address.ts';
-import { type AppHealth, createAppHealth } from '../app-health.ts';
+import { createAppHealth } from '../app-health.ts';
+import { shareAppSeals } from '../app-seals.ts';
 import { type AppWatch, waitForAppToLeave, watchApp } from '../app-watch.ts';
 import type { Cut, DataPath, Endpoint, FenceContext, StreamSettings } from '../engine.ts';
 import type { ListenOptions, WorkerOptions } from '../options.ts';
-import type { Streams } from '../streams.ts';
-import { CELL, type Cells, createCells } from './cells.ts';
+import { CELL, createCells } from './cells.ts';
 import type { LinuxEngine } from './engine.ts';
 import type { EngineFence } from './engine-fence.ts';
 import { commonStart, createSharedMemory, threadEvents, threadStreams } from './fence-start.ts';
+import { listenHere, type NodeSide, openStreams } from './node-side.ts';
 
 export interface EngineListenOptions extends ListenOptions {
   readonly worker: WorkerOptions;
 }
 
-/** The connections of a fence that this thread carries. */
-interface NodeStreams {
-  counts(): ReturnType<Streams['counts']>;
-  /** Resets every open stream; returns how many there were, and what resolves when all have closed. */
-  stop(): { readonly cut: number; readonly closed: Promise<void> };
-}
-
 interface Opened {
   readonly thread: EngineFence;
   /** Undefined where the thread has the streams. */
-  readonly here: NodeStreams | undefined;
+  readonly here: NodeSide | undefined;
 }
 
 /** Makes the path; nothing is opened before `start`. */
@@ -40,6 +34,7 @@ export function createEngineListenPath(
   const memory = createSharedMemory();
   const cells = createCells(memory.cellsBuffer);
   const health = createAppHealth(context, cells.answer(CELL.appUp));
+  shareAppSeals(context, cells.answer(CELL.appSeals));
   let opened: Opened | undefined;
   let watch: AppWatch | undefined;
   let stopped = false;
@@ -63,12 +58,12 @@ export function createEngineListenPath(
       const streams = threadStreams(options.streams);
       opened =
         streams === undefined
-          ? await openWithNode(context, options, health, (at) => openThread(at, undefined))
+          ? await listenHere(context, options, health, (at) => openThread(at, undefined))
           : { thread: await openThread(listen, streams), here: undefined };
       watch = watchApp(app, health);
     },
     counts() {
-      const { inbound, outbound } = opened?.here?.counts() ?? streamCounts(cells);
+      const { inbound, outbound } = openStreams(opened?.here, cells);
       return {
         sessions: cells.get(CELL.sessions),
         sessionEvictions: cells.get(CELL.sessionEvictions),
@@ -101,29 +96,4 @@ export function createEngineListenPath(
       return { streams: (here?.cut ?? 0) + (there?.streams ?? 0), sessions: there?.sessions ?? 0 };
     },
   };
-}
-
-function streamCounts(cells: Cells): ReturnType<Streams['counts']> {
-  return { inbound: cells.get(CELL.streamsInbound), outbound: cells.get(CELL.streamsOutbound) };
-}
-
-async function openWithNode(
-  context: FenceContext,
-  { listen, app, streams: settings }: ListenOptions,
-  health: AppHealth,
-  openThread: (at: Endpoint) => Promise<EngineFence>,
-): Promise<Opened> {
-  const [{ bindStreamsAnd }, { createNodeStreams }, { listenFaults, serveStreams }] = await Promise.all([
-    import('../bind.ts'),
-    import('../node-streams.ts'),
-    import('../serve-streams.ts'),
-  ]);
-  const { tcp, at, packets: thread } = await bindStreamsAnd(listen, openThread);
-  const streams = createNodeStreams(context, settings, health);
-  const close = serveStreams(tcp, { streams, app, onFault: listenFaults(context, at) });
-  const stop = () => {
-    const closed = close();
-    return { cut: streams.stop(), closed };
-  };
-  return { thread, here: { counts: streams.counts, stop } };
 }

@@ -1,26 +1,19 @@
 /**
- * The transparent path: the kernel rules of rules.ts bring the gossip port's traffic to the proxy port, UDP to the engine's
- * thread (transparent-packets.ts), TCP to listeners here. The app is untouched and sees its peers' addresses. Linux, CAP_NET_RAW.
+ * The transparent path: the kernel rules of rules.ts bring the gossip port's traffic to the proxy port in the engine's
+ * thread, where all of it passes but for connections that need node (node-side.ts). The app is untouched and sees its peers' addresses. Linux, CAP_NET_RAW.
  */
-import { readFileSync } from 'node:fs';
 import { createAppHealth } from '../app-health.ts';
+import { shareAppSeals } from '../app-seals.ts';
 import { type Cut, type DataPath, type FenceContext, StartError } from '../engine.ts';
-import { createNodeStreams } from '../node-streams.ts';
 import type { TransparentOptions } from '../options.ts';
 import { appListens } from './app-listener.ts';
 import { type BypassWatch, watchBypass } from './bypass.ts';
 import { CELL, createCells } from './cells.ts';
-import { nodeDiallers } from './dial.ts';
 import type { LinuxEngine } from './engine.ts';
 import type { EngineFence } from './engine-fence.ts';
-import { commonStart, createSharedMemory, threadEvents } from './fence-start.ts';
-import { CAP_NET_RAW, hasCapability } from './host-checks.ts';
-import { createInterceptedStreams } from './intercepted-streams.ts';
+import { commonStart, createSharedMemory, threadEvents, threadStreams } from './fence-start.ts';
 import { hasIpv6 } from './ipv6.ts';
-import { listenForStreams, type ProxyListener } from './listener.ts';
-import { createPeerBinder } from './peer-bind.ts';
-import { NET_RAW_MISSING } from './proxy-sockets.ts';
-import { loadSyscalls, type Syscalls } from './syscalls.ts';
+import { interceptHere, type NodeSide, openStreams } from './node-side.ts';
 
 /** How often the kernel's tables are asked whether the app listens, ms: they are read whole, so seldom while it is there. */
 const APP_CHECK_MS = 1_000;
@@ -36,13 +29,13 @@ export function createTransparentPath(
   options: TransparentOptions,
   engine: LinuxEngine,
 ): DataPath {
-  const health = createAppHealth(context);
-  const streams = createNodeStreams(context, options.streams, health);
   const memory = createSharedMemory();
   const cells = createCells(memory.cellsBuffer);
+  const health = createAppHealth(context, cells.answer(CELL.appUp));
+  shareAppSeals(context, cells.answer(CELL.appSeals));
   let families: readonly (4 | 6)[] = [4];
   let thread: EngineFence | undefined;
-  let listener: ProxyListener | undefined;
+  let here: NodeSide | undefined;
   let appTimer: NodeJS.Timeout | undefined;
   let bypass: BypassWatch | undefined;
 
@@ -68,15 +61,11 @@ export function createTransparentPath(
   const close = async (): Promise<Cut> => {
     clearInterval(appTimer);
     bypass?.stop();
-    listener?.close();
-    listener = undefined;
+    const cutHere = here?.stop().cut ?? 0;
     const running = thread;
     thread = undefined;
-    return (await running?.stop()) ?? { streams: 0, sessions: 0 };
-  };
-  const died = () => {
-    streams.stop();
-    void close();
+    const { streams, sessions } = (await running?.stop()) ?? { streams: 0, sessions: 0 };
+    return { streams: streams + cutHere, sessions };
   };
 
   return {
@@ -87,20 +76,20 @@ export function createTransparentPath(
       families = ipv6 ? [4, 6] : [4];
       if (!ipv6)
         context.onFault({ code: 'ipv6_absent', message: 'this network namespace has no IPv6: only IPv4 is fenced' });
-      const calls = await loadSyscalls();
-      takeNetRaw(calls);
-      const diallers = nodeDiallers(createPeerBinder(calls, Math.random()));
-      const onStream = createInterceptedStreams(context, { ...options, diallers, streams });
+      const { worker, proxyPort, port, tcpSource } = options;
+      const streams = threadStreams(options.streams);
       try {
-        const { worker, proxyPort, port } = options;
-        thread = engine.open(threadEvents(context, worker, died), {
-          ...commonStart(context, worker, memory),
-          mode: 'transparent',
-          ...{ proxyPort, port, ipv6, tcpSource: options.tcpSource, streams: undefined },
-        });
-        await thread.ready();
         // Datagrams first: an app that could join by a connection already would tell its news, within half a second and never again, to nobody.
-        listener = await listenForStreams(calls, { proxyPort: options.proxyPort, ipv6 }, onStream);
+        thread = engine.open(
+          threadEvents(context, worker, () => void close()),
+          {
+            ...commonStart(context, worker, memory),
+            mode: 'transparent',
+            ...{ proxyPort, port, ipv6, tcpSource, streams },
+          },
+        );
+        await thread.ready();
+        if (streams === undefined) here = await interceptHere(context, { ...options, ipv6 }, health);
       } catch (error) {
         await close();
         throw error;
@@ -110,7 +99,7 @@ export function createTransparentPath(
       void lookForApp();
     },
     counts() {
-      const { inbound, outbound } = streams.counts();
+      const { inbound, outbound } = openStreams(here, cells);
       const waitingFrames = context.doubts.waiting() + cells.get(CELL.waiting);
       return { sessions: 0, streamsInbound: inbound, streamsOutbound: outbound, sessionEvictions: 0, waitingFrames };
     },
@@ -142,12 +131,7 @@ export function createTransparentPath(
         await new Promise((resolve) => setTimeout(resolve, Math.min(left, DRAIN_CHECK_MS)));
       }
     },
-    async stop(): Promise<Cut> {
-      listener?.close();
-      const cut = streams.stop();
-      await close();
-      return { streams: cut, sessions: 0 };
-    },
+    stop: close,
   };
 }
 
@@ -163,10 +147,4 @@ function refuseStart(uid: number): void {
     const why = `the rules let the traffic of uid ${uid} through and this process has uid ${own}: it would be caught in its own rules`;
     throw new StartError('wrong_uid', `run as uid ${uid}: ${why}`);
   }
-}
-
-/** A file capability may be permitted and not effective, so that node starts where a container does not grant it. */
-function takeNetRaw(calls: Syscalls): void {
-  if (hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_NET_RAW)) return;
-  if (!calls.raiseCapability(CAP_NET_RAW)) throw new StartError('no_net_raw', NET_RAW_MISSING);
 }
