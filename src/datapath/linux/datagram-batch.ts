@@ -123,8 +123,8 @@ export interface SendBatch {
   readonly size: number;
   /** Added since the last flush. */
   readonly count: number;
-  /** Adds `length` bytes at the address `from`, which must be good until the flush. Only while `count` is below `size`. */
-  add(from: number, length: number): void;
+  /** Adds `length` bytes at `at` of the receive batch's memory, to stay as they are until the flush. Only while `count` is below `size`. */
+  add(at: number, length: number): void;
   /** Where the one that was added last goes to: `nameBytes` of a sockaddr in `words` from index `at` on. A connected socket needs none. */
   to(words: Int32Array, at: number, nameBytes: number): void;
   /** Gives the one that was added last `bytes` of control messages: the first of `words`. */
@@ -138,23 +138,29 @@ const FULL: ReadonlySet<string> = new Set(['EAGAIN', 'ENOBUFS', 'ENOMEM']);
 /** What a connected socket says once, instead of sending, of what was sent before. */
 const LATE = 'ECONNREFUSED';
 
-export function createSendBatch(calls: Syscalls, size = BATCH): SendBatch {
-  return new Sends(calls, size);
+/** `base`: the address of the memory that is sent from. */
+export function createSendBatch(calls: Syscalls, base: number, size = BATCH): SendBatch {
+  return new Sends(calls, base, size);
 }
 
 class Sends implements SendBatch {
   readonly size: number;
   count = 0;
   readonly #calls: Syscalls;
+  /** Halves of the address that is sent from: what is passed between functions stays a small integer, which costs no memory. */
+  readonly #baseLow: number;
+  readonly #baseHigh: number;
   readonly #block: Block;
   readonly #words: Int32Array;
   readonly #iovWord: number;
   readonly #nameWord: number;
   readonly #controlWord: number;
 
-  constructor(calls: Syscalls, size: number) {
+  constructor(calls: Syscalls, base: number, size: number) {
     this.size = size;
     this.#calls = calls;
+    this.#baseLow = base % TWO_TO_32;
+    this.#baseHigh = Math.floor(base / TWO_TO_32);
     const iovAt = size * MMSGHDR_BYTES;
     const namesAt = iovAt + size * IOVEC_BYTES;
     const controlsAt = namesAt + size * NAME_BYTES;
@@ -166,12 +172,13 @@ class Sends implements SendBatch {
     this.#controlWord = controlsAt / WORD_BYTES;
   }
 
-  add(from: number, length: number): void {
+  add(at: number, length: number): void {
     const words = this.#words;
     const i = this.count++;
     const iov = this.#iovWord + i * IOVEC_WORDS;
-    words[iov] = from | 0;
-    words[iov + 1] = Math.floor(from / TWO_TO_32);
+    const low = this.#baseLow + at;
+    words[iov] = low | 0;
+    words[iov + 1] = low < TWO_TO_32 ? this.#baseHigh : this.#baseHigh + 1;
     words[iov + 2] = length;
     words[i * HEADER_WORDS + NAMELEN_WORD] = 0;
     words[i * HEADER_WORDS + CONTROLLEN_WORD] = 0;
@@ -242,5 +249,6 @@ export interface DatagramBatches {
 }
 
 export function createDatagramBatches(calls: Syscalls, size = BATCH): DatagramBatches {
-  return { received: createReceiveBatch(calls, size), sends: createSendBatch(calls, size) };
+  const received = createReceiveBatch(calls, size);
+  return { received, sends: createSendBatch(calls, received.base, size) };
 }

@@ -109,7 +109,7 @@ class Packets implements ListenPackets, Refused {
       this.#arrivedMs = arrivedMs;
       // A failure is "nothing there", or an error that the socket reports once: the loop tells when there is more.
       const count = batch.receive(this.fd, this.#wildcard);
-      for (let i = 0; i < count; i++) this.#take(i);
+      for (let i = 0; i < count; i++) this.#take(i, arrivedMs);
       if (count > 0) this.#tellForwarded('inbound', this.#sessions.flush(), arrivedMs);
       if (count < batch.size) return;
     }
@@ -140,7 +140,7 @@ class Packets implements ListenPackets, Refused {
   /** Of an unconnected socket nothing can be told of what was sent before. */
   onLateError(): void {}
 
-  #take(i: number): void {
+  #take(i: number, arrivedMs: number): void {
     const batch = this.#received;
     const nameAt = batch.nameAt(i);
     if (!isNamed(batch.words, nameAt >> 2)) return;
@@ -148,14 +148,14 @@ class Packets implements ListenPackets, Refused {
     this.#hand = i;
     this.#handPeer = peer;
     const at = batch.payloadAt(i);
-    if (!this.#inbound.pass(batch.memory, at, batch.lengthOf(i), peer.peer, this.#arrivedMs, this.#keepInbound)) return;
+    if (!this.#inbound.pass(batch.memory, at, batch.lengthOf(i), peer.peer, arrivedMs, this.#keepInbound)) return;
     if (this.#wildcard) noteAskedAddress(batch, i, peer);
-    this.#toApp(peer, batch.memory, at, batch.base, this.#arrivedMs);
+    this.#toApp(peer, batch.memory, at, arrivedMs);
   }
 
-  #toApp(peer: Session, memory: Buffer, payloadAt: number, base: number, nowMs: number): void {
+  #toApp(peer: Session, memory: Buffer, payloadAt: number, nowMs: number): void {
     const out = this.#outgoing;
-    if (out.place(this.#inbound, memory, payloadAt)) this.#sessions.queue(peer, base + out.at, out.length, nowMs);
+    if (out.place(this.#inbound, memory, payloadAt)) this.#sessions.queue(peer, out.at, out.length, nowMs);
     else this.#context.tally.dropped('send_failed');
   }
 
@@ -171,39 +171,39 @@ class Packets implements ListenPackets, Refused {
         this.#sessions.countFailure(errno);
         continue;
       }
-      for (let i = 0; i < count; i++) this.#answer(session, i);
+      for (let i = 0; i < count; i++) this.#answer(session, i, arrivedMs);
       if (count > 0) this.#tellForwarded('outbound', this.#sends.flush(this.fd, this), arrivedMs);
       if (count < batch.size) return;
     }
   }
 
-  #answer(session: Session, i: number): void {
+  #answer(session: Session, i: number, arrivedMs: number): void {
     const batch = this.#received;
     if (!this.#sessions.isApp(batch.words, batch.nameAt(i) >> 2)) return;
-    this.#sessions.used(session, this.#arrivedMs);
+    this.#sessions.used(session, arrivedMs);
     this.#hand = i;
     this.#handPeer = session;
     const at = batch.payloadAt(i);
     const length = batch.lengthOf(i);
-    if (!this.#outbound.pass(batch.memory, at, length, session.peer, this.#arrivedMs, this.#keepOutbound)) return;
-    this.#toPeer(session, batch.memory, at, batch.base);
+    if (!this.#outbound.pass(batch.memory, at, length, session.peer, arrivedMs, this.#keepOutbound)) return;
+    this.#toPeer(session, batch.memory, at);
   }
 
-  #toPeer(session: Session, memory: Buffer, payloadAt: number, base: number): void {
+  #toPeer(session: Session, memory: Buffer, payloadAt: number): void {
     const out = this.#outgoing;
     if (!out.place(this.#outbound, memory, payloadAt)) {
       this.#context.tally.dropped('send_failed');
       return;
     }
-    this.#sends.add(base + out.at, out.length);
+    this.#sends.add(out.at, out.length);
     this.#sends.to(session.name, 0, session.nameBytes);
     if (session.asked !== undefined) this.#sends.control(session.asked, askedControlBytes(session.asked));
   }
 
   #tellForwarded(direction: 'inbound' | 'outbound', count: number, arrivedMs: number): void {
+    if (count === 0) return;
     const { tally, now } = this.#context;
-    const seconds = Math.max(0, now() - arrivedMs) / 1_000;
-    for (let i = 0; i < count; i++) tally.forwarded(direction, 'packet', seconds);
+    tally.forwarded(direction, 'packet', Math.max(0, now() - arrivedMs) / 1_000, count);
   }
 
   readonly #keepInbound = () => this.#keep('inbound');
@@ -226,17 +226,17 @@ class Packets implements ListenPackets, Refused {
 
   /** Judges a datagram that waited, and sends it: through the memory of the batch, which nobody uses meanwhile. */
   #again(direction: 'inbound' | 'outbound', peer: Session, bytes: Buffer, arrivedMs: number): void {
-    const { memory, base } = this.#received;
+    const { memory } = this.#received;
     const nowMs = this.#context.now();
     const at = this.#received.payloadAt(0);
     memory.set(bytes, at);
     const gate = direction === 'inbound' ? this.#inbound : this.#outbound;
     if (!gate.pass(memory, at, bytes.length, peer.peer, nowMs)) return;
     if (direction === 'inbound') {
-      this.#toApp(peer, memory, at, base, nowMs);
+      this.#toApp(peer, memory, at, nowMs);
       this.#tellForwarded(direction, this.#sessions.flush(), arrivedMs);
     } else {
-      this.#toPeer(peer, memory, at, base);
+      this.#toPeer(peer, memory, at);
       this.#tellForwarded(direction, this.#sends.flush(this.fd, this), arrivedMs);
     }
   }

@@ -65,7 +65,7 @@ export class ListenSessions implements Refused {
   readonly #appName: Named;
   #evictions = 0;
   /** The queue: where each datagram is, how long it is, and which of its session comes next. */
-  readonly #from = new Float64Array(BATCH);
+  readonly #at = new Int32Array(BATCH);
   readonly #length = new Int32Array(BATCH);
   readonly #next = new Int32Array(BATCH);
   #queued = 0;
@@ -99,14 +99,14 @@ export class ListenSessions implements Refused {
     return isNameOf(words, at, this.#appName);
   }
 
-  /** Queues `length` bytes at the address `from`, which stay as they are until the flush; a session is opened if there is none. */
-  queue(peer: Session, from: number, length: number, nowMs: number): void {
+  /** Queues `length` bytes at `at` of the receive batch's memory, to stay as they are until the flush; opens a session if there is none. */
+  queue(peer: Session, at: number, length: number, nowMs: number): void {
     const session = peer.fd === NONE ? this.#sessionOf(peer) : peer;
     if (session === undefined) return;
     this.used(session, nowMs);
     if (this.#queued === BATCH) this.#flushAll();
     const slot = this.#queued++;
-    this.#from[slot] = from;
+    this.#at[slot] = at;
     this.#length[slot] = length;
     this.#next[slot] = NONE;
     if (session.first === NONE) {
@@ -173,7 +173,7 @@ export class ListenSessions implements Refused {
     let slot = session.first;
     if (slot === NONE) return;
     while (slot !== NONE) {
-      sends.add(this.#from[slot] as number, this.#length[slot] as number);
+      sends.add(this.#at[slot] as number, this.#length[slot] as number);
       slot = this.#next[slot] as number;
     }
     session.first = NONE;

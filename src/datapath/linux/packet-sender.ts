@@ -100,7 +100,7 @@ class RawSender implements PacketSender, Refused {
     this.#flows[sends.count] = flow;
     this.#bytes[sends.count] = bytes;
     const from = writeHeaders(this.#received.view, at, bytes, flow);
-    sends.add(this.#received.base + from, whole);
+    sends.add(from, whole);
     sends.to(flow.toName, 0, flow.toNameBytes);
   }
 

@@ -78,7 +78,7 @@ class Path implements PacketPath, SenderEvents {
       const count = received.receive(fd, true);
       if (count > 0) {
         this.#flows.refresh();
-        for (let i = 0; i < count; i++) this.#take(i, sender);
+        for (let i = 0; i < count; i++) this.#take(i, sender, arrivedMs);
         sender.flush();
         this.#tellForwarded(arrivedMs);
       }
@@ -103,7 +103,7 @@ class Path implements PacketPath, SenderEvents {
     this.#context.tally.oversize();
   }
 
-  #take(i: number, sender: PacketSender): void {
+  #take(i: number, sender: PacketSender, arrivedMs: number): void {
     const { received, proxyPort } = this.#options;
     const { memory, words } = received;
     const sourceAt = received.nameAt(i);
@@ -121,14 +121,14 @@ class Path implements PacketPath, SenderEvents {
     this.#handFlow = flow;
     this.#handSender = sender;
     const gate = flow.inbound ? this.#gates.inbound : this.#gates.outbound;
-    if (!gate.pass(memory, at, length, flow.peer, this.#arrivedMs, this.#keep)) return;
-    this.#send(flow, gate, at, sender);
+    if (!gate.pass(memory, at, length, flow.peer, arrivedMs, this.#keep)) return;
+    this.#send(flow, gate, at, sender, arrivedMs);
   }
 
-  #send(flow: PacketFlow, gate: PacketGate, payloadAt: number, sender: PacketSender): void {
+  #send(flow: PacketFlow, gate: PacketGate, payloadAt: number, sender: PacketSender, nowMs: number): void {
     const out = this.#outgoing;
     if (out.place(gate, this.#options.received.memory, payloadAt)) {
-      sender.send(flow, out.at, out.length, this.#arrivedMs);
+      sender.send(flow, out.at, out.length, nowMs);
       return;
     }
     this.onOversize();
@@ -151,8 +151,10 @@ class Path implements PacketPath, SenderEvents {
   #tellForwarded(arrivedMs: number): void {
     const { tally, now } = this.#context;
     const seconds = Math.max(0, now() - arrivedMs) / 1_000;
-    for (; this.#inbound > 0; this.#inbound--) tally.forwarded('inbound', 'packet', seconds);
-    for (; this.#outbound > 0; this.#outbound--) tally.forwarded('outbound', 'packet', seconds);
+    if (this.#inbound > 0) tally.forwarded('inbound', 'packet', seconds, this.#inbound);
+    if (this.#outbound > 0) tally.forwarded('outbound', 'packet', seconds, this.#outbound);
+    this.#inbound = 0;
+    this.#outbound = 0;
   }
 
   /** A copy of the datagram in hand, because its memory is the next batch's, and how it goes on. */
@@ -170,12 +172,11 @@ class Path implements PacketPath, SenderEvents {
   #again(flow: PacketFlow, bytes: Buffer, sender: PacketSender, arrivedMs: number): void {
     const { received } = this.#options;
     const nowMs = this.#context.now();
-    this.#arrivedMs = nowMs;
     const at = received.payloadAt(0);
     received.memory.set(bytes, at);
     const gate = flow.inbound ? this.#gates.inbound : this.#gates.outbound;
     if (!gate.pass(received.memory, at, bytes.length, flow.peer, nowMs)) return;
-    this.#send(flow, gate, at, sender);
+    this.#send(flow, gate, at, sender, nowMs);
     sender.flush();
     this.#tellForwarded(arrivedMs);
   }
