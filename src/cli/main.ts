@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The command line: one file a sub-command, loaded when it is called. */
 import { Command, CommanderError } from 'commander';
 import { DEFAULT_ADMIN } from './admin-client.ts';
@@ -135,6 +134,8 @@ function addOnline(program: Command, finish: Finish): void {
 // A reader that went away (`ringfence status | head`) is no failure of ours.
 process.stdout.on('error', () => {});
 
-process.exitCode = await main(process.argv.slice(2));
-// Idle keep-alive sockets and the like must not hold up the end, but output that a pipe has not taken yet must get out.
-process.stdout.write('', () => process.exit());
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+  // Idle keep-alive sockets and the like must not hold up the end, but output that a pipe has not taken yet must get out.
+  process.stdout.write('', () => process.exit());
+});
