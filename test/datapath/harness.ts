@@ -24,29 +24,15 @@ import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
 import { createTally, type DropReason, readTallies, TALLY_BYTES, type TallyReading } from '../../src/policy/tally.ts';
 import { createPeerTable, peerTableBytes } from '../../src/ring/peers.ts';
+import { LIMITS } from './limits.ts';
+
+export { LIMITS } from './limits.ts';
 
 export const OWN = Buffer.from('prod.traces');
 export const FOREIGN = Buffer.from('other.traces');
 
 /** Waits of the tests end after this, ms, whatever happens. */
 export const PATIENCE_MS = 8_000;
-
-export const LIMITS: PathLimits = {
-  headerTimeoutMs: 2_000,
-  connectTimeoutMs: 2_000,
-  idleTimeoutMs: 5_000,
-  streams: 256,
-  streamsPerPeer: 256,
-  sessions: 64,
-  sessionIdleMs: 5_000,
-  rejectDrainMs: 2_000,
-  rejectDrainBytes: 64 * 1024 * 1024,
-  holdTimeoutMs: 4_000,
-  holdBytes: 32 * 1024 * 1024,
-  holdBytesTotal: 128 * 1024 * 1024,
-  pushPullNodes: 65_536,
-  announcedBytes: 512 * 1024 * 1024,
-};
 
 export interface TestContext {
   readonly context: FenceContext;

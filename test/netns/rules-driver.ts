@@ -1,7 +1,7 @@
 /**
  * A fence in the engine's thread whose rules change all the time: bundled and run in a namespace by a test. `intercept` installs the kernel's rules;
  * `flip ONE TWO FLIPS HOLD_MS` gives it two sets of rules in turn and prints when each was begun and in force (CLOCK_MONOTONIC,
- * ms). Even: stage accept, the app takes own labels, ONE is admitted. Odd: stage label, it takes none, TWO is admitted.
+ * ms); `listen ONE TWO FLIPS HOLD_MS OURS` does so for a listen fence on OURS, whose app is on the port below. Even: stage accept, the app takes own labels, ONE is admitted. Odd: stage label, it takes none, TWO is admitted.
  */
 import type { FenceRules } from '../../src/datapath/engine.ts';
 import { createLinuxEngine } from '../../src/datapath/linux/engine.ts';
@@ -11,10 +11,11 @@ import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
 import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import { readTallies } from '../../src/policy/tally.ts';
 import { peerTableBytes } from '../../src/ring/peers.ts';
+import { LIMITS } from '../datapath/limits.ts';
 
 const PORTS = { port: 7946, proxyPort: 17_946, uid: 7_946 };
 const say = (line: string) => process.stdout.write(`${line}\n`);
-const [what, one = '', two = '', flips = '0', holdMs = '0'] = process.argv.slice(2);
+const [what, one = '', two = '', flips = '0', holdMs = '0', ours = ''] = process.argv.slice(2);
 
 function rulesOf(even: boolean): FenceRules {
   const address = even ? one : two;
@@ -28,6 +29,14 @@ function rulesOf(even: boolean): FenceRules {
     starting: false,
   };
 }
+
+const INTERCEPTED = { mode: 'transparent', tcpSource: 'peer', ...PORTS, ipv6: false } as const;
+const LISTENING = {
+  mode: 'listen',
+  listen: { address: ours, port: PORTS.port },
+  app: { address: ours, port: PORTS.port + 1 },
+  limits: LIMITS,
+} as const;
 
 async function flip(): Promise<void> {
   const peers = { peers: 100, windowMs: 60_000, foreignMs: 1_000 };
@@ -52,14 +61,8 @@ async function flip(): Promise<void> {
       floodPacketsPerSecond: 0,
       ...memory,
       clock: { nowMs: Date.now(), monotonicMs: monotonicMs() },
-      ...{
-        mode: 'transparent',
-        tcpSource: 'peer',
-        streams: undefined,
-        proxyPort: PORTS.proxyPort,
-        port: PORTS.port,
-        ipv6: false,
-      },
+      streams: undefined,
+      ...(what === 'listen' ? LISTENING : INTERCEPTED),
     },
   );
   await fence.ready();

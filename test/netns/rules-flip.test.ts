@@ -10,6 +10,8 @@ import { createLab } from '../lab/lab.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
 import { bundleDriver } from './bundle.ts';
 
+type Test = Pick<typeof t, 'equal' | 'notOk' | 'ok' | 'strictSame' | 'teardown' | 'testdir'>;
+
 const skip = requireTools(LAB_TOOLS);
 const PEER = readFileSync(join(import.meta.dirname, 'rules-peer.cjs'), 'utf8');
 const FLIPS = 200;
@@ -32,12 +34,16 @@ interface Flip {
   readonly inForceMs: number;
 }
 
-t.test('rules that change under a flood', { skip, timeout: 60_000 }, async (t) => {
-  const lab = createLab({ name: 'flip' });
+for (const mode of ['transparent', 'listen'] as const) {
+  t.test(`rules that change under a flood, ${mode}`, { skip, timeout: 60_000 }, (t) => flood(t, mode));
+}
+
+async function flood(t: Test, mode: 'transparent' | 'listen'): Promise<void> {
+  const lab = createLab({ name: `flip-${mode.slice(0, 1)}` });
   t.teardown(() => lab.close());
   const hosts = { ours: lab.addHost('ours'), one: lab.addHost('one'), two: lab.addHost('two') };
   const driver = await bundleDriver('test/netns/rules-driver.ts', t.testdir());
-  hosts.ours.exec('env', ['-u', 'NODE_OPTIONS', process.execPath, driver, 'intercept']);
+  if (mode === 'transparent') hosts.ours.exec('env', ['-u', 'NODE_OPTIONS', process.execPath, driver, 'intercept']);
   const user = [
     '--reuid',
     '7946',
@@ -47,17 +53,24 @@ t.test('rules that change under a flood', { skip, timeout: 60_000 }, async (t) =
     `--inh-caps=${RIGHTS}`,
     `--ambient-caps=${RIGHTS}`,
   ];
-  const flipping = [driver, 'flip', hosts.one.ipv4, hosts.two.ipv4, `${FLIPS}`, `${HOLD_MS}`];
+  const what = mode === 'transparent' ? 'flip' : 'listen';
+  const flipping = [driver, what, hosts.one.ipv4, hosts.two.ipv4, `${FLIPS}`, `${HOLD_MS}`, hosts.ours.ipv4];
   const worker = hosts.ours.spawn('setpriv', [...user, 'env', '-u', 'NODE_OPTIONS', process.execPath, ...flipping]);
   await worker.waitFor(/^ready$/, 15_000);
 
   const dir = lab.directory('arrivals');
   const start = (name: keyof typeof hosts, targets: readonly string[]) => {
-    const env = { TARGETS: targets.join(','), FLOOD_MS: `${FLOOD_MS}`, OUT: join(dir, name) };
+    const env = {
+      ...{ TARGETS: targets.join(','), FLOOD_MS: `${FLOOD_MS}`, OUT: join(dir, name) },
+      ...(mode === 'transparent'
+        ? {}
+        : { ID: `${lastNumber(hosts[name].ipv4)}`, PORT: name === 'ours' ? '7947' : '7946' }),
+    };
     return hosts[name].spawn(process.execPath, ['-e', PEER], { env });
   };
   const floods = [
-    start('ours', [hosts.one.ipv4, hosts.two.ipv4]),
+    // What the app of a listen fence sends by itself does not pass it.
+    start('ours', mode === 'transparent' ? [hosts.one.ipv4, hosts.two.ipv4] : []),
     start('one', [hosts.ours.ipv4]),
     start('two', [hosts.ours.ipv4]),
   ];
@@ -83,10 +96,11 @@ t.test('rules that change under a flood', { skip, timeout: 60_000 }, async (t) =
   ] as const);
   const inbound = arrivals(join(dir, 'ours'), (from) => peerAt.get(from));
   const outbound = [...arrivals(join(dir, 'one'), () => 'one'), ...arrivals(join(dir, 'two'), () => 'two')];
-  for (const [direction, all, labelledPeer] of [
+  const directions: (readonly ['inbound' | 'outbound', readonly Arrival[], Arrival['peer']])[] = [
     ['inbound', inbound, 'one'],
-    ['outbound', outbound, 'two'],
-  ] as const) {
+  ];
+  if (mode === 'transparent') directions.push(['outbound', outbound, 'two']);
+  for (const [direction, all, labelledPeer] of directions) {
     const torn = all.filter(({ peer, labelled }) => labelled !== (peer === labelledPeer));
     t.strictSame(torn.slice(0, 3), [], `${direction}: ${all.length} packets, none judged by half of a change`);
     const { judged, stale } = staleOf(all, flips);
@@ -97,7 +111,7 @@ t.test('rules that change under a flood', { skip, timeout: 60_000 }, async (t) =
     }
     t.ok(judged > FLIPS, 'enough of them');
   }
-});
+}
 
 /** Arrivals that were sent when a change was in force and came before the next one was begun, and those of them that the rules before passed. */
 function staleOf(all: readonly Arrival[], flips: readonly Flip[]): { judged: number; stale: Arrival[] } {
