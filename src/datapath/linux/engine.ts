@@ -44,7 +44,9 @@ export function createLinuxEngine(): LinuxEngine {
   return {
     async load() {
       const starting = running();
+      starting.hold(true);
       const problem = await starting.up;
+      if (links.size === 0) starting.hold(false);
       // One that failed may be tried again.
       if (problem !== undefined && thread === starting) thread = undefined;
       return problem;
