@@ -4,7 +4,7 @@ FROM node:24-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
 RUN npm ci --include=dev --no-audit --no-fund
-COPY scripts/build.mjs scripts/load-bundle.cjs scripts/code-cache.mjs scripts/
+COPY scripts/build.mjs scripts/load-bundle.cjs scripts/code-cache.mjs scripts/lean.mjs scripts/
 COPY src src
 RUN node scripts/build.mjs \
  && mkdir -p /out/node_modules/@koromix \

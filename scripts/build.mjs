@@ -4,6 +4,7 @@ import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { build } from 'esbuild';
 import { writeCodeCaches } from './code-cache.mjs';
+import { lean } from './lean.mjs';
 
 /** What pays for every command: a small nursery, which is what a process that hardly allocates needs. Dockerfile and README say the same. */
 const NODE_FLAGS = '--max-semi-space-size=1';
@@ -31,6 +32,7 @@ await build({
   supported: { 'dynamic-import': false },
   define: { 'import.meta.url': '__importMetaUrl' },
   banner: { js: "const __importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
+  plugins: [lean],
   logLevel: 'warning',
 });
 const loader = await readFile(`${root}scripts/load-bundle.cjs`, 'utf8');

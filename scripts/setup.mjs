@@ -14,7 +14,7 @@ if (at('node_modules/.package-lock.json') < at('package-lock.json')) {
 }
 const newest = Math.max(
   at('package-lock.json'),
-  ...['build.mjs', 'code-cache.mjs', 'load-bundle.cjs'].map((name) => at(`scripts/${name}`)),
+  ...['build.mjs', 'code-cache.mjs', 'lean.mjs', 'load-bundle.cjs'].map((name) => at(`scripts/${name}`)),
   ...readdirSync(join(root, 'src'), { recursive: true }).map((name) => at(join('src', name))),
 );
 if (at('dist/ringfence.js') < newest) run(process.execPath, ['scripts/build.mjs']);
