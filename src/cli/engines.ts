@@ -24,7 +24,6 @@ export function createEngines(): Engines {
   return {
     async choose({ engine: setting, mode }) {
       if (setting === 'portable') return { linux: undefined, why: 'engine: portable is set' };
-      if (setting === 'auto' && mode.kind === 'listen') return { linux: undefined, why: 'engine: auto' };
       const linux = await engine();
       // Its own start says what is missing.
       if (mode.kind === 'transparent') return { linux, why: 'a transparent fence has no other' };

@@ -21,9 +21,9 @@ export interface Running {
   readonly finished: Promise<Finished>;
 }
 
-/** Starts `ringfence ARGS`; it is killed after the bound on waits times three. */
-export function start(args: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [DIST, ...args], {
+/** Starts `ringfence ARGS`, or `entry`'s; it is killed after the bound on waits times three. */
+export function start(args: readonly string[], env: Record<string, string> = {}, entry = DIST): Running {
+  const child = spawn(process.execPath, [entry, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
