@@ -37,7 +37,6 @@ export const FLOORS: readonly Floor[] = [
   },
   { name: 'udp_rtt_p99_us vs nginx', figure: 'udp_rtt_p99_us', engine: 'linux', versus: ['nginx'], atMost: 1.1 },
   { name: 'udp_reject_cpu linux', figure: 'udp_reject_cpu', engine: 'linux', atMost: 0.05 },
-  { name: 'udp_reject_cpu portable', figure: 'udp_reject_cpu', engine: 'portable', atMost: 0.05 },
   { name: 'tcp_connections vs nginx', figure: 'tcp_connections', engine: 'linux', versus: ['nginx'], atLeast: 1 },
   {
     name: 'tcp_connections portable vs nginx',

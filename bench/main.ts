@@ -61,7 +61,7 @@ async function measureAll(
     }
     say(`${measure.name}: ${((performance.now() - startMs) / 1_000).toFixed(0)} s`);
   }
-  return { results: resultsOf(series), notes, failed };
+  return { results: resultsOf(series, context.engines), notes, failed };
 }
 
 async function measureOne(measure: Measure, context: Context, series: Map<string, Series>): Promise<readonly string[]> {

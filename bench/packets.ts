@@ -17,10 +17,10 @@ export interface Packet {
   readonly numberAt: number;
 }
 
-/** A ping with a piece of news, labelled; the ping's sequence number is the number. 200 bytes with the header. */
-export function gossipPacket(label: string = LABEL): Packet {
+/** A ping with a piece of news, labelled; the ping's sequence number is the number. 200 bytes with the header. `source`: whom it names as sender. */
+export function gossipPacket(label: string = LABEL, source = '127.1.0.1'): Packet {
   const header = encodeLabelHeader(Buffer.from(label));
-  const Addr = Uint8Array.of(127, 1, 0, 1);
+  const Addr = Uint8Array.from(source.split('.').map(Number));
   const make = (name: string) =>
     Buffer.from(
       encodeCompound([

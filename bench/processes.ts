@@ -1,5 +1,5 @@
 /** Programs of the benchmark: started on a core, spoken to by lines, their time on a core read from the kernel. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
 const START_TIMEOUT_MS = 20_000;
@@ -115,6 +115,11 @@ export async function runToEnd(
   }
   if (code !== 0) throw new Error(`${command} ended with ${code}: ${program.errors()}`);
   return last;
+}
+
+/** Moves a running process with all its threads to one core; threads that it starts later follow. */
+export function pin(pid: number, core: number): void {
+  for (const one of withChildren(pid)) execFileSync('taskset', ['-a', '-c', '-p', String(core), String(one)]);
 }
 
 /** Time that the threads of these processes and of their children have run on a core so far, ms. */

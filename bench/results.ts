@@ -50,7 +50,11 @@ export function collect(rounds: readonly Round[], into: Map<string, Series>): vo
   }
 }
 
-export function resultsOf(series: ReadonlyMap<string, Series>): Results {
+/** `engines`: those that were asked for; a floor that needs another one is left out, one whose engine failed is missed. */
+export function resultsOf(series: ReadonlyMap<string, Series>, engines: readonly Engine[]): Results {
+  const asked = FLOORS.filter(
+    ({ engine, versus = [engine] }) => engines.includes(engine) && versus.some((one) => engines.includes(one)),
+  );
   const medians: Record<string, Partial<Record<Engine, number>>> = {};
   const ratios: Record<string, Record<string, number>> = {};
   for (const [figure, byEngine] of series) {
@@ -64,7 +68,7 @@ export function resultsOf(series: ReadonlyMap<string, Series>): Results {
       if (Object.keys(against).length > 0) ratios[engine === 'linux' ? figure : `${figure}_${engine}`] = against;
     }
   }
-  return { series, medians, ratios, floors: FLOORS.flatMap((floor) => judge(floor, series)) };
+  return { series, medians, ratios, floors: asked.flatMap((floor) => judge(floor, series)) };
 }
 
 /** The median of the rounds' ratios. Of several others the best of the round counts (the highest: used where more is better). */
