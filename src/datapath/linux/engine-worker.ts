@@ -9,6 +9,7 @@ import { createDatagramBatches } from './datagram-batch.ts';
 import { type FenceSockets, openSockets } from './fence-sockets.ts';
 import { Loop } from './loop.ts';
 import { RawIo } from './raw-io.ts';
+import { letGoOfStartPages } from './start-pages.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import { loadSyscalls, SystemError } from './syscalls.ts';
 import { createWorkerFence, type WorkerFenceState, type WorkerThread } from './worker-fence.ts';
@@ -18,6 +19,8 @@ import type { FenceStart, FromFence, FromWorker, ToWorker } from './worker-proto
 const WAIT_MAX_MS = 100;
 /** How old what the cells tell may be, ms. */
 const PUBLISH_MS = 50;
+/** When the process has started: its fences are open, the first looks at the app and at DNS are over. */
+const START_OVER_MS = 4_000;
 
 /** What is open of a fence. */
 interface OpenFence extends FenceSockets {
@@ -136,6 +139,7 @@ async function main(port: MessagePort): Promise<void> {
   try {
     const calls = await loadSyscalls();
     const loop = new Loop(calls, () => performance.now());
+    loop.timers.set(START_OVER_MS, () => void letGoOfStartPages(calls));
     new EngineWorker(port, {
       calls,
       loop,

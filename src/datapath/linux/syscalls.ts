@@ -48,6 +48,8 @@ export const POLLIN = 1;
 
 const EFD_NONBLOCK_CLOEXEC = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
+const MADV_DONTNEED = 4;
+
 const LINUX_CAPABILITY_VERSION_3 = 0x2008_0522;
 
 /** The architectures whose numbers and layouts these are (64 bits, little-endian). */
@@ -86,6 +88,11 @@ export interface Syscalls {
   readonly streams: StreamCalls;
   /** The address of a buffer's memory; hold on to the buffer. */
   address(buffer: Uint8Array): bigint;
+  /**
+   * madvise MADV_DONTNEED: the pages of this part of the address space are no longer resident. Unchanged pages of a file come back when
+   * they are used; anything else would lose its content. False: the kernel refused.
+   */
+  letGo(from: number, bytes: number): boolean;
 }
 
 /** Of two names of one number the first: EAGAIN, not EWOULDBLOCK. */
@@ -133,6 +140,7 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
     write: libc.func('long write(int, void *, ulong)'),
     capget: libc.func('int capget(void *, void *)'),
     capset: libc.func('int capset(void *, void *)'),
+    madvise: libc.func('int madvise(ulong, ulong, int)'),
   };
   const errno = () => ERRNO_NAMES.get(koffi.errno()) ?? `errno ${koffi.errno()}`;
   const must = (call: string, result: number): number => {
@@ -184,6 +192,7 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
     unwake: (fd) => {
       raw.read(fd, counter, counter.length);
     },
+    letGo: (from, bytes) => raw.madvise(from, bytes, MADV_DONTNEED) === 0,
   };
 }
 
