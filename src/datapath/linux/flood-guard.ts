@@ -19,8 +19,8 @@ import { udpOverflows } from './udp-overflows.ts';
 export const LOOK_MS = 100;
 /** How often the list of addresses to block may change, ms. */
 const REFRESH_MS = 1_000;
-/** Of 1,000 packets that the filter could drop: 60,000 a second leave 120 whose reasons are seen. */
-export const SAMPLE_PER_THOUSAND = 2;
+/** Of 1,000 packets that the filter could drop: 60,000 a second leave 60 whose reasons are seen. */
+export const SAMPLE_PER_THOUSAND = 1;
 
 /** What a filter can drop; what else is rejected carries the own label. */
 const DROPPABLE = [
