@@ -1,11 +1,10 @@
-/** The portable path on loopback: datagrams, sessions, start, drain, and an app that sends through it. */
-import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
+/** The portable path on loopback (its datagrams: listen-datagrams.test.ts): start, drain, and an app that sends through it. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import t from 'tap';
 import type { PathLimits } from '../../src/datapath/engine.ts';
 import { createListenPath, type ListenPath } from '../../src/datapath/listen.ts';
-import { MESSAGE, marked, pathCases } from './cases.ts';
+import { MESSAGE, marked } from './cases.ts';
 import {
   dial,
   dropped,
@@ -15,49 +14,10 @@ import {
   pause,
   rejected,
   sendAll,
-  startRecorder,
   type TestContext,
   until,
 } from './harness.ts';
-
-const STRANGERS = [{ address: '10.0.0.0', prefix: 8, family: 'ipv4' } as const];
-
-interface Datagrams {
-  readonly socket: UdpSocket;
-  readonly port: number;
-  readonly got: { bytes: Buffer; from: RemoteInfo }[];
-}
-
-async function startUdp(host = '127.0.0.1', port = 0): Promise<Datagrams> {
-  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
-  const got: Datagrams['got'] = [];
-  socket.on('message', (bytes, from) => got.push({ bytes, from }));
-  socket.on('error', () => undefined);
-  socket.bind(port, host);
-  await once(socket, 'listening');
-  return { socket, port: socket.address().port, got };
-}
-
-/** An app on one port for both protocols, as memberlist is. */
-async function startApp(host = '127.0.0.1') {
-  for (;;) {
-    const tcp = await startRecorder(({ socket }) => socket.on('end', () => socket.end('answer')), host);
-    try {
-      const udp = await startUdp(host, tcp.port);
-      return {
-        port: tcp.port,
-        tcp,
-        udp,
-        async close() {
-          udp.socket.close();
-          await tcp.close();
-        },
-      };
-    } catch {
-      await tcp.close();
-    }
-  }
-}
+import { startApp, startUdp } from './listen-kit.ts';
 
 async function startPath(
   made: TestContext,
@@ -73,56 +33,6 @@ async function startPath(
   await path.start();
   return path;
 }
-
-t.test('datagrams: every stage and label state, inbound', async (t) => {
-  for (const row of pathCases(['udp'], ['inbound'])) {
-    const made = makeContext({ stage: row.stage }, row.admitted ? undefined : STRANGERS);
-    const app = await startApp();
-    const path = await startPath(made, app.port);
-    const peer = await startUdp();
-    peer.socket.send(row.sent, path.listening().port, '127.0.0.1');
-    await until('the frame', () => Object.keys(frames(made.reading())).length === 1);
-    if (row.delivered !== undefined) {
-      await until('the datagram', () => app.udp.got.length === 1);
-      t.equal(app.udp.got[0]?.bytes.toString('hex'), row.delivered.toString('hex'), row.name);
-      t.same(rejected(made.reading()), {});
-    } else {
-      await pause(10);
-      t.equal(app.udp.got.length, 0, row.name);
-      t.equal(path.counts().sessions, 0, 'and no session is opened for it');
-      t.same(rejected(made.reading()), { [`inbound native packet ${row.reason}`]: 1 });
-    }
-    peer.socket.close();
-    await path.stop();
-    await app.close();
-  }
-});
-
-t.test('datagrams: every stage and label state, answers of the app', async (t) => {
-  for (const row of pathCases(['udp'], ['outbound'])) {
-    const made = makeContext({ stage: 'observe' }, row.admitted ? undefined : STRANGERS);
-    const app = await startApp();
-    const path = await startPath(made, app.port);
-    const peer = await startUdp();
-    peer.socket.send(MESSAGE, path.listening().port, '127.0.0.1');
-    await until('the request', () => app.udp.got.length === 1);
-    made.setStage(row.stage);
-    app.udp.socket.send(row.sent, app.udp.got[0]?.from.port ?? 0, '127.0.0.1');
-    await until('the frame', () => Object.keys(frames(made.reading())).some((name) => name.startsWith('outbound')));
-    if (row.delivered !== undefined) {
-      await until('the answer', () => peer.got.length === 1);
-      t.equal(peer.got[0]?.bytes.toString('hex'), row.delivered.toString('hex'), row.name);
-      t.equal(peer.got[0]?.from.port, path.listening().port, 'from the advertised port');
-    } else {
-      await pause(10);
-      t.equal(peer.got.length, 0, row.name);
-      t.same(rejected(made.reading()), { [`outbound native packet ${row.reason}`]: 1 });
-    }
-    peer.socket.close();
-    await path.stop();
-    await app.close();
-  }
-});
 
 t.test('IPv6, both protocols', async (t) => {
   const made = makeContext({ stage: 'enforce' }, [{ address: '::1', prefix: 128, family: 'ipv6' }]);
@@ -165,60 +75,6 @@ t.test('a socket on [::] serves IPv4 peers under their IPv4 address', async (t) 
   t.match(made.rejections, [{ reason: 'label_foreign', peer: { address: '127.0.0.1', port: peer.port } }]);
   peer.socket.close();
   await path.stop();
-  await app.close();
-});
-
-t.test('an empty datagram, and the largest one', async (t) => {
-  const made = makeContext({ stage: 'observe' });
-  const app = await startApp();
-  const path = await startPath(made, app.port);
-  const peer = await startUdp();
-  const send = (bytes: Buffer) => peer.socket.send(bytes, path.listening().port, '127.0.0.1');
-  send(Buffer.alloc(0));
-  await until('the empty one', () => app.udp.got.length === 1);
-  t.equal(app.udp.got[0]?.bytes.length, 0);
-  made.setStage('accept');
-  send(Buffer.alloc(65_507, 3));
-  await until('the largest', () => app.udp.got.length === 2);
-  t.equal(app.udp.got[1]?.bytes.length, 65_507);
-  made.setStage('label');
-  app.udp.socket.send(Buffer.alloc(65_507, 3), app.udp.got[0]?.from.port ?? 0, '127.0.0.1');
-  await until('the drop', () => dropped(made.reading()).send_failed === 1);
-  t.equal(peer.got.length, 0, 'with a label it would be too large');
-  peer.socket.close();
-  await path.stop();
-  await app.close();
-});
-
-t.test('sessions: answers reach the right peer, the least recently used goes first, idle ones expire', async (t) => {
-  const made = makeContext({ stage: 'enforce' });
-  const app = await startApp();
-  const path = await startPath(made, app.port, { limits: { sessions: 2, sessionIdleMs: 2_500 } });
-  const peers = await Promise.all([startUdp(), startUdp(), startUdp()]);
-  const say = async (i: number) => {
-    const before = app.udp.got.length;
-    peers[i]?.socket.send(marked('own', Buffer.from(`from ${i}`)), path.listening().port, '127.0.0.1');
-    await until(`the datagram of ${i}`, () => app.udp.got.length === before + 1);
-    return app.udp.got[before]?.from.port ?? 0;
-  };
-  const first = await say(0);
-  const second = await say(1);
-  t.equal(await say(0), first, 'one session for a peer');
-  t.not(first, second);
-  app.udp.socket.send('to 0', first, '127.0.0.1');
-  app.udp.socket.send('to 1', second, '127.0.0.1');
-  await until('both answers', () => peers[0]?.got.length === 1 && peers[1]?.got.length === 1);
-  t.match(peers[0]?.got[0]?.bytes.toString(), /to 0$/);
-  t.match(peers[1]?.got[0]?.bytes.toString(), /to 1$/);
-  t.equal(await say(0), first);
-  await say(2);
-  t.equal(path.counts().sessions, 2);
-  t.equal(path.counts().sessionEvictions, 1);
-  t.equal(await say(0), first, 'the one in use was kept');
-  await until('idle sessions to expire', () => path.counts().sessions === 0);
-  t.equal(path.counts().sessionEvictions, 1, 'expiring is no eviction');
-  for (const { socket } of peers) socket.close();
-  t.same(await path.stop(), { streams: 0, sessions: 0 });
   await app.close();
 });
 

@@ -8,7 +8,7 @@ import { parseAddress } from '../../wire/address.ts';
 import type { Endpoint } from '../engine.ts';
 import { createPacketPeer, type PacketPeer } from '../packet-peer.ts';
 import type { Timer } from '../timers.ts';
-import { BATCH, type Refused, type SendBatch } from './datagram-batch.ts';
+import type { Refused, SendBatch } from './datagram-batch.ts';
 import type { Loop, Watched } from './loop.ts';
 import { isNameOf, Named, PeerIndex } from './peer-index.ts';
 import { SOCKADDR_IN_BYTES, sockaddr } from './sockaddr.ts';
@@ -65,9 +65,9 @@ export class ListenSessions implements Refused {
   readonly #appName: Named;
   #evictions = 0;
   /** The queue: where each datagram is, how long it is, and which of its session comes next. */
-  readonly #at = new Int32Array(BATCH);
-  readonly #length = new Int32Array(BATCH);
-  readonly #next = new Int32Array(BATCH);
+  readonly #at: Int32Array;
+  readonly #length: Int32Array;
+  readonly #next: Int32Array;
   #queued = 0;
   /** Whose datagrams are queued; those that have been flushed since have none. */
   readonly #due: Session[] = [];
@@ -79,6 +79,10 @@ export class ListenSessions implements Refused {
     this.#options = options;
     this.#app = sockaddr(parseAddress(options.app.address) as Uint8Array, options.app.port);
     this.#appName = new Named(this.#app, 0);
+    const { size } = options.sends;
+    this.#at = new Int32Array(size);
+    this.#length = new Int32Array(size);
+    this.#next = new Int32Array(size);
     this.#sweep = this.#sweepLater();
   }
 
@@ -104,7 +108,7 @@ export class ListenSessions implements Refused {
     const session = peer.fd === NONE ? this.#sessionOf(peer) : peer;
     if (session === undefined) return;
     this.used(session, nowMs);
-    if (this.#queued === BATCH) this.#flushAll();
+    if (this.#queued === this.#at.length) this.#flushAll();
     const slot = this.#queued++;
     this.#at[slot] = at;
     this.#length[slot] = length;
