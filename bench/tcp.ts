@@ -39,7 +39,7 @@ const KINDS: readonly Kind[] = [
   {
     name: 'tcp_bulk_mbps',
     net: 9,
-    words: 'MB a second of a core: push/pulls of 10 MB each way, one at a time; fences strip the label',
+    words: 'MB a second: push/pulls of 10 MB each way, one at a time, so that waits count too; fences strip the label',
     payloads: pushPulls,
     load: ['--mode', 'bulk', ...bulkArgs()],
     sink: () => [...bulkArgs(), '--answer-head', pushPullHead().toString('hex')],
@@ -51,7 +51,9 @@ export const TCP: readonly Measure[] = KINDS.map((kind) => ({
   group: 'tcp',
   figures: {
     [kind.name]: kind.words,
-    [`${kind.name}_wall`]: 'the same, a second of the clock: other programs on the machine take their part of it',
+    ...(kind.name === 'tcp_connections'
+      ? { tcp_connections_wall: 'the same, a second of the clock: other programs on the machine take their part of it' }
+      : { tcp_bulk_mbps_core: 'the same, a second of a core' }),
   },
   engines: TCP_ENGINES,
   open: (context) => openTcp(context, kind),
@@ -176,5 +178,8 @@ async function sample(context: Context, kind: Kind, payloads: string, { proxy, s
   }
   if (proxy.strips && counted !== total) throw new Error(`${engine}: it counted ${counted} connections, not ${total}`);
   const busy = (to.cpu - from.cpu) / (to.atMs - from.atMs);
-  return { [kind.name]: perSecond / busy, [`${kind.name}_wall`]: perSecond, [`${kind.name}_busy`]: busy };
+  const perCore = perSecond / busy;
+  return kind.name === 'tcp_connections'
+    ? { tcp_connections: perCore, tcp_connections_wall: perSecond }
+    : { tcp_bulk_mbps: perSecond, tcp_bulk_mbps_core: perCore };
 }
