@@ -18,6 +18,9 @@ const REAL = ['interop', 'netns'];
 /** These wait longest, so they start first. */
 const FIRST = ['test/interop/adoption', 'test/interop/serf', 'test/interop/memberlist', 'test/interop/dskit'];
 
+/** These load the machine so that others would fail for want of CPU: they run last, one at a time. */
+const ALONE = ['test/interop/flood'];
+
 const totals = { passed: 0, failed: 0, leftOut: [] };
 const startedMs = Date.now();
 
@@ -34,24 +37,28 @@ const rank = (file) => {
   return place < 0 ? FIRST.length : place;
 };
 const pure = files.filter((file) => PURE.includes(room(file)));
-const real = files.filter((file) => REAL.includes(room(file))).toSorted((a, b) => rank(a) - rank(b));
-const units = files.filter((file) => ![...pure, ...real].includes(file));
+const alone = files.filter((file) => ALONE.some((prefix) => file.startsWith(prefix)));
+const real = files
+  .filter((file) => REAL.includes(room(file)) && !alone.includes(file))
+  .toSorted((a, b) => rank(a) - rank(b));
+const units = files.filter((file) => ![...pure, ...real, ...alone].includes(file));
 
 // Not every branch: strict indexing asks for defaults (`bytes[i] ?? 0`) that no input reaches.
 const covered = ['--branches=97', '--no-disable-coverage', '--coverage-map=scripts/coverage-map.mjs'];
 await suite('pure core', pure, { timeoutMs: 8 * MINUTE_MS, fileTimeoutSeconds: 180, flags: covered });
 await suite('rooms', units, { timeoutMs: 8 * MINUTE_MS, fileTimeoutSeconds: 180 });
 await suite('real peers', real, { timeoutMs: 30 * MINUTE_MS, fileTimeoutSeconds: 480 });
+await suite('alone', alone, { timeoutMs: 8 * MINUTE_MS, fileTimeoutSeconds: 480, jobs: 1 });
 report();
 
 /** Runs `paths` with tap and adds to the totals. Bounded in time; whatever it still runs then is killed. */
-async function suite(title, paths, { timeoutMs, fileTimeoutSeconds, flags = ['--disable-coverage'] }) {
+async function suite(title, paths, { timeoutMs, fileTimeoutSeconds, flags = ['--disable-coverage'], jobs = JOBS }) {
   if (paths.length === 0) {
     console.log(`\n${title}: NO TESTS`);
     return;
   }
   console.log(`\n${title}: ${paths.length} files`);
-  const args = [tap, '--reporter=tap', `--jobs=${JOBS}`, `--timeout=${fileTimeoutSeconds}`];
+  const args = [tap, '--reporter=tap', `--jobs=${jobs}`, `--timeout=${fileTimeoutSeconds}`];
   const child = spawn(process.execPath, [...args, '--allow-empty-coverage', ...flags, ...paths], {
     cwd: root,
     // A process group of its own, so that a run that overstays can be ended with everything in it.

@@ -17,10 +17,7 @@ import {
 import { REASON_INDEX, REJECT_REASONS, type RejectReason } from './reason.ts';
 import { STAGE_INDEX, STAGES, type Stage } from './stage.ts';
 
-/**
- * Why a frame that nothing spoke against was not delivered: faults and overload, `overload_dropped_total`'s reasons. Of what overflows
- * a socket nobody knows whether it would have passed; what the kernel's filter drops under a flood would have been rejected.
- */
+/** Faults and overload. Whether what overflows a socket would have passed, nobody knows; what the kernel's filter drops would not. */
 export const DROP_REASONS = [
   'app_unreachable',
   'peer_unreachable',
@@ -89,7 +86,7 @@ export interface FrameCells {
 export function frameCells(where: Where, state: FrameState, decision: Decision): FrameCells {
   const w = whereIndex(where);
   const counts = [frameAt(w, labelStateOf(state), decision.verdict === 'reject')];
-  if (decision.reason !== undefined) counts.push(rejectedAt(w, decision.reason));
+  if (decision.reason !== undefined) counts.push(rejectedCell(where, decision.reason));
   for (const { stage, reason } of decision.wouldReject) counts.push(wouldRejectAt(w, reason, stage));
   for (const stage of decision.wouldStrand) counts.push(WOULD_STRAND_AT + STAGE_INDEX[stage]);
   if (decision.fallback) counts.push(FALLBACKS_AT);
@@ -142,9 +139,9 @@ export function createTally(buffer: ArrayBufferLike): Tally {
     bytes: (where, count) => bump(BYTES_AT + whereIndex(where), count),
     limited(where, labelState, reason) {
       bump(frameAt(whereIndex(where), labelState, true));
-      bump(rejectedAt(whereIndex(where), reason));
+      bump(rejectedCell(where, reason));
     },
-    cut: (where, reason) => bump(rejectedAt(whereIndex(where), reason)),
+    cut: (where, reason) => bump(rejectedCell(where, reason)),
     dropped: (reason, count) => bump(DROPPED_AT + DROP_REASONS.indexOf(reason), count),
     oversize: () => bump(OVERSIZE_AT),
     forwarded(direction, kind, seconds, count = 1) {
@@ -166,10 +163,6 @@ export function createTally(buffer: ArrayBufferLike): Tally {
 
 function frameAt(where: number, state: LabelState, rejected: boolean): number {
   return FRAMES_AT + (where * LABEL_STATES.length + LABEL_STATES.indexOf(state)) * 2 + (rejected ? 1 : 0);
-}
-
-function rejectedAt(where: number, reason: RejectReason): number {
-  return REJECTED_AT + where * REJECT_REASONS.length + REASON_INDEX[reason];
 }
 
 function wouldRejectAt(where: number, reason: RejectReason, stage: Stage): number {

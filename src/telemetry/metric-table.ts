@@ -3,6 +3,7 @@ import type { StageOrigin } from '../control/stage-types.ts';
 import { STAGES, type Stage } from '../policy/stage.ts';
 import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
 import { DNS_METRICS } from './dns-metrics.ts';
+import { KERNEL_METRICS } from './kernel-metrics.ts';
 import { type Labels, type MetricSpec, type MetricValue, one } from './metric-types.ts';
 import { foreignAddresses, lastShown } from './peer-states.ts';
 import { canEnter, placeOccurs, reasonOccurs, stateOccurs, wouldRejectOccurs } from './possible.ts';
@@ -180,22 +181,7 @@ export const METRICS: readonly MetricSpec[] = [
     help: 'Frames that passed and could not be delivered.',
     read: ({ tally }) => tally.dropped.map(({ reason, value }) => one(value, { reason })),
   },
-  {
-    name: 'ringfence_bypass_dropped_total',
-    type: 'counter',
-    help: 'Packets that the kernel dropped because no fence took them; absent where the process may not read it (NET_ADMIN).',
-    read: ({ fence }) =>
-      Object.entries(fence.bypassDropped() ?? {}).map(([direction, value]) => one(value as number, { direction })),
-  },
-  {
-    name: 'ringfence_flood_guard_active',
-    type: 'gauge',
-    help: '1 while the kernel drops foreign packets because of a flood (overload_dropped_total, kernel_filter); absent where no engine can have it do so.',
-    read: ({ fence }) => {
-      const active = fence.floodGuard();
-      return active === undefined ? [] : [one(active ? 1 : 0)];
-    },
-  },
+  ...KERNEL_METRICS,
   {
     name: 'ringfence_table_evictions_total',
     type: 'counter',
