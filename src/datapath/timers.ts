@@ -37,14 +37,44 @@ export interface TimerQueue extends Timers {
   run(nowMs: number): void;
 }
 
-/** Times of one length in the order of their ends: setting and refreshing put last, so nothing is sorted. */
-interface Row {
+/**
+ * Timers of one length in the order of their ends: setting and refreshing put last, so nothing is sorted. Linked by themselves, and unlinked
+ * whole: in a Set or Map the tables that churn leaves behind keep what was in them alive until the whole heap is collected.
+ */
+class Row {
   readonly ms: number;
-  readonly waiting: Set<QueuedTimer>;
+  first: QueuedTimer | undefined;
+  last: QueuedTimer | undefined;
+
+  constructor(ms: number) {
+    this.ms = ms;
+  }
+
+  append(timer: QueuedTimer): void {
+    timer.before = this.last;
+    if (this.last === undefined) this.first = timer;
+    else this.last.after = timer;
+    this.last = timer;
+    timer.waits = true;
+  }
+
+  remove(timer: QueuedTimer): void {
+    const { before, after } = timer;
+    if (before === undefined) this.first = after;
+    else before.after = after;
+    if (after === undefined) this.last = before;
+    else after.before = before;
+    timer.before = undefined;
+    timer.after = undefined;
+    timer.waits = false;
+  }
 }
 
 class QueuedTimer implements Timer {
   endMs: number;
+  waits = false;
+  before: QueuedTimer | undefined;
+  after: QueuedTimer | undefined;
   readonly #row: Row;
   readonly #now: () => number;
   readonly fire: () => void;
@@ -54,46 +84,48 @@ class QueuedTimer implements Timer {
     this.#now = now;
     this.fire = fire;
     this.endMs = now() + row.ms;
-    row.waiting.add(this);
+    row.append(this);
   }
 
   refresh(): void {
-    if (!this.#row.waiting.delete(this)) return;
+    if (!this.waits) return;
     this.endMs = this.#now() + this.#row.ms;
-    this.#row.waiting.add(this);
+    if (this.after === undefined) return;
+    this.#row.remove(this);
+    this.#row.append(this);
   }
 
   clear(): void {
-    this.#row.waiting.delete(this);
+    if (this.waits) this.#row.remove(this);
   }
 }
 
 /** Timers over a clock in ms. Meant for a few different lengths: each has a row of its own, kept for good. */
 export function createTimerQueue(now: () => number): TimerQueue {
-  const rows = new Map<number, Row>();
+  const rows: Row[] = [];
   const rowOf = (ms: number): Row => {
-    const known = rows.get(ms);
-    if (known !== undefined) return known;
-    const row = { ms, waiting: new Set<QueuedTimer>() };
-    rows.set(ms, row);
+    for (const row of rows) if (row.ms === ms) return row;
+    const row = new Row(ms);
+    rows.push(row);
     return row;
   };
   return {
     set: (ms, fire) => new QueuedTimer(rowOf(ms), now, fire),
     nextMs() {
       let next: number | undefined;
-      for (const { waiting } of rows.values()) {
-        const [first] = waiting;
+      for (const { first } of rows) {
         if (first !== undefined && (next === undefined || first.endMs < next)) next = first.endMs;
       }
       return next;
     },
     run(nowMs) {
-      for (const { waiting } of rows.values()) {
-        for (const timer of waiting) {
-          if (timer.endMs > nowMs) break;
-          waiting.delete(timer);
+      for (const row of rows) {
+        // What is set while it runs waits for the next turn.
+        const end = row.last;
+        for (let timer = row.first; timer !== undefined && timer.endMs <= nowMs; timer = row.first) {
+          row.remove(timer);
           timer.fire();
+          if (timer === end) break;
         }
       }
     },

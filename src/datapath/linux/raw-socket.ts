@@ -77,7 +77,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
     this.connecting = false;
     if (this.fd >= 0) this.io.close(this.fd);
     this.io.loop.defer(() => {
-      this.forget(error ?? new SystemError('write', 'ECANCELED'));
+      this.forget(error);
       if (error !== undefined) this.#events.error(error);
       this.closed = true;
       this.#events.close(error !== undefined);

@@ -93,8 +93,8 @@ export abstract class RawWriting {
   }
 
   /** Nothing of what waits will be sent. */
-  protected forget(error: Error): void {
-    this.#queue.fail(error);
+  protected forget(error: Error | undefined): void {
+    if (!this.#queue.isEmpty()) this.#queue.fail(error ?? new SystemError('write', 'ECANCELED'));
   }
 
   /** Nothing can be written any more, for the reason `code`. */
