@@ -8,7 +8,7 @@ import type { Lane, Piece } from './inspection-queue.ts';
 /** What inspection may take of this thread's time on a core whatever else it does. */
 export const BUSY_SHARE = 0.04;
 /**
- * What it may take of the thread's idle time beyond IDLE_FROM of all time. The kernel's waking up late looks idle too, so a thread that is
+ * What it may take of the time beyond IDLE_FROM of all time in which this thread was idle and no other of the process ran instead. The kernel's waking up late looks idle too, so a thread that is
  * idle for less than that may well be forwarding all that it can on a crowded machine.
  */
 const IDLE_SHARE = 0.6;
@@ -154,10 +154,12 @@ class SharedPump implements Pump {
   #earn(nowMs: number): void {
     const passedMs = nowMs - this.#atMs;
     const idleMs = this.#host.idleMs();
-    const restedMs = Math.max(0, idleMs - this.#idleMs - passedMs * IDLE_FROM);
     const cpuMs = this.#host.cpuMs();
     // On a crowded machine time passes while the thread waits for a core: a share of that would be a large part of what it gets.
     const ranMs = Math.min(passedMs, cpuMs - this.#cpuMs);
+    // While another thread of the process forwards, this one's idle time is none: they may have to share a core.
+    const quietMs = Math.min(idleMs - this.#idleMs, passedMs - ranMs);
+    const restedMs = Math.max(0, quietMs - passedMs * IDLE_FROM);
     const earnedMs = ranMs * BUSY_SHARE + restedMs * IDLE_SHARE;
     this.#cpuMs = cpuMs;
     this.#allowanceMs = Math.min(ALLOWANCE_MAX_MS, this.#allowanceMs + earnedMs);

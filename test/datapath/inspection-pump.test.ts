@@ -82,6 +82,24 @@ t.test('an idle thread is used further', async (t) => {
   t.ok(share > 3 * BUSY_SHARE && share < 0.5, `${(share * 100).toFixed(1)}%`);
 });
 
+t.test('a thread that is idle while another of the process runs takes no more than its share', async (t) => {
+  const host = manualHost();
+  // Whatever this thread leaves of the time, another one runs.
+  const pump = createPump({ ...host, cpuMs: host.now });
+  let spentMs = 0;
+  pump.add({
+    lanes: [flood(100)],
+    bytesPerSecond: 1e9,
+    inspect() {
+      host.spend(0.1);
+      spentMs += 0.1;
+    },
+  });
+  host.pass(10_000);
+  const share = spentMs / host.now();
+  t.ok(share < BUSY_SHARE * 1.2 && share > BUSY_SHARE * 0.5, `${(share * 100).toFixed(1)}% of the process's time`);
+});
+
 t.test('bytes have a budget for each fence', async (t) => {
   const host = manualHost();
   const pump = createPump(host);
