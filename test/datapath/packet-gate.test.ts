@@ -271,9 +271,12 @@ function collector(): () => void {
 
 t.test('a passing packet allocates nothing', async (t) => {
   const collect = collector();
-  const ROUNDS = 3;
+  /** The engine compiles it when it likes, later on a busy machine; from then on every round is like the last. */
+  const ROUNDS_MAX = 60;
   const PACKETS = 25_600;
   const BATCH = 32;
+  /** The smallest object there is has 16 bytes; this test's clock makes one a batch. */
+  const LIMIT_BYTES = (PACKETS / 8) * 16;
   for (const { name, direction, stage, packet } of PASSING) {
     const world = new World();
     world.snapshot = createSnapshot({ ...world.snapshot.settings, stage, wire: 'own', shield: true });
@@ -303,7 +306,7 @@ t.test('a passing packet allocates nothing', async (t) => {
         if (!gate.pass(memory, 32, packet.length, peers[i & 1] as PacketPeer, nowMs)) failed++;
       }
     };
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < ROUNDS_MAX && least >= LIMIT_BYTES; round++) {
       collect();
       const before = process.memoryUsage().heapUsed;
       for (let i = 0; i < PACKETS / BATCH; i++) {
@@ -313,9 +316,8 @@ t.test('a passing packet allocates nothing', async (t) => {
       least = Math.min(least, process.memoryUsage().heapUsed - before);
     }
     t.equal(failed, 0, `${name}: all of them pass`);
-    t.ok(offered > 100 && offered < 20_000, `${name}: inspection took ${offered} and was full then`);
-    // The smallest object there is has 16 bytes; this test's clock makes one a batch.
-    t.ok(least < (PACKETS / 4) * 16, `${name}: ${(least / PACKETS).toFixed(3)} bytes a packet`);
+    t.ok(offered > 100 && offered < PACKETS, `${name}: inspection took ${offered} and was full then`);
+    t.ok(least < LIMIT_BYTES, `${name}: ${(least / PACKETS).toFixed(3)} bytes a packet`);
   }
 });
 
