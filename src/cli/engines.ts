@@ -1,7 +1,9 @@
 /** Which engine carries a fence, and why: the process has one Linux engine, made when a fence first wants it. */
+import { readFile } from 'node:fs/promises';
 import type { FenceConfig } from '../config/types.ts';
 import { StartError } from '../datapath/engine.ts';
 import type { LinuxEngine } from '../datapath/linux/engine.ts';
+import { oneLine } from './exit.ts';
 
 export interface EngineChoice {
   /** Undefined: node's own sockets carry the fence. */
@@ -11,9 +13,16 @@ export interface EngineChoice {
 }
 
 export interface Engines {
+  /**
+   * Starts the engine's thread while the configuration in `file` is still to be read and checked: the two take a core each. Resolves
+   * once it is on its way. A file that names the portable engine, or cannot be read, starts nothing; `choose` starts what it needs.
+   */
+  prepare(file: string): Promise<void>;
   /** Rejects with a StartError when the fence asks for the Linux engine and this process cannot have it. */
-  choose(fence: Pick<FenceConfig, 'engine' | 'mode'>): Promise<EngineChoice>;
+  choose(fence: Pick<FenceConfig, 'engine' | 'mode' | 'tls'>): Promise<EngineChoice>;
 }
+
+const PORTABLE = /\bengine\b["']?\s*:\s*["']?portable\b/;
 
 export function createEngines(): Engines {
   let made: Promise<LinuxEngine> | undefined;
@@ -22,16 +31,27 @@ export function createEngines(): Engines {
     return made;
   };
   return {
-    async choose({ engine: setting, mode }) {
+    async prepare(file) {
+      const text = await readFile(file, 'utf8').catch(() => undefined);
+      // A look, no more: a thread that nobody wants costs memory, one that is not there yet some time.
+      if (text === undefined || PORTABLE.test(text)) return;
+      // Whether it came up is told to whoever chooses.
+      void (await engine()).load();
+    },
+    async choose({ engine: setting, mode, tls }) {
       if (setting === 'portable') return { linux: undefined, why: 'engine: portable is set' };
       const linux = await engine();
+      const carried = (why: string) => ({
+        linux,
+        why: tls === undefined ? why : `${why}; node carries its TLS connections`,
+      });
       // Its own start says what is missing.
-      if (mode.kind === 'transparent') return { linux, why: 'a transparent fence has no other' };
+      if (mode.kind === 'transparent') return carried('a transparent fence has no other');
       const problem = await linux.load();
       if (problem === undefined) {
-        return { linux, why: setting === 'linux' ? 'engine: linux is set' : 'its system calls are at hand' };
+        return carried(setting === 'linux' ? 'engine: linux is set' : 'its system calls are at hand');
       }
-      if (setting === 'auto') return { linux: undefined, why: problem.message };
+      if (setting === 'auto') return { linux: undefined, why: oneLine(problem.message) };
       throw new StartError(problem.code, `engine: linux cannot be: ${problem.message}`, { cause: problem });
     },
   };

@@ -9,7 +9,7 @@ import { limits } from './limits-schema.ts';
 import { tls } from './tls-schema.ts';
 
 /** Fences of one process: every one has sockets, a peer table and metric series of its own. */
-export const FENCES_MAX = 64;
+export const FENCES_MAX = 128;
 
 /** Admission rules of one fence. */
 const CIDRS_MAX = 4_096;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type t from 'tap';
 import { encodeLabelHeader } from '../../src/wire/label.ts';
 import { encodePushPull, NODE_STATE } from '../../src/wire/push-pull.ts';
-import { eventually, freePort, type Running, start } from './fence-process.ts';
+import { eventually, freePort, opened, type Running, start } from './fence-process.ts';
 
 export type Test = Pick<typeof t, 'testdir' | 'teardown'>;
 
@@ -58,6 +58,7 @@ export async function run(t: Test, where: Place, env: Record<string, string> = {
   const fence = start(['run', '-c', where.file], env);
   t.teardown(() => fence.child.kill('SIGKILL'));
   await eventually('the admin API answers', async () => (await fetch(`${where.admin}/healthz`)).ok);
+  await opened(fence);
   return fence;
 }
 

@@ -1,7 +1,7 @@
 /** Which engine carries a fence: the Linux one where koffi is at hand, node's sockets where it is not, and a refusal where neither may be. */
 
 import { createSocket } from 'node:dgram';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t from 'tap';
@@ -87,4 +87,50 @@ t.test('koffi is missing', { skip }, async (t) => {
   const refused = await start(['run', '-c', file], {}, entry).finished;
   t.equal(refused.code, 1);
   t.match(refused.stderr, /cannot start: engine: linux cannot be: the Linux engine needs koffi/);
+});
+
+t.test('many fences share one thread', { skip }, async (t) => {
+  const tasksOf = async (fences: number): Promise<number> => {
+    const ports: number[] = [];
+    while (ports.length < fences + 2) {
+      const port = await freePort();
+      if (!ports.includes(port)) ports.push(port);
+    }
+    const [appPort = 0, adminPort = 0, ...own] = ports;
+    const app = await echoApp(appPort);
+    t.teardown(() => app.close());
+    const file = join(t.testdir({}), `${fences}.yaml`);
+    const rows = own.flatMap((port, i) => [
+      `  - name: f${i}`,
+      '    cluster: blue',
+      '    stage: accept',
+      `    listen: "127.0.0.1:${port}"`,
+      `    app: { address: "127.0.0.1:${appPort}" }`,
+      '    admit: { cidrs: [127.0.0.0/8] }',
+    ]);
+    writeFileSync(file, `${['fences:', ...rows, `admin: { address: "127.0.0.1:${adminPort}" }`].join('\n')}\n`);
+    const fence = start(['run', '-c', file]);
+    t.teardown(() => fence.child.kill('SIGKILL'));
+    await eventually('all are ready', async () => (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok);
+    const socket = createSocket('udp4');
+    t.teardown(() => void socket.close());
+    for (const [i, port] of own.entries()) {
+      await eventually(`fence ${i} forwards`, async () => {
+        socket.send(Buffer.concat([OWN, Buffer.from([i])]), port, '127.0.0.1');
+        return app.seen.includes(`0801${i.toString(16).padStart(2, '0')}`);
+      });
+    }
+    const tasks = readdirSync(`/proc/${fence.child.pid}/task`).length;
+    t.comment(
+      `${fences} fences: ${/VmRSS:\s+(.*)/.exec(readFileSync(`/proc/${fence.child.pid}/status`, 'utf8'))?.[1]}`,
+    );
+    const stopMs = performance.now();
+    await app.close();
+    fence.child.kill('SIGTERM');
+    t.equal((await fence.finished).code, 0);
+    t.ok(performance.now() - stopMs < 10_000, 'all of them stop');
+    return tasks;
+  };
+  const alone = await tasksOf(1);
+  t.ok((await tasksOf(20)) <= alone + 1, 'twenty fences have no more threads than one');
 });

@@ -61,6 +61,11 @@ export async function eventually<Value>(what: string, probe: () => Promise<Value
   }
 }
 
+/** Waits until every fence of the process has opened its sockets: the admin API is there before. */
+export async function opened(fence: Running, fences = 1): Promise<void> {
+  await eventually('the sockets are open', async () => fence.output().split('"fence started"').length > fences);
+}
+
 /** Below the ports that the kernel gives to whoever asks for any: a test beside this one must not get it meanwhile. */
 const PORTS = { first: 12_000, count: 20_000 } as const;
 const PORT_TRIES_MAX = 50;

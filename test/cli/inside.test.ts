@@ -8,7 +8,7 @@ import { addPacketLabel, encodeLabelHeader } from '../../src/wire/label.ts';
 import { encodeMessage } from '../../src/wire/messages.ts';
 import { encodePushPull } from '../../src/wire/push-pull.ts';
 import { alive } from '../ring/merged-ring.ts';
-import { echoApp, eventually, freePort, ringfence, start } from './fence-process.ts';
+import { echoApp, eventually, freePort, opened, ringfence, start } from './fence-process.ts';
 
 interface FenceRows {
   readonly ring: RingView;
@@ -42,12 +42,7 @@ async function startListen(t: Test, more: object = {}) {
   const running = start(['run', '-c', file]);
   t.teardown(() => running.child.kill('SIGKILL'));
   const admin = `http://127.0.0.1:${adminPort}`;
-  await eventually('the fence runs', () =>
-    fetch(`${admin}/healthz`).then(
-      ({ ok }) => ok,
-      () => false,
-    ),
-  );
+  await opened(running);
   const get = async (path: string) => (await (await fetch(`${admin}${path}`)).json()) as { fences: [FenceRows] };
   return { admin, port, running, get, ring: async () => (await get('/api/v1/members')).fences[0].ring };
 }

@@ -4,7 +4,16 @@ import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import { type EchoApp, echoApp, eventually, freePort, type Running, ringfence, start } from './fence-process.ts';
+import {
+  type EchoApp,
+  echoApp,
+  eventually,
+  freePort,
+  opened,
+  type Running,
+  ringfence,
+  start,
+} from './fence-process.ts';
 
 const OWN = Buffer.concat([Buffer.from([244, 4]), Buffer.from('blue')]);
 const FOREIGN = Buffer.concat([Buffer.from([244, 5]), Buffer.from('green')]);
@@ -42,6 +51,7 @@ async function startFence(t: Test, { file, admin }: Lab): Promise<Running> {
   const fence = start(['run', '-c', file]);
   t.teardown(() => fence.child.kill('SIGKILL'));
   await eventually('the admin API answers', async () => (await fetch(`${admin}/healthz`)).ok);
+  await opened(fence);
   return fence;
 }
 

@@ -252,6 +252,11 @@ const RULES: readonly Case[] = [
     "f.yaml:4: fences[0].transparent.uid: 1337 is Istio's proxy, whose traffic passes every rule: give the fence a uid of its own",
   ),
   one(
+    'a portable transparent fence',
+    fence('transparent: {}\n    engine: portable'),
+    'f.yaml:5: fences[0].engine: a transparent fence has no portable engine: leave it out, or use listen',
+  ),
+  one(
     'proxyPort equal to port',
     fence('transparent: { port: 7946, proxyPort: 7946 }'),
     'f.yaml:4: fences[0].transparent.proxyPort: must differ from the gossip ports that it stands for',
