@@ -15,8 +15,6 @@ const WARM_ROUNDS = 150;
 const ROUNDS = 100;
 /** What a turn itself may cost, by ROUND: a few numbers for the system calls, and the reading of the heap. */
 const BYTES_MAX = 16;
-/** Datagrams that leave alone cost the box of one number each. */
-const BYTES_MAX_ALONE = 40;
 
 const calls = await loadSyscalls();
 
@@ -47,7 +45,7 @@ for (const sources of [1, 100, 200]) {
     grown.sort((a, b) => a - b);
     const median = grown[grown.length >> 1] ?? Number.POSITIVE_INFINITY;
     t.comment(`${median.toFixed(1)} bytes a datagram`);
-    t.ok(median < (sources < ROUND ? BYTES_MAX : BYTES_MAX_ALONE), `${median} bytes a datagram`);
+    t.ok(median < BYTES_MAX, `${median} bytes a datagram`);
     packets.stop();
     loop.close();
     for (const { fd } of [app, ...senders]) calls.close(fd);
