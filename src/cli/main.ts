@@ -44,7 +44,11 @@ function createProgram(finish: Finish): Command {
     .command('run')
     .description('run the fences of a configuration')
     .requiredOption('-c, --config <file>', 'configuration file')
-    .action(async ({ config }: { config: string }) => finish((await import('./run.ts')).run(config)));
+    .action(async ({ config }: { config: string }) => {
+      const engines = (await import('./engines.ts')).createEngines();
+      await engines.prepare(config);
+      await finish((await import('./run.ts')).run(config, engines));
+    });
   program
     .command('demo')
     .description('two small clusters on loopback, a recycled address, and what a fence makes of it')

@@ -12,7 +12,7 @@ import { SYSTEM_CLOCK } from './clock.ts';
 import { composeFence, type Fence } from './compose.ts';
 import { readConfigWithText } from './config-file.ts';
 import { descriptorWarning } from './descriptors.ts';
-import { createEngines } from './engines.ts';
+import { createEngines, type Engines } from './engines.ts';
 import { CliError, EXIT, oneLine } from './exit.ts';
 import { type House, logSink, openHouse } from './house.ts';
 import { type ConfigWatch, type ConfigWatchOptions, watchConfig } from './reload.ts';
@@ -20,7 +20,7 @@ import { type Signals, takeSignals } from './signals.ts';
 import { VERSION } from './version.ts';
 
 /** Runs the fences of `file` until a signal ends them. Resolves with the exit code; a start that fails rejects with a CliError. */
-export async function run(file: string): Promise<number> {
+export async function run(file: string, engines = createEngines()): Promise<number> {
   const { config, text } = readConfigWithText(file);
   const labels = new Map(config.fences.map(({ name, label }) => [name, label]));
   const log = createLog({ ...config.log, ownLabel: (fence) => labels.get(fence) });
@@ -33,7 +33,7 @@ export async function run(file: string): Promise<number> {
     for (const { level, text } of config.notes) log[level]({}, text);
     const tooFew = descriptorWarning(config.fences);
     if (tooFew !== undefined) log.warn({}, tooFew);
-    const running = await open({ file, config, text, log });
+    const running = await open({ file, config, text, log }, engines);
     const { address } = running.house.admin;
     log.info({ admin: formatEndpoint(address) }, `admin API on http://${formatEndpoint(address)}`);
     running.watch.start();
@@ -50,14 +50,14 @@ interface Running {
   readonly stateFile: StateFile | undefined;
 }
 
-async function open(start: Omit<ConfigWatchOptions, 'fences'>): Promise<Running> {
+async function open(start: Omit<ConfigWatchOptions, 'fences'>, engines: Engines): Promise<Running> {
   const { config, log } = start;
   const stateFile = await openState(config, log);
   const env = {
     sink: logSink(log),
     pump: createPump(),
     clock: SYSTEM_CLOCK,
-    engines: createEngines(),
+    engines,
     stateFile,
     adminPort: config.admin.address.port,
   };
