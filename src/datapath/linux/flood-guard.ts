@@ -89,7 +89,8 @@ class Guard implements FloodGuard {
   #attached = false;
   #attachedAtMs = 0;
   #overflows = 0;
-  #filtered = 0;
+  /** Lost at the sockets while a filter was there. */
+  #dropped = 0;
 
   constructor(options: FloodGuardOptions) {
     this.#options = options;
@@ -225,7 +226,8 @@ class Guard implements FloodGuard {
     }
     if (filtered > 0) tally.dropped('kernel_filter', filtered);
     if (dropped > filtered) tally.dropped('socket_overflow', dropped - filtered);
-    this.#filtered += filtered;
+    // The flood's rate has both: what overflows elsewhere in the namespace must not make it look over.
+    if (this.#attached) this.#dropped += dropped;
   }
 
   #readOverflows(): number {
@@ -233,7 +235,7 @@ class Guard implements FloodGuard {
   }
 
   #counts() {
-    return { rejected: this.#rejected(), filtered: this.#filtered };
+    return { rejected: this.#rejected(), dropped: this.#dropped };
   }
 
   #say(code: 'flood_guard_on' | 'flood_guard_off', message: string): void {

@@ -15,8 +15,8 @@ const SOON_MS = 60_000;
 export interface FloodCounts {
   /** Packets that the fence rejected and a filter could have dropped. */
   readonly rejected: number;
-  /** Packets that the filter dropped. */
-  readonly filtered: number;
+  /** Packets that the kernel dropped at the sockets while the filter was there. */
+  readonly dropped: number;
 }
 
 export class FloodMeter {
@@ -34,7 +34,7 @@ export class FloodMeter {
   constructor(onPerSecond: number, nowMs: number, counts: FloodCounts) {
     this.#onPerSecond = onPerSecond;
     this.#lookedAtMs = nowMs;
-    this.#total = counts.rejected + counts.filtered;
+    this.#total = counts.rejected + counts.dropped;
   }
 
   get active(): boolean {
@@ -47,10 +47,10 @@ export class FloodMeter {
   }
 
   /** Takes the counts of now; true when the flood has begun or ended by them. */
-  look(nowMs: number, { rejected, filtered }: FloodCounts): boolean {
+  look(nowMs: number, { rejected, dropped }: FloodCounts): boolean {
     const elapsedMs = nowMs - this.#lookedAtMs;
     if (elapsedMs < LOOK_MIN_MS || this.#onPerSecond <= 0) return false;
-    const total = rejected + filtered;
+    const total = rejected + dropped;
     this.#perSecond = ((total - this.#total) / elapsedMs) * 1_000;
     this.#total = total;
     this.#lookedAtMs = nowMs;

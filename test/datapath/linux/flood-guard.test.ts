@@ -95,6 +95,9 @@ function harness({ first = rules('enforce'), limit = LIMIT, largest = Number.POS
       drops.set(5, ((drops.get(5) as number) + count) % 2 ** 32);
       overflows += count;
     },
+    overflowElsewhere(count: number) {
+      overflows += count;
+    },
     bare(address: string, count: number) {
       const rejection = { ...WHERE, labelState: 'none', peer: { address, port: 1 }, atMs: nowMs } as Rejection;
       for (let i = 0; i < count; i++) guard.rejected(rejection);
@@ -134,6 +137,17 @@ t.test('what a full buffer lost is told apart', async (t) => {
   overflow(30);
   run(1_000, FLOOD);
   t.match(dropped(), { kernel_filter: FLOOD, socket_overflow: 130 });
+});
+
+t.test('a flood goes on, whatever overflows elsewhere in the namespace', async (t) => {
+  const { run, overflowElsewhere, log, dropped } = harness();
+  run(LOOK_MS, FLOOD);
+  for (let i = 0; i < 200; i++) {
+    overflowElsewhere(FLOOD);
+    run(LOOK_MS, FLOOD);
+  }
+  t.strictSame(log, ['flood_guard_on']);
+  t.equal(dropped()['socket_overflow'], FLOOD * 20, 'though it cannot be told apart');
 });
 
 t.test('new rules are followed before takeRules returns', async (t) => {

@@ -8,18 +8,18 @@ const LIMIT = 1_000;
 /** A meter that is looked at every LOOK_MS, and packets at a rate. */
 function harness(limit = LIMIT) {
   let nowMs = 1_000_000;
-  const counts = { rejected: 500, filtered: 7 };
+  const counts = { rejected: 500, dropped: 7 };
   const meter = new FloodMeter(limit, nowMs, counts);
   const changes: string[] = [];
   const startMs = nowMs;
   return {
     meter,
     changes,
-    /** `perSecond` packets for `ms`; while the meter is active they are filtered. */
+    /** `perSecond` packets for `ms`; while the meter is active the kernel drops them. */
     run(ms: number, perSecond: number) {
       for (const endMs = nowMs + ms; nowMs < endMs; ) {
         nowMs += LOOK_MS;
-        counts[meter.active ? 'filtered' : 'rejected'] += (perSecond * LOOK_MS) / 1_000;
+        counts[meter.active ? 'dropped' : 'rejected'] += (perSecond * LOOK_MS) / 1_000;
         if (meter.look(nowMs, counts)) changes.push(`${meter.active ? 'on' : 'off'} ${nowMs - startMs}`);
       }
     },
@@ -62,9 +62,9 @@ t.test('waves do not make it flap', async (t) => {
 });
 
 t.test('looks that come at once say nothing; a limit of 0 is none', async (t) => {
-  const meter = new FloodMeter(LIMIT, 0, { rejected: 0, filtered: 0 });
-  t.notOk(meter.look(1, { rejected: 100, filtered: 0 }), '100 in a ms');
-  t.notOk(meter.look(1_000, { rejected: 100, filtered: 0 }), 'are 100 in a second');
+  const meter = new FloodMeter(LIMIT, 0, { rejected: 0, dropped: 0 });
+  t.notOk(meter.look(1, { rejected: 100, dropped: 0 }), '100 in a ms');
+  t.notOk(meter.look(1_000, { rejected: 100, dropped: 0 }), 'are 100 in a second');
   t.equal(meter.perSecond, 100);
   const { run, changes } = harness(0);
   run(1_000, 1_000_000);
