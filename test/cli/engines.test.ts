@@ -125,7 +125,8 @@ t.test('many fences share one thread', { skip }, async (t) => {
       `${fences} fences: ${/VmRSS:\s+(.*)/.exec(readFileSync(`/proc/${fence.child.pid}/status`, 'utf8'))?.[1]}`,
     );
     const stopMs = performance.now();
-    await app.close();
+    fence.child.kill('SIGTERM');
+    await eventually('it has heard', async () => fence.output().includes('SIGTERM: forwarding'));
     fence.child.kill('SIGTERM');
     t.equal((await fence.finished).code, 0);
     t.ok(performance.now() - stopMs < 10_000, 'all of them stop');
