@@ -30,7 +30,7 @@ const say = (line: string) => void process.stdout.write(`${line}\n`);
 
 /** The measures that `--only` names, by their own name or their group; all without it. */
 function chosen(): readonly Measure[] {
-  if (options.only === undefined) return MEASURES;
+  if (options.only === undefined) return MEASURES.filter(({ fullOnly = false }) => !(options.short && fullOnly));
   const names = options.only.split(',');
   const unknown = names.find((name) => !MEASURES.some((measure) => measure.name === name || measure.group === name));
   if (unknown !== undefined)
@@ -94,7 +94,7 @@ try {
     ringfence: dist,
     cores: { proxy: 1, load: 0 },
     engines: chosenEngines(),
-    rounds: Number(options.rounds ?? (options.short ? 3 : 5)),
+    rounds: Number(options.rounds ?? (options.short ? 2 : 5)),
     sampleMs: options.short ? 500 : 1_500,
     short: options.short,
     dir,

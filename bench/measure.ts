@@ -23,6 +23,8 @@ export interface Measure {
   readonly engines: readonly Engine[];
   /** Rounds that count; default: the run's own (`context.rounds`). */
   readonly rounds?: (context: Context) => number;
+  /** Left out of the short form. */
+  readonly fullOnly?: boolean;
   /** Starts what it needs. */
   open(context: Context): Promise<Stand>;
 }

@@ -75,6 +75,7 @@ export const UDP_FORWARD: readonly Measure[] = KINDS.map((kind) => ({
     }),
   },
   engines: UDP_ENGINES,
+  fullOnly: kind.packet === userPacket,
   open: (context) => openForward(context, kind),
 }));
 
