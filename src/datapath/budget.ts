@@ -38,23 +38,26 @@ export class HoldBudget {
 
   /** `onRoom` is called once after each time that `take` gave false, when there is room. `peer`: who may be greedy, its address. */
   claim(peer: string, onRoom: () => void): HoldClaim {
-    const claim: Claim = { peer, bytes: 0, onRoom, waiting: false };
+    const claim = new Claim(this, peer, onRoom);
     this.#claims.add(claim);
-    return {
-      take: (bytes) => {
-        if (!this.#claims.has(claim)) return true;
-        this.#count(claim, bytes);
-        if (!this.#hasRoom(claim)) this.#privileged ??= claim;
-        claim.waiting = !this.#hasRoom(claim) && this.#privileged !== claim;
-        return !claim.waiting;
-      },
-      release: () => {
-        if (!this.#claims.delete(claim)) return;
-        this.#count(claim, -claim.bytes);
-        if (this.#privileged === claim) this.#privileged = undefined;
-        this.#wake();
-      },
-    };
+    return claim;
+  }
+
+  /** For a claim of its own (HoldClaim). */
+  take(claim: Claim, bytes: number): boolean {
+    if (!this.#claims.has(claim)) return true;
+    this.#count(claim, bytes);
+    const hasRoom = this.#hasRoom(claim);
+    if (!hasRoom) this.#privileged ??= claim;
+    claim.waiting = !hasRoom && this.#privileged !== claim;
+    return !claim.waiting;
+  }
+
+  release(claim: Claim): void {
+    if (!this.#claims.delete(claim)) return;
+    this.#count(claim, -claim.bytes);
+    if (this.#privileged === claim) this.#privileged = undefined;
+    this.#wake();
   }
 
   used(): number {
@@ -90,11 +93,26 @@ export class HoldBudget {
   }
 }
 
-interface Claim {
+class Claim implements HoldClaim {
+  readonly #budget: HoldBudget;
   readonly peer: string;
-  bytes: number;
   readonly onRoom: () => void;
-  waiting: boolean;
+  bytes = 0;
+  waiting = false;
+
+  constructor(budget: HoldBudget, peer: string, onRoom: () => void) {
+    this.#budget = budget;
+    this.peer = peer;
+    this.onRoom = onRoom;
+  }
+
+  take(bytes: number): boolean {
+    return this.#budget.take(this, bytes);
+  }
+
+  release(): void {
+    this.#budget.release(this);
+  }
 }
 
 function resume(claim: Claim): void {
@@ -128,6 +146,8 @@ export interface AnnouncedClaim {
   release(): void;
 }
 
+const NOTHING_ANNOUNCED: AnnouncedClaim = { release: () => undefined };
+
 /**
  * Bytes that open streams make their receiver reserve (wire-protocol §6 row 8). Whoever fits goes first; of those, the oldest. Several
  * streams of one peer share a part of it.
@@ -145,6 +165,10 @@ export class AnnouncedBudget {
   /** Calls `onRoom` as soon as `bytes` have room, at once where they have; undefined when they never can. */
   claim(peer: string, bytes: number, onRoom: () => void): AnnouncedClaim | undefined {
     if (bytes > this.#totalBytes) return undefined;
+    if (bytes === 0) {
+      onRoom();
+      return NOTHING_ANNOUNCED;
+    }
     const request = { peer, bytes, onRoom };
     let released = false;
     const release = (): void => {

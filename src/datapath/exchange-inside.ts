@@ -4,19 +4,17 @@ import type { FrameSource } from '../ring/source.ts';
 import { type SealForm, sealStream } from '../wire/encryption.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
-import type { AppHealth } from './app-health.ts';
 import { keyOfRing, noteDialOfApp, noteSealOfMember, noteStreamOfApp } from './app-seals.ts';
-import type { StreamBudgets } from './budget.ts';
-import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
+import type { AcceptedStream } from './engine.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
+import { type ExchangeParts, ExchangeRules } from './exchange-rules.ts';
 import { type FlowOf, passing } from './flow.ts';
 import { hasMessage } from './header-reader.ts';
 import { type Held, type HoldSettings, holding } from './hold.ts';
 import type { Look, OpenedSeal } from './look.ts';
-import { PacketInside } from './packet-inside.ts';
 import { PacketLook } from './packet-look.ts';
-import { createStreamLook, needsLook, type StreamRules } from './stream-look.ts';
-import type { Timers } from './timers.ts';
+import type { PacketPeer } from './packet-peer.ts';
+import { createStreamLook, needsLook } from './stream-look.ts';
 import { type LateLook, type Watch, watchPacket, watchStream } from './watch.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -24,20 +22,10 @@ const NO_BYTES = new Uint8Array(0);
 /** What members of protocol version 2 and later seal with, and all open (memberlist net.go `encryptionVersion`). */
 const SEAL_VERSION = 1;
 
-/** What an exchange is made from; shared by all of one fence and direction. */
-export interface ExchangeParts {
-  readonly context: FenceContext;
-  readonly settings: StreamSettings;
-  readonly health: AppHealth;
-  /** From encodeLabelHeader, of our own label. */
-  readonly labelHeader: Uint8Array;
-  readonly budgets: StreamBudgets;
-  readonly timers: Timers;
-}
-
 export class ExchangeInside {
   readonly #parts: ExchangeParts;
   readonly #stream: AcceptedStream;
+  readonly #rules: ExchangeRules;
   readonly #record: ExchangeRecord;
   readonly #held: Held[] = [];
   /** How the request was sealed, as its dialler sent it: that is how it reads an answer. */
@@ -48,28 +36,29 @@ export class ExchangeInside {
   /** Until then it is not known who will read along. */
   #watched = false;
 
-  constructor(parts: ExchangeParts, stream: AcceptedStream, record: ExchangeRecord) {
+  constructor(parts: ExchangeParts, stream: AcceptedStream, peer: PacketPeer, record: ExchangeRecord) {
     this.#parts = parts;
     this.#stream = stream;
+    this.#rules = new ExchangeRules(parts, stream, peer, record);
     this.#record = record;
   }
 
   /** Whether nothing is to be changed, held or cut. */
   observes(): boolean {
-    return this.#parts.context.snapshot().settings.stage === 'observe';
+    return this.#rules.observes();
   }
 
   /** What has to see the request before it may go on; undefined when nothing has. `head` holds what was read of it. */
   lookAtRequest(header: StreamHeader, head: Uint8Array): Look | undefined {
-    if (!hasMessage(header) || this.observes()) return undefined;
-    const rules = this.#rules(header, false, true);
-    if (header.kind === 'stream') return needsLook(rules, header.messageType) ? createStreamLook(rules) : undefined;
-    const { shield, quarantine, keyring } = rules;
-    if (shield === undefined && quarantine === undefined && keyring === undefined) return undefined;
-    const { context, labelHeader } = this.#parts;
+    if (!hasMessage(header) || this.#rules.observes()) return undefined;
+    if (header.kind === 'stream') {
+      const rules = this.#rules.of(header, false, true);
+      return needsLook(rules, header.messageType) ? createStreamLook(rules) : undefined;
+    }
+    if (!this.#rules.looksAtPackets()) return undefined;
     const receivedLabel = head.subarray(header.labelAt, header.bodyAt);
-    const inside = (body: Uint8Array) => PacketInside.of(context, rules.source, body);
-    return new PacketLook({ receivedLabel, labelHeader, inside });
+    const inside = (body: Uint8Array) => this.#rules.packetInside(header, body);
+    return new PacketLook({ receivedLabel, labelHeader: this.#parts.labelHeader, inside });
   }
 
   /** What the answer goes through, whatever it will be; `cut` resets both sides. */
@@ -78,7 +67,7 @@ export class ExchangeInside {
     if (look === undefined) return passing;
     return (sink) => {
       const release = (): readonly Uint8Array[] | undefined => {
-        const harm = this.observes() ? undefined : look.harm();
+        const harm = this.#rules.observes() ? undefined : look.harm();
         const out = harm === undefined ? this.#releaseAnswer(look) : undefined;
         if (harm !== undefined) sink.cut(harm);
         else if (out === undefined) cut();
@@ -141,6 +130,14 @@ export class ExchangeInside {
     for (const bytes of seen) this.#requestWatch?.push(bytes);
   }
 
+  /** A dskit packet passes that was held whole: `body` is what follows its label. Nobody need read along. */
+  passed(header: StreamHeader, body: Uint8Array): void {
+    this.#watched = true;
+    const { context } = this.#parts;
+    if (this.#stream.direction === 'outbound') noteDialOfApp(context, header.kind, body);
+    if (context.inside.room(false, body.length)) context.inside.packet(this.#record.source(header, false, false), body);
+  }
+
   /** Who reads along with a rejected one; the caller feeds it. */
   watchRejected(header: StreamHeader): Watch | undefined {
     return hasMessage(header) ? this.#watch(header, true, false) : undefined;
@@ -183,8 +180,8 @@ export class ExchangeInside {
   }
 
   #lookAtAnswer(header: StreamHeader): Look | undefined {
-    if (!hasMessage(header) || header.kind === 'packet' || this.observes()) return undefined;
-    const rules = this.#rules(header, true, true);
+    if (!hasMessage(header) || header.kind === 'packet' || this.#rules.observes()) return undefined;
+    const rules = this.#rules.of(header, true, true);
     const { shield, quarantine, keyring } = rules;
     if (shield === undefined && quarantine === undefined && keyring === undefined) return undefined;
     return createStreamLook(rules);
@@ -205,7 +202,7 @@ export class ExchangeInside {
 
   #release(look: Look, labelled: boolean, form: SealForm | undefined): readonly Uint8Array[] | undefined {
     // Only if the stage has changed while it was held.
-    if (this.observes()) return look.taken();
+    if (this.#rules.observes()) return look.taken();
     const { tally } = this.#parts.context;
     const { direction } = this.#stream;
     const outcome = look.sealed();
@@ -216,30 +213,12 @@ export class ExchangeInside {
     return bytes;
   }
 
-  /** What has to be looked at; `changes` is false where harm is only counted. */
-  #rules(header: StreamHeader, answer: boolean, changes: boolean): StreamRules {
-    const { context, settings } = this.#parts;
-    const { inside, label } = context;
-    const toApp = (this.#stream.direction === 'inbound') !== answer;
-    const shields = toApp && context.snapshot().settings.shield;
-    const quarantine = changes ? inside.quarantine() : undefined;
-    const opens = toApp ? shields || changes : inside.reseal() || quarantine !== undefined;
-    return {
-      shield: shields ? { pushPullNodes: settings.limits.pushPullNodes } : undefined,
-      quarantine,
-      keyring: opens ? inside.keyring() : undefined,
-      label,
-      source: this.#record.source(header, false, answer),
-      releases: changes,
-    };
-  }
-
   #watch(header: StreamHeader, rejected: boolean, answer: boolean): Watch | undefined {
     const source = this.#record.source(header, rejected, answer);
     const { inside } = this.#parts.context;
-    const counts = !rejected && this.observes();
+    const counts = !rejected && this.#rules.observes();
     if (header.kind === 'packet') {
-      const onPacket = (body: Uint8Array): void => this.#onPacket(source, body, counts);
+      const onPacket = (body: Uint8Array): void => this.#onPacket(header, source, body, counts);
       return answer ? undefined : watchPacket(this.#parts.budgets, source, onPacket);
     }
     const tap = inside.stream(source);
@@ -247,17 +226,17 @@ export class ExchangeInside {
     return tap === undefined && late === undefined ? undefined : watchStream(tap, late);
   }
 
-  #onPacket(source: FrameSource, body: Uint8Array, counts: boolean): void {
+  #onPacket(header: StreamHeader, source: FrameSource, body: Uint8Array, counts: boolean): void {
     const { context } = this.#parts;
     context.inside.packet(source, body);
     if (!counts || !context.snapshot().settings.shield) return;
-    const harm = PacketInside.of(context, source, body).look();
+    const harm = this.#rules.packetInside(header, body).look();
     if (harm !== undefined) this.#record.judgeLate(harm);
   }
 
   /** The shield beside an observed stream. */
   #lateLook(header: StreamHeader, answer: boolean): LateLook | undefined {
-    const rules = this.#rules(header, answer, false);
+    const rules = this.#rules.of(header, answer, false);
     if (rules.shield === undefined) return undefined;
     return { ...this.holdSettings(createStreamLook(rules)), onHarm: this.#record.judgeLate.bind(this.#record) };
   }

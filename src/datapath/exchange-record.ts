@@ -7,6 +7,7 @@ import type { FrameSource } from '../ring/source.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import type { AcceptedStream, FenceContext } from './engine.ts';
 import { judge, judgeLate, preview, type SeenFrame, stateOfLabel } from './judge.ts';
+import type { PacketPeer } from './packet-peer.ts';
 
 /** The header's place among the counters. */
 interface Judged extends Where {
@@ -17,6 +18,7 @@ interface Judged extends Where {
 export class ExchangeRecord {
   readonly #context: FenceContext;
   readonly #stream: AcceptedStream;
+  readonly #peer: PacketPeer;
   /** When the header was complete, before anything of the stream was held. */
   #headerAtMs: number | undefined;
   #judged: Judged | undefined;
@@ -26,9 +28,11 @@ export class ExchangeRecord {
   #bytes = 0;
   #uncounted = 0;
 
-  constructor(context: FenceContext, stream: AcceptedStream) {
+  /** `peer`: what is kept of the stream's peer. */
+  constructor(context: FenceContext, stream: AcceptedStream, peer: PacketPeer) {
     this.#context = context;
     this.#stream = stream;
+    this.#peer = peer;
   }
 
   /** Whether the header was judged, or a bound has spoken. */
@@ -39,16 +43,15 @@ export class ExchangeRecord {
   /** What judging would give, without counting it. */
   preview(header: StreamHeader, bytes: number): Decision {
     this.#headerAtMs ??= this.#context.now();
-    return preview(this.#context, this.#frame(header, bytes));
+    return preview(this.#context, this.#frame(header, bytes, false, undefined), this.#peer);
   }
 
   /** Judges, counts and reports the stream; once. `neutral`: SeenFrame.neutral. */
   judge(header: StreamHeader, bytes: number, neutral: boolean, harm?: ShieldReason): Decision {
     this.#headerAtMs ??= this.#context.now();
-    const frame = this.#frame(header, bytes);
-    this.#judged = { ...placeOf(frame), labelState: labelStateOf(frame.state), label: header.label };
-    const look = harm === undefined ? {} : { look: () => harm };
-    const decision = judge(this.#context, { ...frame, neutral: () => neutral, ...look });
+    const frame = this.#frame(header, bytes, neutral, harm);
+    this.#judged = judgedOf(frame, header.label);
+    const decision = judge(this.#context, frame, this.#peer);
     this.#verdict = { frame, decision };
     if (decision.verdict === 'pass') this.#noteForwarded();
     return decision;
@@ -62,15 +65,16 @@ export class ExchangeRecord {
   /** Counts and reports a stream that a bound ended before it was judged. */
   limited(where: Where, labelState: LabelState, label: Uint8Array, bytes: number, reason: LimitedReason): void {
     this.#bytes = bytes;
-    this.#judged = { ...where, labelState, label };
+    const { direction, transport, kind } = where;
+    this.#judged = { direction, transport, kind, labelState, label };
     this.#context.tally.limited(where, labelState, reason);
     this.#report(this.#judged, reason);
   }
 
   /** The same, of a stream whose header is known. */
   limitedAfterHeader(header: StreamHeader, bytes: number, reason: LimitedReason): void {
-    const frame = this.#frame(header, bytes);
-    this.limited(placeOf(frame), labelStateOf(frame.state), header.label, bytes, reason);
+    const frame = this.#frame(header, bytes, false, undefined);
+    this.limited(frame, labelStateOf(frame.state), header.label, bytes, reason);
   }
 
   /** The other side is there. */
@@ -101,16 +105,31 @@ export class ExchangeRecord {
 
   /** What inspection is told of the frame around the bytes. */
   source(header: StreamHeader, rejected: boolean, answer: boolean): FrameSource {
-    const frame = this.#frame(header, 0);
-    const labelState = labelStateOf(frame.state);
-    const { peer } = this.#stream;
-    return { ...placeOf(frame), atMs: this.#context.now(), peer, labelState, label: header.label, rejected, answer };
+    const { direction, peer } = this.#stream;
+    const { transport, kind, label } = header;
+    const labelState = labelStateOf(this.#stateOf(header));
+    return { atMs: this.#context.now(), direction, transport, kind, peer, labelState, label, rejected, answer };
   }
 
-  #frame({ transport, kind, label, malformed }: StreamHeader, bytes: number): SeenFrame {
+  #stateOf({ transport, label, malformed }: StreamHeader): FrameState {
+    return malformed ?? (transport === 'tls' ? 'opaque' : stateOfLabel(label, this.#context.label));
+  }
+
+  #frame(header: StreamHeader, bytes: number, neutral: boolean, harm: ShieldReason | undefined): SeenFrame {
     const { direction, peer } = this.#stream;
-    const state: FrameState = malformed ?? (transport === 'tls' ? 'opaque' : stateOfLabel(label, this.#context.label));
-    return { direction, transport, kind, state, peer, label, bytes, handshake: true };
+    const { transport, kind, label } = header;
+    return {
+      direction,
+      transport,
+      kind,
+      state: this.#stateOf(header),
+      peer,
+      label,
+      bytes,
+      handshake: true,
+      look: () => harm,
+      neutral: () => neutral,
+    };
   }
 
   /** Measures once, when the stream is judged and the other side is there to take it. */
@@ -139,6 +158,6 @@ export class ExchangeRecord {
   }
 }
 
-function placeOf({ direction, transport, kind }: SeenFrame): Where {
-  return { direction, transport, kind };
+function judgedOf({ direction, transport, kind, state }: SeenFrame, label: Uint8Array): Judged {
+  return { direction, transport, kind, labelState: labelStateOf(state), label };
 }

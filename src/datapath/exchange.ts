@@ -11,8 +11,9 @@ import type { StreamHeader } from '../wire/stream-header.ts';
 import { detectTransport } from '../wire/transport.ts';
 import { dialOther } from './dial-other.ts';
 import type { AcceptedStream } from './engine.ts';
-import { ExchangeInside, type ExchangeParts } from './exchange-inside.ts';
+import { ExchangeInside } from './exchange-inside.ts';
 import { ExchangeRecord } from './exchange-record.ts';
+import type { ExchangeParts } from './exchange-rules.ts';
 import { type FlowOf, passing, transforming } from './flow.ts';
 import { readHeader } from './header-reader.ts';
 import { type HoldRefusal, holdRequest } from './hold.ts';
@@ -22,7 +23,8 @@ import { isNeutral } from './neutral.ts';
 import { ObservedHeader } from './observed.ts';
 import { rejectStream } from './reject.ts';
 import { reset, startRelay } from './relay.ts';
-import { packetTransform, rewriteHead, sendsLabel } from './rewrite.ts';
+import { RelayedExchange } from './relayed-exchange.ts';
+import { inFewWrites, packetTransform, rewriteHead, sendsLabel } from './rewrite.ts';
 import type { StreamSocket } from './socket.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -33,6 +35,10 @@ interface Passing {
   readonly request: FlowOf;
   /** What was read after the label, for whoever reads along. */
   readonly seen: readonly Uint8Array[];
+  /** A dskit packet after its label, which was held whole. */
+  readonly packet: Uint8Array | undefined;
+  /** Nothing follows, that is certain. */
+  readonly ended: boolean;
 }
 
 export class Exchange {
@@ -49,8 +55,10 @@ export class Exchange {
     this.#parts = parts;
     this.#socket = socket;
     this.#stream = stream;
-    this.#record = new ExchangeRecord(parts.context, stream);
-    this.#inside = new ExchangeInside(parts, stream, this.#record);
+    // An inbound stream's port says nothing of its peer.
+    const peer = parts.peers(stream.peer.address, stream.direction === 'inbound' ? 0 : stream.peer.port);
+    this.#record = new ExchangeRecord(parts.context, stream, peer);
+    this.#inside = new ExchangeInside(parts, stream, peer, this.#record);
   }
 
   /** Starts reading; `onDone` is called once, when every socket of the exchange has closed. */
@@ -116,9 +124,9 @@ export class Exchange {
       return;
     }
     holdRequest(this.#socket, head.subarray(header.bodyAt), this.#inside.holdSettings(look), {
-      onReady: (held) => {
+      onReady: (held, ended) => {
         this.#inside.keep(held);
-        this.#decide(header, head, look, look.harm());
+        this.#decide(header, head, look, look.harm(), ended);
       },
       onRefused: (reason) => this.#onRefused(header, head, look, reason),
       onGone: () => this.#record.judge(header, header.bodyAt + sizeOf(look.taken()), look.neutral()),
@@ -126,7 +134,13 @@ export class Exchange {
   }
 
   /** The verdict, carried out. */
-  #decide(known: StreamHeader, head: Buffer, look: Look | undefined, harm: ShieldReason | undefined): void {
+  #decide(
+    known: StreamHeader,
+    head: Buffer,
+    look: Look | undefined,
+    harm: ShieldReason | undefined,
+    ended = false,
+  ): void {
     const malformed = look?.malformed();
     const header = malformed === undefined ? known : { ...known, malformed };
     const seen = look?.taken() ?? [head.subarray(header.bodyAt)];
@@ -140,9 +154,11 @@ export class Exchange {
     this.#record.count(bytes);
     if (look === undefined && header.kind === 'packet') this.#passPacket(header, head, rewrite, seen);
     else {
+      const packet = look?.packet();
       const rest = look === undefined ? seen : this.#inside.releaseRequest(look, sendsLabel(header, rewrite));
       const front = rewriteHead(header, head, rewrite, this.#parts.labelHeader);
-      if (rest !== undefined) this.#pass(header, { first: [...front, ...rest], request: passing, seen });
+      if (rest !== undefined)
+        this.#pass(header, { first: inFewWrites(header, [...front, ...rest]), request: passing, seen, packet, ended });
       // Quarantine left nothing of it: counted there, and never dialled.
       else reset(this.#socket);
     }
@@ -152,10 +168,12 @@ export class Exchange {
   #passPacket(header: StreamHeader, head: Buffer, rewrite: Rewrite, seen: readonly Uint8Array[]): void {
     const transform = packetTransform(header, rewrite, this.#parts.labelHeader);
     const first = transform.push(head);
-    if (first.ok) this.#pass(header, { first: first.value, request: transforming(transform), seen });
-    else {
+    if (first.ok) {
+      const request = transforming(transform);
+      this.#pass(header, { first: inFewWrites(header, first.value), request, seen, packet: undefined, ended: false });
+    } else {
       reset(this.#socket);
-      this.#onCut(first.reason);
+      this.#record.cut(first.reason);
     }
   }
 
@@ -201,56 +219,24 @@ export class Exchange {
     const observed = new ObservedHeader(transport, this.#record, this.#inside, () => this.cut());
     this.#observed = observed;
     this.#socket.on('close', () => observed.read(NO_BYTES, true));
-    this.#relay([], passing, passing);
+    this.#relay([], passing, passing, false);
   }
 
-  #pass(header: StreamHeader, { first, request, seen }: Passing): void {
+  #pass(header: StreamHeader, { first, request, seen, packet, ended }: Passing): void {
     // Before the relay, which may know of the request's end at once.
-    this.#inside.watchPassing(header, seen);
-    this.#relay(
-      first,
-      request,
-      this.#inside.answerFlow(header, () => this.cut()),
-    );
+    if (packet === undefined) this.#inside.watchPassing(header, seen);
+    const answer = this.#inside.answerFlow(header, () => this.cut());
+    this.#relay(first, request, answer, ended);
+    if (packet !== undefined) this.#inside.passed(header, packet);
   }
 
-  #relay(first: readonly Uint8Array[], request: FlowOf, answer: FlowOf): void {
+  #relay(first: readonly Uint8Array[], request: FlowOf, answer: FlowOf, requestEnded: boolean): void {
     const upstream = dialOther(this.#parts, this.#stream, this.#record, this.#socket);
     if (upstream === undefined) return;
     this.#upstream = upstream;
-    startRelay(first, {
-      downstream: this.#socket,
-      upstream,
-      onFirstWritten: () => this.#inside.firstWritten(),
-      request,
-      answer,
-      timers: this.#parts.timers,
-      idleTimeoutMs: this.#parts.settings.limits.idleTimeoutMs,
-      onRequest: (chunk) => {
-        this.#observed?.read(chunk, false);
-        // Unless the reader just rejected it.
-        if (!this.#socket.destroyed) this.#record.count(chunk.length);
-      },
-      onAnswer: (chunk) => this.#record.count(chunk.length),
-      afterRequest: (chunk) => {
-        if (this.#observed?.watch() !== true) this.#inside.sawRequest(chunk);
-      },
-      afterAnswer: (chunk) => this.#inside.sawAnswer(chunk),
-      keepsRequest: () => this.#inside.keepsRequest(),
-      keepsAnswer: () => this.#inside.keepsAnswer(),
-      onRequestEnd: () => {
-        this.#observed?.read(NO_BYTES, true);
-        this.#observed?.watch();
-        this.#inside.requestEnded();
-      },
-      onAnswerEnd: () => this.#inside.answerEnded(),
-      onCut: (reason) => this.#onCut(reason),
-    });
-  }
-
-  #onCut(reason: RejectReason): void {
-    // An observed header that never ended is judged by what came of it.
-    this.#observed?.read(NO_BYTES, true);
-    this.#record.cut(reason);
+    const { timers, settings } = this.#parts;
+    const parts = { record: this.#record, inside: this.#inside, observed: this.#observed };
+    const how = { downstream: this.#socket, upstream, request, answer, timers, requestEnded };
+    startRelay(first, new RelayedExchange(parts, how, settings.limits.idleTimeoutMs));
   }
 }

@@ -133,8 +133,11 @@ class Hold implements Held {
 }
 
 export interface HeldRequestEvents {
-  /** The look is done. The socket is paused and belongs to the caller again, who closes `held` with the stream. */
-  onReady(held: Held): void;
+  /**
+   * The look is done. The socket is paused and belongs to the caller again, who closes `held` with the stream. `ended`: nothing follows,
+   * that is certain.
+   */
+  onReady(held: Held, ended: boolean): void;
   onRefused(reason: HoldRefusal): void;
   /** The dialler closed or reset the connection before that. */
   onGone(): void;
@@ -151,6 +154,11 @@ export function holdRequest(
   events: HeldRequestEvents,
 ): void {
   let reading = true;
+  let ended = false;
+  const end = (): void => {
+    ended = true;
+    hold.end();
+  };
   const stop = (): void => {
     reading = false;
     socket.off('data', onData).off('end', onEnd).off('close', onClose);
@@ -161,7 +169,7 @@ export function holdRequest(
     resume: () => socket.resume(),
     onReady() {
       stop();
-      events.onReady(hold);
+      events.onReady(hold, ended);
     },
     onRefused(reason) {
       stop();
@@ -169,7 +177,10 @@ export function holdRequest(
     },
   });
   const onData = (chunk: Buffer): void => hold.push(chunk);
-  const onEnd = (): void => confirmFin(socket, () => hold.end());
+  const onEnd = (): void => {
+    if (settings.look.isWhole()) end();
+    else confirmFin(socket, end);
+  };
   const onClose = (): void => {
     stop();
     hold.close();

@@ -47,10 +47,9 @@ export function stateOfLabel(label: Uint8Array, own: Uint8Array): 'own' | 'none'
   return sameBytes(label, own) ? 'own' : 'foreign';
 }
 
-/** Decides about a frame, counts it, learns from it, and reports it (report). */
-export function judge(context: FenceContext, frame: SeenFrame): Decision {
+/** Decides about a frame, counts it, learns from it, and reports it (report). `peer`: what is kept of its peer, of the same address. */
+export function judge(context: FenceContext, frame: SeenFrame, peer: PacketPeer = peerOf(frame)): Decision {
   const nowMs = context.now();
-  const peer = createPacketPeer(frame.peer.address, frame.peer.port);
   const view = peer.view(context, nowMs);
   const decision = decideFrame(context, frame, view);
   context.tally.frame(frame, frame.state, decision);
@@ -60,6 +59,10 @@ export function judge(context: FenceContext, frame: SeenFrame): Decision {
   if (decision.verdict === 'pass' && frame.direction === 'outbound') peer.known(context).sent(nowMs);
   if (isReported(context, decision)) report(context, frame, decision, nowMs);
   return decision;
+}
+
+function peerOf({ peer }: SeenFrame): PacketPeer {
+  return createPacketPeer(peer.address, peer.port);
 }
 
 /** Whether it is who its peer is that rejects a frame. */
@@ -73,8 +76,7 @@ export function strangerOf(peer: Endpoint, direction: Direction, handshake: bool
 }
 
 /** What judge would decide, without counting, learning or reporting: for a frame that has to wait for the rest of itself. */
-export function preview(context: FenceContext, frame: SeenFrame): Decision {
-  const peer = createPacketPeer(frame.peer.address, frame.peer.port);
+export function preview(context: FenceContext, frame: SeenFrame, peer: PacketPeer): Decision {
   return decideFrame(context, frame, peer.view(context, context.now()));
 }
 
@@ -84,8 +86,7 @@ export function preview(context: FenceContext, frame: SeenFrame): Decision {
  */
 export function judgeLate(context: FenceContext, frame: SeenFrame, first: Decision, harm: ShieldReason): void {
   const nowMs = context.now();
-  const peer = createPacketPeer(frame.peer.address, frame.peer.port);
-  const view = peer.view(context, nowMs);
+  const view = peerOf(frame).view(context, nowMs);
   const decision = decideFrame(context, { ...frame, look: () => harm }, view);
   const wouldReject = decision.wouldReject.filter(
     ({ stage }) => !first.wouldReject.some((known) => known.stage === stage),

@@ -55,6 +55,10 @@ export interface Look {
   opened(): OpenedSeal | undefined;
   /** Whether its label says nothing about the app behind its sender (SeenFrame.neutral), as far as it was taken. */
   neutral(): boolean;
+  /** Whether what was taken proves by itself that nothing of it is missing: it is complete then however its connection ended. */
+  isWhole(): boolean;
+  /** A dskit packet after its label, once it was taken whole; undefined for anything else. To be asked before `release`. */
+  packet(): Uint8Array | undefined;
   /** Called once, when nothing more is needed; the look keeps nothing of what it took. */
   release(as: ReleaseAs): Released;
 }

@@ -4,7 +4,7 @@ import { AlertmanagerConnection } from './alertmanager.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
-import type { ExchangeParts } from './exchange-inside.ts';
+import type { ExchangeParts } from './exchange-rules.ts';
 import { type Connection, type Streams, streamsOf } from './streams.ts';
 import { NODE_TIMERS } from './timers.ts';
 import { TlsConnection } from './tls.ts';

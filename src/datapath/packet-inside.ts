@@ -14,7 +14,7 @@ import { sameBytes } from '../wire/label.ts';
 import { isProbe } from '../wire/probe.ts';
 import type { Transport } from '../wire/transport.ts';
 import { mayBeSealed, notePacketOfApp } from './app-seals.ts';
-import type { Endpoint, FenceContext } from './engine.ts';
+import type { FenceContext } from './engine.ts';
 import { createPacketPeer, type PacketPeer } from './packet-peer.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -43,13 +43,6 @@ export class PacketInside {
   constructor(context: FenceContext, way: PacketWay) {
     this.#context = context;
     this.#way = way;
-  }
-
-  /** For one packet alone: `body` is what follows its label; a view is fine, and it is not changed. */
-  static of(context: FenceContext, way: PacketWay & { readonly peer: Endpoint }, body: Uint8Array): PacketInside {
-    const inside = new PacketInside(context, way);
-    inside.take(body, 0, body.length, createPacketPeer(way.peer.address, way.peer.port));
-    return inside;
   }
 
   /** From now on it is about the packet of `peer` whose part after its label is from `at` to `end` of `memory`, which is not changed. */

@@ -2,9 +2,10 @@
  * The look into a dskit packet connection: the whole packet, up to the FIN that ends it, then what datagrams go through
  * (packet-inside.ts), and the digest that what goes on must have.
  */
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { ShieldReason } from '../policy/reason.ts';
 import { rewriteDigest } from '../wire/dskit.ts';
+import { sameBytes } from '../wire/label.ts';
 import { DSKIT_DIGEST_BYTES, DSKIT_PACKET_MAX_BYTES } from '../wire/limits.ts';
 import { isProbe } from '../wire/probe.ts';
 import type { MalformedReason } from '../wire/reason.ts';
@@ -12,6 +13,9 @@ import { joined, type Look, type ReleaseAs, type Released, unchanged } from './l
 import type { PacketInside } from './packet-inside.ts';
 
 const NO_BYTES = new Uint8Array(0);
+
+/** Up to this length a copy costs less than a hash that is fed twice. */
+const JOINED_MAX_BYTES = 16 * 1024;
 
 export interface PacketLookOptions {
   /** The label header of the packet as it came, maybe empty; a view is fine. */
@@ -30,6 +34,8 @@ export class PacketLook implements Look {
   #body: Uint8Array = NO_BYTES;
   #digest: Uint8Array = NO_BYTES;
   #harm: ShieldReason | undefined;
+  /** The digest that what was taken should have. */
+  #ofReceived: Uint8Array = NO_BYTES;
 
   constructor(options: PacketLookOptions) {
     this.#options = options;
@@ -42,12 +48,20 @@ export class PacketLook implements Look {
   }
 
   end(): void {
-    const all = joined(this.#chunks);
-    const digestAt = Math.max(0, all.length - DSKIT_DIGEST_BYTES);
-    this.#body = all.subarray(0, digestAt);
-    this.#digest = all.subarray(digestAt);
+    if (this.#digest === NO_BYTES) this.#split();
     this.#inside = this.#options.inside(this.#body);
     this.#harm = this.#inside.look();
+  }
+
+  isWhole(): boolean {
+    if (this.#bytes < DSKIT_DIGEST_BYTES || this.malformed() !== undefined) return false;
+    this.#split();
+    this.#ofReceived = md5(this.#options.receivedLabel, this.#body);
+    return sameBytes(this.#digest, this.#ofReceived);
+  }
+
+  packet(): Uint8Array | undefined {
+    return this.#inside === undefined || this.#digest.length < DSKIT_DIGEST_BYTES ? undefined : this.#body;
   }
 
   taken(): readonly Uint8Array[] {
@@ -80,24 +94,34 @@ export class PacketLook implements Look {
     return this.#inside?.isProbe() ?? isProbe(this.#chunks[0] ?? NO_BYTES);
   }
 
+  #split(): void {
+    const all = joined(this.#chunks);
+    const digestAt = Math.max(0, all.length - DSKIT_DIGEST_BYTES);
+    this.#body = all.subarray(0, digestAt);
+    this.#digest = all.subarray(digestAt);
+  }
+
   release({ labelled }: ReleaseAs): Released {
     const body = this.#inside === undefined ? this.#body : this.#inside.rewrite(labelled);
     if (body === undefined) return { ...unchanged([]), bytes: undefined };
     const { receivedLabel } = this.#options;
     const chunks = this.#chunks;
-    const [received, digestOfIt] = [this.#body, this.#digest];
+    const received = this.#body;
+    const digestOfIt = this.#digest;
     this.#chunks = [];
     this.#inside = undefined;
-    [this.#body, this.#digest] = [NO_BYTES, NO_BYTES];
+    this.#body = NO_BYTES;
+    this.#digest = NO_BYTES;
     const label = labelled ? this.#options.labelHeader : NO_BYTES;
     if (body === received && label.length === receivedLabel.length) return unchanged(chunks);
-    const digest = rewriteDigest(digestOfIt, md5(receivedLabel, received), md5(label, body));
+    const ofReceived = this.#ofReceived.length > 0 ? this.#ofReceived : md5(receivedLabel, received);
+    const digest = rewriteDigest(digestOfIt, ofReceived, md5(label, body));
     return unchanged([body, digest]);
   }
 }
 
-function md5(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash('md5');
-  for (const part of parts) hash.update(part);
-  return hash.digest();
+function md5(label: Uint8Array, body: Uint8Array): Uint8Array {
+  if (label.length === 0) return hash('md5', body, 'buffer');
+  if (body.length <= JOINED_MAX_BYTES) return hash('md5', Buffer.concat([label, body]), 'buffer');
+  return createHash('md5').update(label).update(body).digest();
 }

@@ -75,6 +75,12 @@ export class PlainLook implements Look {
 
   malformed(): undefined {}
 
+  isWhole(): boolean {
+    return false;
+  }
+
+  packet(): undefined {}
+
   sealed(): undefined {}
 
   opened(): undefined {}

@@ -6,15 +6,18 @@
  * In the sockets a half-close must leave the other half open (`allowHalfOpen: true`). At most a high-water mark of each socket (64 KiB) is held in each direction.
  */
 import type { RejectReason } from '../policy/reason.ts';
-import type { FlowOf, FlowSink } from './flow.ts';
+import type { Flow, FlowOf, FlowSink } from './flow.ts';
 import type { StreamSocket } from './socket.ts';
 import type { Timer, Timers } from './timers.ts';
 
-export interface RelayOptions {
+/** Whose bytes are relayed: what they go through, and who is told. */
+export interface Relayed {
   /** The dialler's side. It may be paused, and may have ended already. */
   readonly downstream: StreamSocket;
   /** The side that was dialled; it may still be connecting. */
   readonly upstream: StreamSocket;
+  /** The dialler has ended, by a FIN or whole: that is certain, and needs no confirmation. */
+  readonly requestEnded: boolean;
   /** All of the first bytes are with the kernel. */
   onFirstWritten(): void;
   /** What the dialler's further bytes go through, and the answer's. */
@@ -67,30 +70,22 @@ export function confirmFin(socket: StreamSocket, onFin: () => void): void {
   }
 }
 
-/**
- * Lets `from` lend its chunks as soon as nobody keeps them. Not where the other side is a socket that keeps what waits to be written, as
- * node's does: it has no `lend` either.
- */
-function lendOnce(from: StreamSocket, to: StreamSocket, keeps: () => boolean): () => void {
-  let lends = from.lend !== undefined && to.lend !== undefined;
-  return () => {
-    if (!lends || keeps()) return;
-    lends = false;
-    from.lend?.();
-  };
-}
-
-/** One direction. */
-class Pump {
+/** One direction, and where its flow writes to. */
+class Pump implements FlowSink {
   readonly #from: StreamSocket;
   readonly #to: StreamSocket;
+  readonly cut: FlowSink['cut'];
   #unwritten = 0;
   #finished = false;
   #broken = false;
+  /** Whether chunks are to be lent some time: not where the other side keeps what waits to be written, as node's sockets do. */
+  mayLend: boolean;
 
-  constructor(from: StreamSocket, to: StreamSocket) {
+  constructor(from: StreamSocket, to: StreamSocket, cut: FlowSink['cut']) {
     this.#from = from;
     this.#to = to;
+    this.cut = cut;
+    this.mayLend = from.lend !== undefined && to.lend !== undefined;
     to.on('drain', () => {
       if (!from.destroyed) from.resume();
     });
@@ -115,15 +110,19 @@ class Pump {
     this.#settle();
   }
 
-  /** What a flow may do with this direction. */
-  sink(cut: FlowSink['cut']): FlowSink {
-    return {
-      write: (bytes, written) => this.write(bytes, written),
-      finish: () => this.finish(),
-      cut,
-      pause: () => void this.#from.pause(),
-      resume: () => void this.#from.resume(),
-    };
+  pause(): void {
+    this.#from.pause();
+  }
+
+  resume(): void {
+    this.#from.resume();
+  }
+
+  /** From now on chunks are lent, unless somebody keeps them. */
+  lendUnless(kept: boolean): void {
+    if (kept) return;
+    this.mayLend = false;
+    this.#from.lend?.();
   }
 
   readonly #written = (): void => {
@@ -147,66 +146,101 @@ class Pump {
  * Starts passing bytes between the two sockets, until both have closed. The caller listens for that, and for errors. `first` is what was
  * read of the dialler's bytes before, as it is to be sent: already transformed, and counted by the caller; it is not kept.
  */
-export function startRelay(first: readonly Uint8Array[], options: RelayOptions): void {
-  const { downstream, upstream, idleTimeoutMs } = options;
-  const request = new Pump(downstream, upstream);
-  const answer = new Pump(upstream, downstream);
-  const cut = (reason: RejectReason): void => {
+export function startRelay(first: readonly Uint8Array[], relayed: Relayed): void {
+  new Relay(relayed).start(first);
+}
+
+class Relay {
+  readonly #relayed: Relayed;
+  readonly #request: Pump;
+  readonly #answer: Pump;
+  readonly #requestFlow: Flow;
+  readonly #answerFlow: Flow;
+  readonly #idle: Timer;
+
+  constructor(relayed: Relayed) {
+    const { downstream, upstream } = relayed;
+    this.#relayed = relayed;
+    const cut = (reason: RejectReason): void => this.#cut(reason);
+    this.#request = new Pump(downstream, upstream, cut);
+    this.#answer = new Pump(upstream, downstream, cut);
+    this.#idle = relayed.timers.set(relayed.idleTimeoutMs, () => cut('idle_timeout'));
+    this.#requestFlow = relayed.request(this.#request);
+    this.#answerFlow = relayed.answer(this.#answer);
+  }
+
+  start(first: readonly Uint8Array[]): void {
+    const { downstream, upstream } = this.#relayed;
+    downstream.on('data', (chunk: Buffer) => this.#onRequest(chunk));
+    upstream.on('data', (chunk: Buffer) => this.#onAnswer(chunk));
+    upstream.on('end', () => confirmFin(upstream, () => this.#endAnswer()));
+    downstream.on('error', () => this.#request.break());
+    upstream.on('error', () => this.#answer.break());
+    downstream.on('close', (hadError) => this.#closed(downstream, upstream, hadError));
+    upstream.on('close', (hadError) => this.#closed(upstream, downstream, hadError));
+    downstream.on('end', () => this.#onRequestEnd());
+    // Resumed before the first bytes are written, so that their backpressure can pause it again.
+    downstream.resume();
+    this.#writeFirst(first);
+    if (this.#relayed.requestEnded) this.#endRequest();
+    else if (downstream.readableEnded) this.#onRequestEnd();
+  }
+
+  #writeFirst(first: readonly Uint8Array[]): void {
+    const last = first.at(-1);
+    for (const bytes of first) {
+      this.#request.write(bytes, bytes === last ? () => this.#relayed.onFirstWritten() : undefined);
+    }
+  }
+
+  #onRequest(chunk: Buffer): void {
+    const relayed = this.#relayed;
+    this.#notIdle(relayed.upstream);
+    relayed.onRequest(chunk);
+    this.#requestFlow.push(chunk);
+    relayed.afterRequest(chunk);
+    if (this.#request.mayLend) this.#request.lendUnless(this.#requestFlow.keeps() || relayed.keepsRequest());
+  }
+
+  #onAnswer(chunk: Buffer): void {
+    const relayed = this.#relayed;
+    this.#notIdle(relayed.downstream);
+    relayed.onAnswer(chunk);
+    this.#answerFlow.push(chunk);
+    relayed.afterAnswer(chunk);
+    if (this.#answer.mayLend) this.#answer.lendUnless(this.#answerFlow.keeps() || relayed.keepsAnswer());
+  }
+
+  #onRequestEnd(): void {
+    confirmFin(this.#relayed.downstream, () => this.#endRequest());
+  }
+
+  #endRequest(): void {
+    this.#relayed.onRequestEnd();
+    this.#requestFlow.end();
+  }
+
+  #endAnswer(): void {
+    this.#answerFlow.end();
+    this.#relayed.onAnswerEnd();
+  }
+
+  /** Bytes for a side that is gone keep nothing alive: what still waits for this one is delivered within the idle time, or never. */
+  #notIdle(to: StreamSocket): void {
+    if (!to.destroyed) this.#idle.refresh();
+  }
+
+  #cut(reason: RejectReason): void {
+    const { downstream, upstream } = this.#relayed;
     if (downstream.destroyed && upstream.destroyed) return;
     reset(upstream);
     reset(downstream);
-    options.onCut(reason);
-  };
-  const idle = options.timers.set(idleTimeoutMs, () => cut('idle_timeout'));
-  const requestFlow = options.request(request.sink(cut));
-  const answerFlow = options.answer(answer.sink(cut));
-  const lendRequest = lendOnce(downstream, upstream, () => requestFlow.keeps() || options.keepsRequest());
-  const lendAnswer = lendOnce(upstream, downstream, () => answerFlow.keeps() || options.keepsAnswer());
-  const onRequestEnd = (): void => {
-    confirmFin(downstream, () => {
-      options.onRequestEnd();
-      requestFlow.end();
-    });
-  };
-  const onAnswerEnd = (): void => {
-    confirmFin(upstream, () => {
-      answerFlow.end();
-      options.onAnswerEnd();
-    });
-  };
-  // Bytes for a side that is gone keep nothing alive: what still waits for this one is delivered within the idle time, or never.
-  const notIdle = (to: StreamSocket): void => {
-    if (!to.destroyed) idle.refresh();
-  };
-  downstream.on('data', (chunk: Buffer) => {
-    notIdle(upstream);
-    options.onRequest(chunk);
-    requestFlow.push(chunk);
-    options.afterRequest(chunk);
-    lendRequest();
-  });
-  upstream.on('data', (chunk: Buffer) => {
-    notIdle(downstream);
-    options.onAnswer(chunk);
-    answerFlow.push(chunk);
-    options.afterAnswer(chunk);
-    lendAnswer();
-  });
-  upstream.on('end', onAnswerEnd);
-  downstream.on('error', () => request.break());
-  upstream.on('error', () => answer.break());
-  downstream.on('close', (hadError) => closed(downstream, upstream, hadError, idle));
-  upstream.on('close', (hadError) => closed(upstream, downstream, hadError, idle));
-  downstream.on('end', onRequestEnd);
-  // Resumed before the first bytes are written, so that their backpressure can pause it again.
-  downstream.resume();
-  const last = first.at(-1);
-  for (const bytes of first) request.write(bytes, bytes === last ? () => options.onFirstWritten() : undefined);
-  if (downstream.readableEnded) onRequestEnd();
-}
+    this.#relayed.onCut(reason);
+  }
 
-/** A side that was destroyed before it had ended takes the other with it; one that failed has told its pump. */
-function closed(side: StreamSocket, other: StreamSocket, hadError: boolean, idle: Timer): void {
-  if (other.destroyed) idle.clear();
-  else if (!hadError && !side.readableEnded) reset(other);
+  /** A side that was destroyed before it had ended takes the other with it; one that failed has told its pump. */
+  #closed(side: StreamSocket, other: StreamSocket, hadError: boolean): void {
+    if (other.destroyed) this.#idle.clear();
+    else if (!hadError && !side.readableEnded) reset(other);
+  }
 }

@@ -28,6 +28,17 @@ export function rewriteHead(
   return out.filter(({ length }) => length > 0);
 }
 
+/** First bytes up to this length are written at once: a copy costs less than a write. */
+const JOINED_MAX_BYTES = 16 * 1024;
+
+/** The first bytes of a stream as they are written. Alertmanager's stay apart (tls-socket.ts). */
+export function inFewWrites({ transport }: StreamHeader, first: readonly Uint8Array[]): readonly Uint8Array[] {
+  if (first.length < 2 || transport === 'alertmanager') return first;
+  let bytes = 0;
+  for (const { length } of first) bytes += length;
+  return bytes > JOINED_MAX_BYTES ? first : [Buffer.concat(first, bytes)];
+}
+
 /** What a dskit packet connection goes through from its first byte on. `labelHeader` comes from encodeLabelHeader. */
 export function packetTransform(header: StreamHeader, rewrite: Rewrite, labelHeader: Uint8Array): Transform {
   return rewrite === 'keep' ? capPacket(header) : createDskitRewriter({ header, rewrite, labelHeader });

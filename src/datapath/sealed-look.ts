@@ -51,6 +51,12 @@ export class SealedLook implements Look {
 
   malformed(): undefined {}
 
+  isWhole(): boolean {
+    return false;
+  }
+
+  packet(): undefined {}
+
   harm(): ShieldReason | undefined {
     return this.#harm ?? this.#inner?.harm();
   }

@@ -64,6 +64,12 @@ class StreamLook implements Look {
 
   malformed(): undefined {}
 
+  isWhole(): boolean {
+    return false;
+  }
+
+  packet(): undefined {}
+
   sealed(): SealOutcome | undefined {
     return this.#of.sealed();
   }

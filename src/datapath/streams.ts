@@ -5,8 +5,9 @@ import { type AppHealth, createAppHealth } from './app-health.ts';
 import { AnnouncedBudget, HoldBudget, type StreamBudgets } from './budget.ts';
 import type { AcceptedStream, FenceContext, PathLimits, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
-import type { ExchangeParts } from './exchange-inside.ts';
+import type { ExchangeParts } from './exchange-rules.ts';
 import { refuseUnread } from './judge.ts';
+import { createPeerCache } from './peer-cache.ts';
 import { reset } from './relay.ts';
 import type { StreamSocket } from './socket.ts';
 import { NODE_TIMERS, type Timers } from './timers.ts';
@@ -55,14 +56,15 @@ export function createStreams(
 
 /** The same of any kind of connection: `connection` makes what owns one. */
 export function streamsOf<S extends StreamSocket>(
-  common: Omit<ExchangeParts, 'labelHeader' | 'budgets'>,
+  common: Omit<ExchangeParts, 'labelHeader' | 'budgets' | 'peers'>,
   connection: (parts: ExchangeParts, socket: S, stream: AcceptedStream<S>) => Connection,
 ): Streams<S> {
   const { context, settings, health } = common;
   const labelHeader = encodeLabelHeader(context.label);
-  const partsOf = () => ({ ...common, labelHeader, budgets: createBudgets(settings.limits) });
+  const partsOf = () => ({ ...common, labelHeader, peers: createPeerCache(), budgets: createBudgets(settings.limits) });
   const parts = { inbound: partsOf(), outbound: partsOf() };
-  const open = new Set<Connection>();
+  // An array, each at its place: the tables that a Set leaves behind as it changes keep what was in them alive until the whole heap is collected.
+  const open: { readonly connection: Connection; at: number }[] = [];
   const ofPeer = new Map<string, number>();
   const counts = { inbound: 0, outbound: 0 };
 
@@ -88,11 +90,16 @@ export function streamsOf<S extends StreamSocket>(
       if (counts[direction] >= settings.limits.streams) return refuse(socket, stream, 'streams_limit');
       if (peerStreams >= settings.limits.streamsPerPeer) return refuse(socket, stream, 'peer_streams_limit');
       const exchange = connection(parts[direction], socket, stream);
-      open.add(exchange);
+      const entry = { connection: exchange, at: open.length };
+      open.push(entry);
       ofPeer.set(key, peerStreams + 1);
       counts[direction]++;
       exchange.start(() => {
-        open.delete(exchange);
+        const last = open.pop();
+        if (last !== undefined && last !== entry) {
+          open[entry.at] = last;
+          last.at = entry.at;
+        }
         counts[direction]--;
         const left = (ofPeer.get(key) ?? 1) - 1;
         if (left > 0) ofPeer.set(key, left);
@@ -102,8 +109,8 @@ export function streamsOf<S extends StreamSocket>(
     counts: () => ({ ...counts }),
     appUp: () => health.up(),
     stop() {
-      const cut = open.size;
-      for (const exchange of open) exchange.cut();
+      const cut = open.length;
+      for (const { connection } of [...open]) connection.cut();
       return cut;
     },
   };

@@ -65,6 +65,9 @@ function unmap(cidr: Cidr): Cidr {
   return { address: formatAddress(bytes), prefix: cidr.prefix - 96, family: 'ipv4' };
 }
 
+/** What was said of so many addresses is kept: an answer of BlockList takes microseconds. */
+const VERDICTS_MAX = 1_024;
+
 let revisions = 0;
 
 /** Builds the rules. */
@@ -78,15 +81,24 @@ export function createAdmission(rules: AdmissionRules): Admission {
   const hasRules = byAddress || byName;
   const named = (canonical: string, family: 'ipv4' | 'ipv6') =>
     !byAddress || dns.has(canonical) || lists[family].check(canonical, family);
+  const judge = (address: string): boolean => {
+    const canonical = canonicalAddress(address);
+    // What is no address is never shown to a list, and not admitted.
+    if (canonical === undefined || misnamed.has(canonical)) return false;
+    return named(canonical, isIPv4(canonical) ? 'ipv4' : 'ipv6');
+  };
+  const verdicts = new Map<string, boolean>();
   return {
     revision: ++revisions,
     hasRules,
     admits(address) {
       if (!hasRules) return true;
-      const canonical = canonicalAddress(address);
-      // What is no address is never shown to a list, and not admitted.
-      if (canonical === undefined || misnamed.has(canonical)) return false;
-      return named(canonical, isIPv4(canonical) ? 'ipv4' : 'ipv6');
+      const said = verdicts.get(address);
+      if (said !== undefined) return said;
+      if (verdicts.size >= VERDICTS_MAX) verdicts.clear();
+      const verdict = judge(address);
+      verdicts.set(address, verdict);
+      return verdict;
     },
     shared: (address) => shared.size > 0 && shared.has(canonicalAddress(address) ?? ''),
   };

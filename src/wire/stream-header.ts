@@ -107,7 +107,7 @@ function decodeLabel(bytes: Uint8Array, ended: boolean, place: Place): StreamHea
   if (next === undefined && !ended) return NEED_MORE;
   if (next === MESSAGE_TYPE.hasLabel) return done({ ...place, malformed: 'label_double' });
   // Not `slice`: a Buffer's is a view, and would keep (and follow) the caller's memory.
-  const label = Uint8Array.from(bytes.subarray(labelAt + LABEL_HEADER_BYTES, bodyAt));
+  const label = new Uint8Array(bytes.subarray(labelAt + LABEL_HEADER_BYTES, bodyAt));
   return done({ ...place, bodyAt, label, messageType: next });
 }
 

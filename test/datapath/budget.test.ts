@@ -90,7 +90,7 @@ t.test(
     t.same(woken, ['another', 'first'], 'there is room again, and beyond the share one of the greedy goes on');
     first?.release();
     t.same(woken, ['another', 'first', 'third']);
-    for (const { release } of [...greedy, other, another]) release();
+    for (const one of [...greedy, other, another]) one.release();
     t.equal(budget.used(), 0);
   },
 );
@@ -100,7 +100,7 @@ t.test('held bytes: when all is used up, who keeps to its share has the next tur
   const woken: string[] = [];
   const claim = (peer: string, name: string) => budget.claim(peer, () => woken.push(name));
   const greedy = Array.from({ length: 4 }, (_, i) => claim('greedy', `greedy ${i}`));
-  for (const { take } of greedy) take(30);
+  for (const one of greedy) one.take(30);
   const modest = claim('modest', 'modest');
   t.equal(modest.take(5), false);
   // It was the one that could go on; what it gives back makes no room yet.

@@ -137,6 +137,7 @@ t.test('inspection is offered the packet once it is whole: passed, rejected, hel
   for (const { stage, sent, shield, rejected: isRejected } of cases) {
     const seen: [boolean, string, string][] = [];
     const made = withInside(makeContext({ stage, shield }), {
+      room: () => true,
       packet: ({ rejected: was, labelState }, bytes) =>
         void seen.push([was, labelState, Buffer.from(bytes).toString('hex')]),
     });

@@ -40,6 +40,7 @@ async function joined() {
   startRelay([], {
     downstream,
     upstream,
+    requestEnded: false,
     onFirstWritten: () => undefined,
     request: passing,
     answer: passing,
