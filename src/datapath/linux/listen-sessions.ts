@@ -107,13 +107,14 @@ export class ListenSessions implements Refused {
   queue(peer: Session, at: number, length: number, nowMs: number): void {
     const session = peer.fd === NONE ? this.#sessionOf(peer) : peer;
     if (session === undefined) return;
-    this.used(session, nowMs);
     if (this.#queued === this.#at.length) this.#flushAll();
     const slot = this.#queued++;
     this.#at[slot] = at;
     this.#length[slot] = length;
     this.#next[slot] = NONE;
     if (session.first === NONE) {
+      // Once for a batch: its order is no older than the batch.
+      this.used(session, nowMs);
       session.first = slot;
       this.#due[this.#dueCount++] = session;
     } else this.#next[session.last] = slot;
