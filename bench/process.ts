@@ -19,6 +19,7 @@ const START_TIMEOUT_MS = 10_000;
 const START_ROUNDS = 9;
 const KB_PER_MB = 1_024;
 const FLOOD_SOURCES = 64;
+const EMPTY_MS = 500;
 
 const MEMORY: Measure = {
   name: 'memory',
@@ -54,7 +55,10 @@ async function openMemory(context: Context): Promise<Stand> {
   const measure = (kind: string): Round =>
     Object.fromEntries(proxies().map(({ engine, program }) => [engine, memoryOf(program.pid, kind)]));
   let idle: Round | undefined;
+  const { node } = context.ringfence;
+  const empty = await emptyNode(node);
   return {
+    notes: () => whereItGoes(empty, idle ?? {}),
     async round() {
       // The first round, which the runner throws away, is the wait.
       if (idle === undefined) {
@@ -78,6 +82,31 @@ async function openMemory(context: Context): Promise<Stand> {
     },
     close,
   };
+}
+
+/** What a node takes that does nothing. */
+async function emptyNode(node: string): Promise<Figures> {
+  const child = spawn(node, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  const exit = once(child, 'exit');
+  try {
+    await sleep(EMPTY_MS);
+    return memoryOf(child.pid ?? -1, 'rss_idle');
+  } finally {
+    child.kill('SIGKILL');
+    await exit;
+  }
+}
+
+/** What the idle memory is for, by leaving things out: the engine, the fence, everything. */
+function whereItGoes(empty: Figures, { linux = {}, portable = {} }: Round): readonly string[] {
+  const own = (figures: Figures) => figures['rss_idle_anon_mb'] ?? Number.NaN;
+  const program = (figures: Figures) => (figures['rss_idle_mb'] ?? Number.NaN) - own(figures);
+  const mb = (value: number) => `${value.toFixed(1)} MiB`;
+  return [
+    `a node that does nothing: ${mb(own(empty))} of its own, ${mb(program(empty))} of its program and libraries`,
+    `the fence without the Linux engine (bundle, configuration and its check, log, metrics, admin API, peer table, inspection): ${mb(own(portable) - own(empty))} more of its own, ${mb(program(portable) - program(empty))} more of the program`,
+    `the Linux engine (its thread with a heap of its own, koffi, batches, rings): ${mb(own(linux) - own(portable))} more of its own; it lets go of the pages of the program that only the start needed, which leaves ${mb(program(linux))} of them`,
+  ];
 }
 
 /** Resident memory of a process and its children; pages that they share count for each. */
