@@ -1,8 +1,16 @@
 /**
  * Memory for recvmmsg and sendmmsg, one of each for a thread: whoever receives or sends is done with it before the loop goes on.
- * Everything is told by its place in one block, so that a datagram costs no object. Layouts (64-bit): mmsghdr 64 bytes {name 0, namelen u32
- * 8, iov 16, iovlen 24, control 32, controllen 40, flags 48, msg_len u32 56}, iovec 16 {base, len}.
+ * Everything is told by its place in one block, so that a datagram costs no object (layouts: datagram-memory.ts).
  */
+import {
+  type Block,
+  CONTROL_BYTES,
+  createBlock,
+  IOVEC_BYTES,
+  linkHeaders,
+  MMSGHDR_BYTES,
+  NAME_BYTES,
+} from './datagram-memory.ts';
 import { SOCKADDR_MAX_BYTES } from './sockaddr.ts';
 import type { Syscalls } from './syscalls.ts';
 
@@ -12,11 +20,6 @@ export const BATCH = 256;
 /** Room before each payload that is received: for the longest label header (257 bytes) and, before that, IPv6, fragment and UDP headers. */
 export const HEADROOM_BYTES = 320;
 
-const MMSGHDR_BYTES = 64;
-const IOVEC_BYTES = 16;
-const NAME_BYTES = 32;
-/** Room for one control message: a cmsghdr of 16 bytes and a sockaddr_in6. */
-export const CONTROL_BYTES = 64;
 /** No UDP payload is longer, so nothing is ever cut off. */
 const PAYLOAD_BYTES = 65_536;
 /** From one payload to the next: not a power of two, or all of them would share a few lines of the processor's cache. */
@@ -29,33 +32,6 @@ const NAMELEN_WORD = 2;
 const CONTROLLEN_WORD = 10;
 const LENGTH_WORD = 14;
 const TWO_TO_32 = 4_294_967_296;
-
-/** A block whose address stays good as long as this is referenced. */
-interface Block {
-  readonly memory: Buffer;
-  /** The same as 32-bit words, by their index; and as numbers of any size, anywhere. */
-  readonly words: Int32Array;
-  readonly view: DataView;
-  /** The address of its first byte. */
-  readonly base: number;
-}
-
-function createBlock(calls: Syscalls, bytes: number): Block {
-  const memory = Buffer.from(new ArrayBuffer(bytes));
-  const { buffer } = memory;
-  return { memory, words: new Int32Array(buffer), view: new DataView(buffer), base: Number(calls.address(memory)) };
-}
-
-/** Links `size` headers to one iovec, name and control message each. */
-function linkHeaders({ memory, base }: Block, size: number, iovAt: number, namesAt: number, controlAt: number): void {
-  for (let i = 0; i < size; i++) {
-    const header = i * MMSGHDR_BYTES;
-    memory.writeBigUInt64LE(BigInt(base + namesAt + i * NAME_BYTES), header);
-    memory.writeBigUInt64LE(BigInt(base + iovAt + i * IOVEC_BYTES), header + 16);
-    memory.writeBigUInt64LE(1n, header + 24);
-    memory.writeBigUInt64LE(BigInt(base + controlAt + i * CONTROL_BYTES), header + 32);
-  }
-}
 
 /** What the last receive took, by the datagram's number in it; good until the next one. */
 export interface ReceiveBatch extends Block {
