@@ -6,7 +6,7 @@ import { build } from 'esbuild';
 import { writeCodeCaches } from './code-cache.mjs';
 import { lean } from './lean.mjs';
 
-/** What pays for every command: a small nursery, which is what a process that hardly allocates needs. Dockerfile and README say the same. */
+/** What pays for every command: a small nursery, which is what a process that hardly allocates needs. Dockerfile and package.json say the same (test/cli/start.test.ts). */
 const NODE_FLAGS = '--max-semi-space-size=1';
 const ENTRIES = { ringfence: 'src/cli/main.ts', 'engine-worker': 'src/datapath/linux/engine-worker.ts' };
 
