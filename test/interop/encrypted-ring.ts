@@ -114,7 +114,12 @@ export async function liveAsOneRing(t: Test, name: string, quietMs: number): Pro
     }
     for (const fence of fences) t.strictSame(await rejections(fence), {}, `${when}: nothing was rejected`);
     for (const fence of fences) t.equal(await opened(fence, 'no_key'), 0, `${when}: every frame was opened`);
-    for (const peer of ring) t.strictSame(peer.process.lines().filter((line) => UNOPENED.test(line)), [], `${when}: ${peer.name} could open what it got`);
+    for (const peer of ring)
+      t.strictSame(
+        peer.process.lines().filter((line) => UNOPENED.test(line)),
+        [],
+        `${when}: ${peer.name} could open what it got`,
+      );
   };
   await quiet('after a while');
   t.ok((await opened(fences[0], 'label')) > 0 && (await opened(fences[0], 'empty')) > 0, 'both forms were seen');
