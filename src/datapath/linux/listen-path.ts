@@ -18,12 +18,6 @@ export interface EngineListenOptions extends ListenOptions {
   readonly worker: WorkerOptions;
 }
 
-interface Opened {
-  readonly thread: EngineFence;
-  /** Undefined where the thread has the streams. */
-  readonly here: NodeSide | undefined;
-}
-
 /** Makes the path; nothing is opened before `start`. */
 export function createEngineListenPath(
   context: FenceContext,
@@ -35,35 +29,45 @@ export function createEngineListenPath(
   const cells = createCells(memory.cellsBuffer);
   const health = createAppHealth(context, cells.answer(CELL.appUp));
   shareAppSeals(context, cells.answer(CELL.appSeals));
-  let opened: Opened | undefined;
+  /** The fence there as soon as it was asked to open: it is told at once what changes meanwhile, because nobody would tell it again. */
+  let thread: EngineFence | undefined;
+  /** Undefined where the thread has the streams. */
+  let here: NodeSide | undefined;
+  let open = false;
   let watch: AppWatch | undefined;
   let stopped = false;
 
   const closeHere = () => {
     watch?.stop();
-    return opened?.here?.stop();
+    return here?.stop();
   };
   const openThread = async (at: Endpoint, streams: StreamSettings | undefined): Promise<EngineFence> => {
     const fence = engine.open(threadEvents(context, worker, closeHere), {
       ...commonStart(context, worker, memory),
       ...{ mode: 'listen', listen: at, app, limits: options.streams.limits, streams },
     });
-    await fence.ready();
-    return fence;
+    thread = fence;
+    try {
+      await fence.ready();
+      return fence;
+    } catch (error) {
+      thread = undefined;
+      await fence.stop();
+      throw error;
+    }
   };
 
   return {
     engine: 'linux',
     async start() {
       const streams = threadStreams(options.streams);
-      opened =
-        streams === undefined
-          ? await listenHere(context, options, health, (at) => openThread(at, undefined))
-          : { thread: await openThread(listen, streams), here: undefined };
+      if (streams === undefined) here = await listenHere(context, options, health, (at) => openThread(at, undefined));
+      else await openThread(listen, streams);
+      open = true;
       watch = watchApp(app, health);
     },
     counts() {
-      const { inbound, outbound } = openStreams(opened?.here, cells);
+      const { inbound, outbound } = openStreams(here, cells);
       return {
         sessions: cells.get(CELL.sessions),
         sessionEvictions: cells.get(CELL.sessionEvictions),
@@ -76,24 +80,24 @@ export function createEngineListenPath(
     floodGuard: () => cells.get(CELL.floodGuard) === 1,
     async notReady() {
       const reasons: string[] = [];
-      if (opened === undefined || stopped) reasons.push(`the sockets on ${formatEndpoint(listen)} are not open`);
+      if (!open || stopped) reasons.push(`the sockets on ${formatEndpoint(listen)} are not open`);
       if (health.up() !== true) reasons.push(`the app at ${formatEndpoint(app)} is not reachable`);
       return reasons;
     },
-    rulesChanged: () => opened?.thread.takeRules(worker.rules()) ?? Promise.resolve(),
+    rulesChanged: () => thread?.takeRules(worker.rules()) ?? Promise.resolve(),
     answered(address) {
       context.doubts.answered(address);
-      opened?.thread.answered(address);
+      thread?.answered(address);
     },
-    insideChanged: () => opened?.thread.takeInside(worker.inside()),
+    insideChanged: () => thread?.takeInside(worker.inside()),
     tallies: () => [memory.tallyBuffer],
     drain: (graceMs) => waitForAppToLeave(app, graceMs, () => stopped),
     async stop(): Promise<Cut> {
       if (stopped) return { streams: 0, sessions: 0 };
       stopped = true;
-      const here = closeHere();
-      const [there] = await Promise.all([opened?.thread.stop(), here?.closed]);
-      return { streams: (here?.cut ?? 0) + (there?.streams ?? 0), sessions: there?.sessions ?? 0 };
+      const ended = closeHere();
+      const [there] = await Promise.all([thread?.stop(), ended?.closed]);
+      return { streams: (ended?.cut ?? 0) + (there?.streams ?? 0), sessions: there?.sessions ?? 0 };
     },
   };
 }

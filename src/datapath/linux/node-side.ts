@@ -27,20 +27,20 @@ export async function listenHere(
   { listen, app, streams: settings }: ListenOptions,
   health: AppHealth,
   openThread: (at: Endpoint) => Promise<EngineFence>,
-): Promise<{ readonly thread: EngineFence; readonly here: NodeSide }> {
+): Promise<NodeSide> {
   const [{ bindStreamsAnd }, { createNodeStreams }, { listenFaults, serveStreams }] = await Promise.all([
     import('../bind.ts'),
     import('../node-streams.ts'),
     import('../serve-streams.ts'),
   ]);
-  const { tcp, at, packets: thread } = await bindStreamsAnd(listen, openThread);
+  const { tcp, at } = await bindStreamsAnd(listen, openThread);
   const streams = createNodeStreams(context, settings, health);
   const close = serveStreams(tcp, { streams, app, onFault: listenFaults(context, at) });
   const stop = () => {
     const closed = close();
     return { cut: streams.stop(), closed };
   };
-  return { thread, here: { counts: streams.counts, stop } };
+  return { counts: streams.counts, stop };
 }
 
 /** Takes intercepted connections. Rejects with a StartError. */
