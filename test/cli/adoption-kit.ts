@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type t from 'tap';
 import { encodeLabelHeader } from '../../src/wire/label.ts';
 import { encodePushPull, NODE_STATE } from '../../src/wire/push-pull.ts';
+import { type EngineName, withEngine } from '../lab/engines.ts';
 import { eventually, freePort, opened, type Running, start } from './fence-process.ts';
 
 export type Test = Pick<typeof t, 'testdir' | 'teardown'>;
@@ -18,6 +19,8 @@ export const PING = Buffer.from([0, 0x80]);
 export interface Place {
   readonly dir: string;
   readonly file: string;
+  /** What carries its fences. */
+  readonly engine: EngineName;
   readonly address: string;
   readonly port: number;
   readonly appPort: number;
@@ -29,28 +32,24 @@ export interface Place {
 }
 
 /** Free ports and a directory; nothing runs yet. */
-export async function place(t: Test, address = '127.0.0.1', adminPort?: number): Promise<Place> {
+export async function place(t: Test, engine: EngineName, address = '127.0.0.1', adminPort?: number): Promise<Place> {
   const [port, appPort, own] = [await freePort(), await freePort(), await freePort()];
   const dir = t.testdir({});
   const file = join(dir, 'fence.yaml');
   const admin = `${address}:${adminPort ?? own}`;
-  const text = (fence: object = {}, more: object = {}) =>
-    JSON.stringify({
-      fences: [
-        {
-          name: 'traces',
-          cluster: LABEL.toString(),
-          listen: `${address}:${port}`,
-          app: { address: `127.0.0.1:${appPort}` },
-          admit: { cidrs: ['127.0.0.0/8'] },
-          ...fence,
-        },
-      ],
-      admin: { address: admin },
-      ...more,
-    });
+  const text = (fence: object = {}, more: object = {}) => {
+    const one = {
+      name: 'traces',
+      cluster: LABEL.toString(),
+      listen: `${address}:${port}`,
+      app: { address: `127.0.0.1:${appPort}` },
+      admit: { cidrs: ['127.0.0.0/8'] },
+      ...fence,
+    };
+    return JSON.stringify(withEngine({ fences: [one], admin: { address: admin }, ...more }, engine));
+  };
   const write = (fence: object = {}, more: object = {}) => writeFileSync(file, text(fence, more));
-  return { dir, file, address, port, appPort, admin: `http://${admin}`, write, text };
+  return { dir, file, engine, address, port, appPort, admin: `http://${admin}`, write, text };
 }
 
 /** Starts the fence of `where`; it is killed at the end of the test. */
@@ -58,7 +57,7 @@ export async function run(t: Test, where: Place, env: Record<string, string> = {
   const fence = start(['run', '-c', where.file], env);
   t.teardown(() => fence.child.kill('SIGKILL'));
   await eventually('the admin API answers', async () => (await fetch(`${where.admin}/healthz`)).ok);
-  await opened(fence);
+  await opened(fence, where.engine);
   return fence;
 }
 

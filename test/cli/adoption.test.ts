@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { overEngines } from '../lab/engines.ts';
 import { adoption, ask, get, metric, OWN, PING, place, pushPull, run, said } from './adoption-kit.ts';
 import { echoApp, eventually, freePort, ringfence } from './fence-process.ts';
 
@@ -10,7 +11,7 @@ const NATIVE = { sends: 'own', takes: 'own' };
 const AT_ONCE = { limits: { strangerWait: '0s' } };
 
 t.test('the state file: kept at every change, taken at the next start, not for another label', async (t) => {
-  const where = await place(t);
+  const where = await place(t, 'linux');
   const stateFile = join(where.dir, 'state', 'stages.json');
   mkdirSync(join(where.dir, 'state'));
   where.write(AT_ONCE, { stateFile });
@@ -38,7 +39,7 @@ t.test('the state file: kept at every change, taken at the next start, not for a
 });
 
 t.test('a state file that is corrupt, or that cannot be written', async (t) => {
-  const where = await place(t);
+  const where = await place(t, 'linux');
   const stateFile = join(where.dir, 'stages.json');
   writeFileSync(stateFile, '{"version":1,"fences":{"traces":{"stage":"enf');
   where.write(AT_ONCE, { stateFile });
@@ -64,7 +65,7 @@ t.test('a state file that is corrupt, or that cannot be written', async (t) => {
 });
 
 t.test('a stage that does not exist', async (t) => {
-  const where = await place(t);
+  const where = await place(t, 'linux');
   where.write({ stage: 'strict' });
   t.match(await ringfence(['run', '-c', where.file]), { code: 78, stderr: /stage: must be one of observe, accept/ });
   where.write({ stage: 'observe' });
@@ -81,47 +82,51 @@ t.test('a stage that does not exist', async (t) => {
   t.match(await adoption(where), { stage: 'observe' });
 });
 
-t.test('auto starts where the fences of the first peers are, and its first frames wait for that', async (t) => {
-  const adminPort = await freePort();
-  const native = { wire: 'own', admit: { cidrs: ['127.0.9.0/24'] } };
-  for (const address of ['127.0.9.2', '127.0.9.3']) {
-    const peer = await place(t, address, adminPort);
-    peer.write({ ...native, app: { ...NATIVE, address: `127.0.0.1:${peer.appPort}` }, stage: 'enforce' });
-    await run(t, peer);
-  }
-  const where = await place(t, '127.0.9.1', adminPort);
-  // A loaded machine must not make this a start without an answer.
-  const limits = { strangerWait: '20s' };
-  where.write({ ...native, limits, app: { ...NATIVE, address: `127.0.0.1:${where.appPort}` }, stage: 'auto' });
-  const app = await echoApp(where.appPort);
-  t.teardown(() => app.close());
-  const fence = await run(t, where);
-  await said(fence, /^stage not known yet/);
-  t.match(await adoption(where), { stage: 'observe', starting: true });
-  t.match(await ringfence(['stage', 'accept', '--admin', where.admin]), {
-    code: 1,
-    stderr: /the stage is not known yet/,
-  });
+overEngines(
+  t,
+  'auto starts where the fences of the first peers are, and its first frames wait for that',
+  async (t, engine) => {
+    const adminPort = await freePort();
+    const native = { wire: 'own', admit: { cidrs: ['127.0.9.0/24'] } };
+    for (const address of ['127.0.9.2', '127.0.9.3']) {
+      const peer = await place(t, engine, address, adminPort);
+      peer.write({ ...native, app: { ...NATIVE, address: `127.0.0.1:${peer.appPort}` }, stage: 'enforce' });
+      await run(t, peer);
+    }
+    const where = await place(t, engine, '127.0.9.1', adminPort);
+    // A loaded machine must not make this a start without an answer.
+    const limits = { strangerWait: '20s' };
+    where.write({ ...native, limits, app: { ...NATIVE, address: `127.0.0.1:${where.appPort}` }, stage: 'auto' });
+    const app = await echoApp(where.appPort);
+    t.teardown(() => app.close());
+    const fence = await run(t, where);
+    await said(fence, /^stage not known yet/);
+    t.match(await adoption(where), { stage: 'observe', starting: true });
+    t.match(await ringfence(['stage', 'accept', '--admin', where.admin]), {
+      code: 1,
+      stderr: /the stage is not known yet/,
+    });
 
-  const unlabelled = ask(where, PING, '127.0.9.3', 3_000);
-  const labelled = await pushPull(where, '127.0.9.2');
-  t.ok(labelled.length > 0, 'a labelled frame passed');
-  t.match(await adoption(where), { stage: 'enforce', origin: 'peers', starting: false });
-  await said(fence, /^stage enforce: the fences of the first peers are 1 at enforce$/);
-  t.equal(
-    await unlabelled,
-    undefined,
-    'an unlabelled one that was there before was judged by the stage that was found',
-  );
-  const missing =
-    'rejected_total{fence="traces",direction="inbound",transport="native",kind="packet",reason="label_missing"}';
-  t.equal(await metric(where, missing), 1);
-  t.equal(app.seen.filter((hex) => hex === PING.toString('hex')).length, 0);
-  t.equal(await metric(where, 'stage_changes_total{fence="traces",to="enforce",origin="peers"}'), 1);
-});
+    const unlabelled = ask(where, PING, '127.0.9.3', 3_000);
+    const labelled = await pushPull(where, '127.0.9.2');
+    t.ok(labelled.length > 0, 'a labelled frame passed');
+    t.match(await adoption(where), { stage: 'enforce', origin: 'peers', starting: false });
+    await said(fence, /^stage enforce: the fences of the first peers are 1 at enforce$/);
+    t.equal(
+      await unlabelled,
+      undefined,
+      'an unlabelled one that was there before was judged by the stage that was found',
+    );
+    const missing =
+      'rejected_total{fence="traces",direction="inbound",transport="native",kind="packet",reason="label_missing"}';
+    t.equal(await metric(where, missing), 1);
+    t.equal(app.seen.filter((hex) => hex === PING.toString('hex')).length, 0);
+    t.equal(await metric(where, 'stage_changes_total{fence="traces",to="enforce",origin="peers"}'), 1);
+  },
+);
 
-t.test('nobody to ask: the frames go on at the lowest stage after the wait', async (t) => {
-  const where = await place(t);
+overEngines(t, 'nobody to ask: the frames go on at the lowest stage after the wait', async (t, engine) => {
+  const where = await place(t, engine);
   where.write({ limits: { strangerWait: '1s' } });
   const app = await echoApp(where.appPort);
   t.teardown(() => app.close());
@@ -134,8 +139,8 @@ t.test('nobody to ask: the frames go on at the lowest stage after the wait', asy
   t.match(await adoption(where), { stage: 'observe', origin: 'default', starting: false });
 });
 
-t.test('nobody is kept out, and a neighbour that falls back: both are in the log', async (t) => {
-  const where = await place(t);
+overEngines(t, 'nobody is kept out, and a neighbour that falls back: both are in the log', async (t, engine) => {
+  const where = await place(t, engine);
   where.write({ stage: 'observe', admit: {} });
   const app = await echoApp(where.appPort);
   t.teardown(() => app.close());
@@ -148,8 +153,8 @@ t.test('nobody is kept out, and a neighbour that falls back: both are in the log
   await said(fence, /^FALL-BACK: (?:\S+ )?127\.0\.0\.1 sent the label and now sends frames without it$/);
 });
 
-t.test('an app that seals its gossip, and no keys: label is not known to be safe', async (t) => {
-  const where = await place(t);
+overEngines(t, 'an app that seals its gossip, and no keys: label is not known to be safe', async (t, engine) => {
+  const where = await place(t, engine);
   where.write({ stage: 'accept', wire: 'own', app: { ...NATIVE, address: `127.0.0.1:${where.appPort}` } });
   const app = createServer((socket) => {
     socket.on('error', () => {});

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { overEngines } from '../lab/engines.ts';
 import { requireTools } from '../lab/tools.ts';
 import { adoption, ask, get, linesOf, metric, PING, place, pushPull, run, said } from './adoption-kit.ts';
 import { echoApp, eventually } from './fence-process.ts';
@@ -21,11 +22,11 @@ function faketimeLibrary(): string {
   );
 }
 
-t.test(
+overEngines(
+  t,
   'a wall clock that jumps moves no stage, forgets no peer, and stops no log',
-  { skip: requireTools(['faketime']) },
-  async (t) => {
-    const where = await place(t);
+  async (t, engine) => {
+    const where = await place(t, engine);
     const offset = join(where.dir, 'offset');
     writeFileSync(offset, '+0\n');
     // Settling takes half an hour: less than the jump, and more than this test.
@@ -77,4 +78,5 @@ t.test(
     }
     t.notOk(linesOf(fence).some(({ level }) => level === 'error'));
   },
+  { skip: requireTools(['faketime']) },
 );

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { createServer, type Socket } from 'node:net';
+import type { EngineName } from '../lab/engines.ts';
 
 export const DIST = new URL('../../dist/ringfence.js', import.meta.url).pathname;
 
@@ -61,9 +62,16 @@ export async function eventually<Value>(what: string, probe: () => Promise<Value
   }
 }
 
-/** Waits until every fence of the process has opened its sockets: the admin API is there before. */
-export async function opened(fence: Running, fences = 1): Promise<void> {
-  await eventually('the sockets are open', async () => fence.output().split('"fence started"').length > fences);
+/**
+ * Waits until every fence of the process has opened its sockets: the admin API is there before. Rejects when something else than
+ * `engine` carries one of them.
+ */
+export async function opened(fence: Running, engine: EngineName, fences = 1): Promise<void> {
+  const engines = await eventually('the sockets are open', async () => {
+    const started = [...fence.output().matchAll(/^.*"fence started".*$/gm)];
+    return started.length >= fences && started.map(([line]) => (JSON.parse(line) as { engine?: unknown }).engine);
+  });
+  if (engines.some((name) => name !== engine)) throw new Error(`carried by ${engines.join(', ')}, not by ${engine}`);
 }
 
 /** Below the ports that the kernel gives to whoever asks for any: a test beside this one must not get it meanwhile. */

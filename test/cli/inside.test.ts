@@ -7,6 +7,7 @@ import t from 'tap';
 import { addPacketLabel, encodeLabelHeader } from '../../src/wire/label.ts';
 import { encodeMessage } from '../../src/wire/messages.ts';
 import { encodePushPull } from '../../src/wire/push-pull.ts';
+import { type EngineName, overEngines, withEngine } from '../lab/engines.ts';
 import { alive } from '../ring/merged-ring.ts';
 import { echoApp, eventually, freePort, opened, ringfence, start } from './fence-process.ts';
 
@@ -23,7 +24,7 @@ interface RingView {
 
 type Test = Pick<typeof t, 'testdir' | 'teardown'>;
 
-async function startListen(t: Test, more: object = {}) {
+async function startListen(t: Test, engine: EngineName, more: object = {}) {
   const [port, appPort, adminPort] = [await freePort(), await freePort(), await freePort()];
   const file = join(t.testdir({}), 'fence.yaml');
   const fence = {
@@ -36,13 +37,14 @@ async function startListen(t: Test, more: object = {}) {
     limits: { mergeWarmUp: '1s', header: '1s' },
     ...more,
   };
-  writeFileSync(file, JSON.stringify({ fences: [fence], admin: { address: `127.0.0.1:${adminPort}` } }));
+  const config = withEngine({ fences: [fence], admin: { address: `127.0.0.1:${adminPort}` } }, engine);
+  writeFileSync(file, JSON.stringify(config));
   const app = await echoApp(appPort);
   t.teardown(() => app.close());
   const running = start(['run', '-c', file]);
   t.teardown(() => running.child.kill('SIGKILL'));
   const admin = `http://127.0.0.1:${adminPort}`;
-  await opened(running);
+  await opened(running, engine);
   const get = async (path: string) => (await (await fetch(`${admin}${path}`)).json()) as { fences: [FenceRows] };
   return { admin, port, running, get, ring: async () => (await get('/api/v1/members')).fences[0].ring };
 }
@@ -69,8 +71,8 @@ const table = (name: string, host: number) => {
   return encodePushPull({ join: true, nodes: [{ Name: Node, State: 0, ...rest }], userState: new Uint8Array(0) });
 };
 
-t.test('members, a rejected table, and a merge', async (t) => {
-  const { port, admin, running, get, ring } = await startListen(t);
+overEngines(t, 'members, a rejected table, and a merge', async (t, engine) => {
+  const { port, admin, running, get, ring } = await startListen(t, engine);
   await datagram(port, labelled('blue', news('a-1', 1)));
   await stream(port, table('a-2', 2));
   const two = ({ members }: RingView) => members.rows.map(({ name }) => name).join() === 'a-1,a-2';
@@ -100,8 +102,8 @@ t.test('members, a rejected table, and a merge', async (t) => {
   t.notMatch(stdout + running.output(), '\u001b[31m', 'nothing that others chose reaches the terminal');
 });
 
-t.test('inspection turned off', async (t) => {
-  const { port, get, admin } = await startListen(t, { limits: { inspectBytesPerSecond: 0 } });
+overEngines(t, 'inspection turned off', async (t, engine) => {
+  const { port, get, admin } = await startListen(t, engine, { limits: { inspectBytesPerSecond: 0 } });
   await datagram(port, news('a-1', 1));
   const [fence] = (await get('/api/v1/members')).fences;
   t.strictSame(fence, { name: 'traces', ring: null });

@@ -2,6 +2,7 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { overEngines } from '../lab/engines.ts';
 import {
   adoption,
   ask,
@@ -21,54 +22,58 @@ import { echoApp, eventually, freePort } from './fence-process.ts';
 const IN_FORCE = /^the configuration was read again and is in force$/;
 const successful = (where: Place) => metric(where, 'config_last_reload_successful');
 
-t.test('SIGHUP takes the file at once; what is wrong with it leaves everything as it was', async (t) => {
-  const where = await place(t);
-  where.write({ stage: 'accept' });
-  const app = await echoApp(where.appPort);
-  t.teardown(() => app.close());
-  const fence = await run(t, where);
-  await said(fence, /^admin API on/);
-  t.strictSame(await ask(where, PING), PING);
+overEngines(
+  t,
+  'SIGHUP takes the file at once; what is wrong with it leaves everything as it was',
+  async (t, engine) => {
+    const where = await place(t, engine);
+    where.write({ stage: 'accept' });
+    const app = await echoApp(where.appPort);
+    t.teardown(() => app.close());
+    const fence = await run(t, where);
+    await said(fence, /^admin API on/);
+    t.strictSame(await ask(where, PING), PING);
 
-  where.write({ stage: 'accept', admit: { cidrs: ['10.0.0.0/8'] } });
-  fence.child.kill('SIGHUP');
-  const [told, taken] = [await said(fence, /^SIGHUP: the configuration is read again$/), await said(fence, IN_FORCE)];
-  const tookMs = Date.parse(taken.time) - Date.parse(told.time);
-  t.ok(tookMs >= 0 && tookMs < 1_500, `by the signal and not by the watch, after ${tookMs} ms`);
-  t.equal(await ask(where, PING), undefined, 'the address is not admitted any more');
-  const before = app.seen.length;
-  await ask(where, Buffer.concat([OWN, PING]));
-  t.equal(app.seen.length, before + 1, 'an own frame passes');
-
-  const wrong: readonly [string, RegExp][] = [
-    ['{', /rejected, the old one stays: .*fence\.yaml:1: /],
-    [where.text({ stage: 'strict' }), /stage: must be one of observe, accept, label, enforce, auto/],
-    [where.text({ stage: 'label' }), /label cannot be: a listen fence/],
-    [where.text({ stage: 'accept', cluster: 'green' }), /only a restart can change fences\.traces\.cluster/],
-    ['', /the file holds no configuration/],
-  ];
-  for (const [text, why] of wrong) {
-    writeFileSync(where.file, text);
+    where.write({ stage: 'accept', admit: { cidrs: ['10.0.0.0/8'] } });
     fence.child.kill('SIGHUP');
-    await said(fence, why);
-    t.equal(await successful(where), 0);
-    t.match(await get(where, '/api/v1/status'), {
-      fences: [{ stage: 'accept', notes: /the new configuration is rejected/ }],
-    });
-  }
-  t.equal(await ask(where, PING), undefined, 'the old rules are in force');
-  rmSync(where.file);
-  fence.child.kill('SIGHUP');
-  await said(fence, /cannot be read: no such file/);
-  where.write({ stage: 'accept', shield: false });
-  fence.child.kill('SIGHUP');
-  await eventually('it is right again', async () => (await successful(where)) === 1);
-  t.strictSame(await ask(where, PING), PING);
-  t.ok(fence.child.exitCode === null);
-});
+    const [told, taken] = [await said(fence, /^SIGHUP: the configuration is read again$/), await said(fence, IN_FORCE)];
+    const tookMs = Date.parse(taken.time) - Date.parse(told.time);
+    t.ok(tookMs >= 0 && tookMs < 1_500, `by the signal and not by the watch, after ${tookMs} ms`);
+    t.equal(await ask(where, PING), undefined, 'the address is not admitted any more');
+    const before = app.seen.length;
+    await ask(where, Buffer.concat([OWN, PING]));
+    t.equal(app.seen.length, before + 1, 'an own frame passes');
 
-t.test('a ConfigMap: the directory behind a symlink is swapped', async (t) => {
-  const where = await place(t);
+    const wrong: readonly [string, RegExp][] = [
+      ['{', /rejected, the old one stays: .*fence\.yaml:1: /],
+      [where.text({ stage: 'strict' }), /stage: must be one of observe, accept, label, enforce, auto/],
+      [where.text({ stage: 'label' }), /label cannot be: a listen fence/],
+      [where.text({ stage: 'accept', cluster: 'green' }), /only a restart can change fences\.traces\.cluster/],
+      ['', /the file holds no configuration/],
+    ];
+    for (const [text, why] of wrong) {
+      writeFileSync(where.file, text);
+      fence.child.kill('SIGHUP');
+      await said(fence, why);
+      t.equal(await successful(where), 0);
+      t.match(await get(where, '/api/v1/status'), {
+        fences: [{ stage: 'accept', notes: /the new configuration is rejected/ }],
+      });
+    }
+    t.equal(await ask(where, PING), undefined, 'the old rules are in force');
+    rmSync(where.file);
+    fence.child.kill('SIGHUP');
+    await said(fence, /cannot be read: no such file/);
+    where.write({ stage: 'accept', shield: false });
+    fence.child.kill('SIGHUP');
+    await eventually('it is right again', async () => (await successful(where)) === 1);
+    t.strictSame(await ask(where, PING), PING);
+    t.ok(fence.child.exitCode === null);
+  },
+);
+
+overEngines(t, 'a ConfigMap: the directory behind a symlink is swapped', async (t, engine) => {
+  const where = await place(t, engine);
   const at = (name: string, text: string) => {
     mkdirSync(join(where.dir, name));
     writeFileSync(join(where.dir, name, 'fence.yaml'), text);
@@ -91,10 +96,11 @@ t.test('a ConfigMap: the directory behind a symlink is swapped', async (t) => {
   );
 });
 
-t.test(
+overEngines(
+  t,
   'a stage that is not known to be safe waits, with all that comes with it, and is taken once it is',
-  async (t) => {
-    const where = await place(t);
+  async (t, engine) => {
+    const where = await place(t, engine);
     where.write({ stage: 'observe' });
     const app = await echoApp(where.appPort);
     t.teardown(() => app.close());
@@ -122,8 +128,8 @@ t.test(
   },
 );
 
-t.test('of a file for two fences nothing is in force while the stage of one waits', async (t) => {
-  const where = await place(t);
+overEngines(t, 'of a file for two fences nothing is in force while the stage of one waits', async (t, engine) => {
+  const where = await place(t, engine);
   const [ports, appPorts] = [
     [where.port, await freePort()],
     [where.appPort, await freePort()],

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { type EngineName, overEngines } from '../lab/engines.ts';
 import {
   type EchoApp,
   echoApp,
@@ -21,6 +22,7 @@ const PING = Buffer.from([0, 0x80]);
 
 interface Lab {
   readonly file: string;
+  readonly engine: EngineName;
   readonly admin: string;
   readonly port: number;
   readonly appPort: number;
@@ -28,7 +30,7 @@ interface Lab {
 
 type Test = Pick<typeof t, 'testdir' | 'teardown'>;
 
-async function lab(t: Test, more = ''): Promise<Lab> {
+async function lab(t: Test, engine: EngineName, more = ''): Promise<Lab> {
   const [port, appPort, adminPort] = [await freePort(), await freePort(), await freePort()];
   const file = join(t.testdir({}), 'fence.yaml');
   writeFileSync(
@@ -40,18 +42,19 @@ async function lab(t: Test, more = ''): Promise<Lab> {
     listen: "127.0.0.1:${port}"
     app: { address: "127.0.0.1:${appPort}" }
     admit: { cidrs: [127.0.0.0/8] }
+    engine: ${engine}
     ${more}
 admin: { address: "127.0.0.1:${adminPort}" }
 `,
   );
-  return { file, admin: `http://127.0.0.1:${adminPort}`, port, appPort };
+  return { file, engine, admin: `http://127.0.0.1:${adminPort}`, port, appPort };
 }
 
-async function startFence(t: Test, { file, admin }: Lab): Promise<Running> {
+async function startFence(t: Test, { file, engine, admin }: Lab): Promise<Running> {
   const fence = start(['run', '-c', file]);
   t.teardown(() => fence.child.kill('SIGKILL'));
   await eventually('the admin API answers', async () => (await fetch(`${admin}/healthz`)).ok);
-  await opened(fence);
+  await opened(fence, engine);
   return fence;
 }
 
@@ -89,8 +92,8 @@ const readyz = async ({ admin }: Lab) => {
   return { status: answer.status, body: await answer.text() };
 };
 
-t.test('a fence in front of an app', async (t) => {
-  const place = await lab(t, 'limits: { drainGrace: 30s }');
+overEngines(t, 'a fence in front of an app', async (t, engine) => {
+  const place = await lab(t, engine, 'limits: { drainGrace: 30s }');
   const fence = await startFence(t, place);
   t.match(
     await readyz(place),
@@ -186,8 +189,8 @@ t.test('a fence in front of an app', async (t) => {
   );
 });
 
-t.test('a second signal stops at once', async (t) => {
-  const place = await lab(t, 'limits: { drainGrace: 1h }');
+overEngines(t, 'a second signal stops at once', async (t, engine) => {
+  const place = await lab(t, engine, 'limits: { drainGrace: 1h }');
   const fence = await startFence(t, place);
   const app = await echoApp(place.appPort);
   t.teardown(() => app.close());
@@ -200,8 +203,8 @@ t.test('a second signal stops at once', async (t) => {
   t.match(stdout, /second signal \(SIGINT\): stopping at once/);
 });
 
-t.test('two signals at once end it in order, and so does one that comes while it starts', async (t) => {
-  const place = await lab(t, 'limits: { drainGrace: 1h }');
+overEngines(t, 'two signals at once end it in order, and so does one that comes while it starts', async (t, engine) => {
+  const place = await lab(t, engine, 'limits: { drainGrace: 1h }');
   const fence = await startFence(t, place);
   const app = await echoApp(place.appPort);
   t.teardown(() => app.close());
@@ -221,8 +224,8 @@ t.test('two signals at once end it in order, and so does one that comes while it
   t.equal((await early.finished).code, 0);
 });
 
-t.test('the gossip port in use is one clear line', async (t) => {
-  const place = await lab(t);
+overEngines(t, 'the gossip port in use is one clear line', async (t, engine) => {
+  const place = await lab(t, engine);
   const app = await echoApp(place.port);
   t.teardown(() => app.close());
   const { code, stderr } = await ringfence(['run', '-c', place.file]);

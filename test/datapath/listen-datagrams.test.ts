@@ -1,8 +1,9 @@
 /** Datagrams of a listen fence, the same cases over both engines, on loopback. */
 import t from 'tap';
+import { ENGINES } from '../lab/engines.ts';
 import { MESSAGE, marked, pathCases } from './cases.ts';
 import { dropped, frames, makeContext, pause, rejected, until } from './harness.ts';
-import { ENGINES, STRANGERS, startApp, startDatagrams, startUdp, stopLoop } from './listen-kit.ts';
+import { STRANGERS, startApp, startDatagrams, startUdp, stopLoop } from './listen-kit.ts';
 
 t.teardown(stopLoop);
 

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { PathLimits } from '../../src/datapath/engine.ts';
 import { openListenPackets } from '../../src/datapath/linux/listen-packets.ts';
 import { createListenPath } from '../../src/datapath/listen.ts';
+import type { EngineName } from '../lab/engines.ts';
 import { LIMITS, startRecorder, type TestContext } from './harness.ts';
 import { type TurnedLoop, turnLoop } from './linux/loop-kit.ts';
 
@@ -59,9 +60,6 @@ export interface DatagramOptions {
   readonly app: { readonly address: string; readonly port: number };
   readonly limits?: Partial<PathLimits>;
 }
-
-export const ENGINES = ['portable', 'linux'] as const;
-export type EngineName = (typeof ENGINES)[number];
 
 /** One loop for the tests of a process, as a process has one engine thread. */
 let turned: Promise<TurnedLoop> | undefined;

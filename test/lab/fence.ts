@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Dist, FENCE_UID } from './dist.ts';
+import { type EngineName, withEngine } from './engines.ts';
 import type { Host } from './lab.ts';
 import { parseMetrics, type Sample, sumMetric } from './metrics.ts';
 import type { LabProcess } from './process.ts';
@@ -18,6 +19,8 @@ export interface FenceOptions {
   readonly intercept?: boolean;
   /** What to wait for: `healthy` (the default, because the app usually comes later), `ready`, or nothing. */
   readonly until?: 'healthy' | 'ready' | 'spawned';
+  /** What must carry it: set in its configuration, and looked up in its status once it is healthy. Default: as configured. */
+  readonly engine?: EngineName;
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -56,7 +59,9 @@ export async function startFence(host: Host, dist: Dist, config: unknown, option
   mkdirSync(stateDir);
   chownSync(stateDir, FENCE_UID, FENCE_UID);
   const configFile = join(dir, 'ringfence.yaml');
-  const text = typeof config === 'string' ? config : JSON.stringify({ admin: { address: ADMIN }, ...Object(config) });
+  const { engine } = options;
+  const wanted = engine === undefined ? config : withEngine(config, engine);
+  const text = typeof wanted === 'string' ? wanted : JSON.stringify({ admin: { address: ADMIN }, ...Object(wanted) });
   writeFileSync(configFile, text);
   chmodSync(configFile, 0o644);
 
@@ -88,7 +93,16 @@ export async function startFence(host: Host, dist: Dist, config: unknown, option
   };
   const until = options.until ?? 'healthy';
   if (until !== 'spawned') await handle.waitUntil(until);
+  if (until !== 'spawned' && engine !== undefined) assertEngine(await handle.status(), engine);
   return handle;
+}
+
+function assertEngine(status: unknown, engine: EngineName): void {
+  const { fences } = status as { readonly fences: readonly { readonly engine: string }[] };
+  const engines = fences.map((fence) => fence.engine);
+  if (engines.length === 0 || engines.some((name) => name !== engine)) {
+    throw new Error(`carried by ${engines.join(', ') || 'nothing'}, not by ${engine}`);
+  }
 }
 
 function fenceHandle(
