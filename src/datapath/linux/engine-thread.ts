@@ -1,5 +1,5 @@
 /** The main thread's hold on the engine's thread as such: its start, messages either way, its end. */
-import { existsSync, write } from 'node:fs';
+import { closeSync, existsSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { StartError } from '../engine.ts';
 import type { FromFence, FromWorker, ToWorker } from './worker-protocol.ts';
@@ -72,6 +72,8 @@ export function startThread(events: ThreadEvents): EngineThread {
     worker.once('exit', () => {
       const died = state === 'up';
       state = 'ending';
+      // Here, where it is written to, and not in the thread: its number may be another file's as soon as it is closed.
+      if (wakeFd !== undefined) closeSync(wakeFd);
       settle(failed(`failed to start: ${why}`));
       resolve();
       if (died) events.onDeath(why);
@@ -80,8 +82,8 @@ export function startThread(events: ThreadEvents): EngineThread {
   const post = (message: ToWorker) => {
     if (state === 'ending') return;
     worker.postMessage(message);
-    // A failure is a thread that has just died: its end is told soon.
-    if (wakeFd !== undefined) write(wakeFd, ONE, () => undefined);
+    // At once: node's pool may be busy with names that do not resolve. Never blocks.
+    if (wakeFd !== undefined) writeSync(wakeFd, ONE);
   };
   return {
     up,

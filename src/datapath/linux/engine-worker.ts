@@ -47,7 +47,7 @@ class EngineWorker {
 
   /** Serves until told to stop. */
   run(): void {
-    const { loop, calls } = this.#thread;
+    const { loop } = this.#thread;
     this.#readMessages();
     while (!this.#stopped) {
       loop.turn(this.#waitMs());
@@ -56,7 +56,6 @@ class EngineWorker {
     }
     for (const { stop } of this.#fences.values()) stop();
     loop.close();
-    calls.close(this.#wakeFd);
   }
 
   #publish(nowMs: number): void {

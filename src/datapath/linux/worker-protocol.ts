@@ -85,7 +85,7 @@ export type FromFence =
 
 export type FromWorker =
   | (FromFence & { readonly fence: number })
-  /** The system calls are at hand. `wakeFd`: an eventfd that is written to after posting, so that a message is seen at once. */
+  /** The system calls are at hand. `wakeFd`: an eventfd that is written to after posting, so that a message is seen at once; the main thread closes it after the end. */
   | { readonly type: 'up'; readonly wakeFd: number }
   /** This process cannot have the engine; the thread ends. */
   | { readonly type: 'unavailable'; readonly code: string; readonly message: string };
