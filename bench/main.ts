@@ -1,7 +1,8 @@
 /**
  * `npm run bench [-- --json FILE] [--results FILE] [--short] [--only udp,tcp,udp_rtt] [--engines linux,c] [--rounds N]`: the fence on each of its
  * engines beside nginx, haproxy, a C and a Go forwarder, in interleaved rounds. Exit code 1 when a floor is missed (with --short: missed by
- * more than half, on a machine that does other things too), or when an engine could not be measured.
+ * more than half, on a machine that does other things too), or when an engine could not be measured. A run of everything writes
+ * bench/RESULTS.md, reached or not.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -12,8 +13,9 @@ import { buildPrograms } from './build.ts';
 import { describeMachine } from './machine.ts';
 import { type Context, ENGINES, type Engine, type Measure } from './measure.ts';
 import { MEASURES } from './measures.ts';
+import { exitOnSignals } from './processes.ts';
 import { writeReport } from './report.ts';
-import { collect, type Results, resultsOf, type Series } from './results.ts';
+import { collect, faultsOf, type Results, resultsOf, type Series } from './results.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -25,6 +27,13 @@ const { values: options } = parseArgs({
     rounds: { type: 'string' },
   },
 });
+
+const ROUNDS = 5;
+const rounds = Number(options.rounds ?? (options.short ? 2 : ROUNDS));
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds: ${options.rounds} is no count`);
+/** A run of everything is what bench/RESULTS.md says; a part of it or the short form is written where it is told to. */
+const whole = !options.short && options.only === undefined && options.engines === undefined && rounds >= ROUNDS;
+const resultsFile = options.results ?? (whole ? join(import.meta.dirname, 'RESULTS.md') : undefined);
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -61,7 +70,8 @@ async function measureAll(
     }
     say(`${measure.name}: ${((performance.now() - startMs) / 1_000).toFixed(0)} s`);
   }
-  return { results: resultsOf(series, context.engines), notes, failed };
+  const figures = chosen().flatMap((measure) => Object.keys(measure.figures));
+  return { results: resultsOf(series, context.engines, figures), notes, failed };
 }
 
 async function measureOne(measure: Measure, context: Context, series: Map<string, Series>): Promise<readonly string[]> {
@@ -72,6 +82,9 @@ async function measureOne(measure: Measure, context: Context, series: Map<string
     for (let i = 0; i <= count; i++) {
       const round = await stand.round();
       if (i === 0) continue;
+      const asked = measure.engines.filter((engine) => context.engines.includes(engine));
+      const faults = faultsOf(round, asked);
+      if (faults.length > 0) throw new Error(faults.join('; '));
       rounds.push(round);
       say(
         `${measure.name} ${i}/${count} ${JSON.stringify(round, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(4)) : value))}`,
@@ -85,16 +98,23 @@ async function measureOne(measure: Measure, context: Context, series: Map<string
 }
 
 if (availableParallelism() < 2) throw new Error('the benchmark needs two cores: one for the proxy, one for the load');
+exitOnSignals();
 const dist = copyDist();
 const dir = mkdtempSync(join(tmpdir(), 'ringfence-bench-'));
-try {
+process.once('exit', () => {
+  rmSync(dir, { recursive: true, force: true });
+  dist.remove();
+});
+await run();
+
+async function run(): Promise<void> {
   const machine = describeMachine();
   const context: Context = {
     programs: buildPrograms(),
     ringfence: dist,
     cores: { proxy: 1, load: 0 },
     engines: chosenEngines(),
-    rounds: Number(options.rounds ?? (options.short ? 2 : 5)),
+    rounds,
     sampleMs: options.short ? 500 : 1_500,
     short: options.short,
     dir,
@@ -102,18 +122,15 @@ try {
   };
   const { results, notes, failed } = await measureAll(context);
   const { medians, ratios, floors } = results;
-  for (const { name, value, floor, ok } of floors)
-    say(`${ok ? 'ok  ' : 'MISS'} ${name}: ${value.toPrecision(3)} (floor ${floor})`);
+  for (const { name, value, floor, bound, ok } of floors)
+    say(`${ok ? 'ok  ' : 'MISS'} ${name}: ${value.toPrecision(3)} (${bound} ${floor})`);
   const json = { machine, ...medians, ratios, floors, failed };
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(json, undefined, 2)}\n`);
-  if (options.results !== undefined)
-    writeReport(options.results, { machine, context, results, notes, measures: chosen() });
+  if (resultsFile !== undefined)
+    writeReport(resultsFile, { machine, context, results, notes, failed, measures: chosen() });
   const missed = floors.filter(({ ok, halfOk }) => !(options.short ? halfOk : ok));
   if (missed.length > 0 || failed.length > 0) {
     say(`missed: ${[...missed.map(({ name }) => name), ...failed].join('; ')}`);
     process.exitCode = 1;
   }
-} finally {
-  rmSync(dir, { recursive: true, force: true });
-  dist.remove();
 }

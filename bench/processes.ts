@@ -1,6 +1,7 @@
 /** Programs of the benchmark: started on a core, spoken to by lines, their time on a core read from the kernel. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 
 const START_TIMEOUT_MS = 20_000;
 const END_TIMEOUT_MS = 10_000;
@@ -26,7 +27,8 @@ export interface StartOptions {
 
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
+  // Their children too: a worker of nginx outlives its master's SIGKILL.
+  for (const pid of [...running].flatMap(({ pid = 0 }) => (pid > 0 ? withChildren(pid) : []))) killNow(pid);
 });
 
 /** Starts `command` on one core, all its threads. */
@@ -95,6 +97,21 @@ export function start(command: string, args: readonly string[], { core, env }: S
       clearTimeout(timer);
     },
   };
+}
+
+function killNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** A run that is told to end cleans up as one that ends by itself: without this, a signal skips every `exit` handler. */
+export function exitOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => process.exit(128 + constants.signals[signal]));
+  }
 }
 
 /** Runs a program to its end and gives its last line; rejects with its words when it fails or takes longer than `timeoutMs`. */

@@ -7,8 +7,11 @@ export type Series = Readonly<Partial<Record<Engine, readonly number[]>>>;
 
 export interface FloorResult {
   readonly name: string;
+  readonly figure: string;
+  /** NaN (null in the JSON): not measured. */
   readonly value: number;
   readonly floor: number;
+  readonly bound: 'at least' | 'at most';
   readonly ok: boolean;
   /** Whether the value stays at least within half (in the worse direction) of the floor: what the short form asks. */
   readonly halfOk: boolean;
@@ -50,10 +53,18 @@ export function collect(rounds: readonly Round[], into: Map<string, Series>): vo
   }
 }
 
-/** `engines`: those that were asked for; a floor that needs another one is left out, one whose engine failed is missed. */
-export function resultsOf(series: ReadonlyMap<string, Series>, engines: readonly Engine[]): Results {
+/**
+ * `engines` and `figures`: what was asked for. A floor that needs another one is left out; one whose figure or engine was asked for and
+ * gave nothing is missed.
+ */
+export function resultsOf(
+  series: ReadonlyMap<string, Series>,
+  engines: readonly Engine[],
+  figures: readonly string[],
+): Results {
   const asked = FLOORS.filter(
-    ({ engine, versus = [engine] }) => engines.includes(engine) && versus.some((one) => engines.includes(one)),
+    ({ figure, engine, versus = [engine] }) =>
+      figures.includes(figure) && engines.includes(engine) && versus.some((one) => engines.includes(one)),
   );
   const medians: Record<string, Partial<Record<Engine, number>>> = {};
   const ratios: Record<string, Record<string, number>> = {};
@@ -68,7 +79,7 @@ export function resultsOf(series: ReadonlyMap<string, Series>, engines: readonly
       if (Object.keys(against).length > 0) ratios[engine === 'linux' ? figure : `${figure}_${engine}`] = against;
     }
   }
-  return { series, medians, ratios, floors: asked.flatMap((floor) => judge(floor, series)) };
+  return { series, medians, ratios, floors: asked.map((floor) => judge(floor, series.get(floor.figure) ?? {})) };
 }
 
 /** The median of the rounds' ratios. Of several others the best of the round counts (the highest: used where more is better). */
@@ -79,21 +90,38 @@ function ratio(series: Series, engine: Engine, others: readonly Engine[]): numbe
       const best = Math.max(
         ...others.map((other) => series[other]?.[round] ?? Number.NaN).filter((v) => !Number.isNaN(v)),
       );
-      return Number.isFinite(best) ? value / best : Number.NaN;
+      // Of what is added to a direct way, a round of noise can leave less than nothing: that says nothing about either.
+      return Number.isFinite(best) && best > 0 && value > 0 ? value / best : Number.NaN;
     }),
   );
 }
 
-/** Nothing when the figure was not measured (`--only`). */
-function judge(
-  { name, figure, engine, versus, atLeast, atMost }: Floor,
-  all: ReadonlyMap<string, Series>,
-): FloorResult[] {
-  const series = all.get(figure);
-  if (series === undefined) return [];
+function judge({ name, figure, engine, versus, atLeast, atMost }: Floor, series: Series): FloorResult {
   const value = versus === undefined ? median(series[engine] ?? []) : ratio(series, engine, versus);
   const floor = atLeast ?? atMost ?? Number.NaN;
-  // NaN, an engine that gave no figure, is below every floor.
+  // NaN, an engine or a figure that was not measured, is below every floor.
   const within = (slack: number) => (atLeast === undefined ? value <= floor * slack : value >= floor / slack);
-  return [{ name, value, floor, ok: within(1), halfOk: within(2) }];
+  return {
+    name,
+    figure,
+    value,
+    floor,
+    bound: atLeast === undefined ? 'at most' : 'at least',
+    ok: within(1),
+    halfOk: within(2),
+  };
+}
+
+/**
+ * What is wrong with a round: an engine that was to be compared and gave nothing, a figure that is no number (an engine that
+ * took no time has done nothing). Empty when it is sound.
+ */
+export function faultsOf(round: Round, engines: readonly Engine[]): readonly string[] {
+  const missing = engines.filter((engine) => Object.keys(round[engine] ?? {}).length === 0);
+  const odd = Object.entries(round).flatMap(([engine, figures]) =>
+    Object.entries(figures).flatMap(([figure, value]) =>
+      Number.isFinite(value) ? [] : [`${engine}: ${figure} is ${value}`],
+    ),
+  );
+  return [...missing.map((engine) => `${engine}: no figure`), ...odd];
 }
