@@ -1,6 +1,7 @@
 // The fence's labelled pings, asked of real members: who takes frames with the label answers, who does not is silent, and nobody who takes
 // them has anything to complain about.
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { type EngineName, overEngines } from '../lab/engines.ts';
 import type { Fence } from '../lab/fence.ts';
 import { createLab, type Host } from '../lab/lab.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
@@ -142,8 +143,9 @@ t.test('members that predate labels, behind fences', { skip }, async (t) => {
   }
 });
 
-t.test('members behind listen fences', { skip }, async (t) => {
-  const lab = createLab({ name: 'probelisten' });
+const behindListen = async (t: Test, first: EngineName) => {
+  const second = first === 'linux' ? 'portable' : 'linux';
+  const lab = createLab({ name: `plisten${first[0]}` });
   t.teardown(() => lab.close());
   const [asker, old, native] = ['asker', 'old', 'native'].map((name) => lab.addHost(name)) as [Host, Host, Host];
   const admit = { cidrs: [asker.ipv4] };
@@ -156,8 +158,8 @@ t.test('members behind listen fences', { skip }, async (t) => {
       },
     ],
   });
-  await old.fence(config(old, 'accept', 'none'));
-  await native.fence(config(native, 'enforce', 'own'));
+  await old.fence(config(old, 'accept', 'none'), { engine: first });
+  await native.fence(config(native, 'enforce', 'own'), { engine: second });
   const peers = [
     await startMember(lab, old, { version: 'v0.2.2', port: appPort }),
     await startMember(lab, native, { version: 'v0.6.0', port: appPort, label: LABEL }),
@@ -170,4 +172,5 @@ t.test('members behind listen fences', { skip }, async (t) => {
     [TAKES_UNLABELLED, TAKES],
     'the answer to a ping that names no source comes back through the fence',
   );
-});
+};
+overEngines(t, 'members behind listen fences, this engine first', behindListen, { skip });

@@ -1,5 +1,6 @@
 // The shield on dskit's transport, in front of Grafana's fork: what ends it bare, and every attack of the table behind a fence.
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { type EngineName, overEngines } from '../lab/engines.ts';
 import { createLab, type Host, type Lab } from '../lab/lab.ts';
 import { rejectedDuring } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
@@ -29,7 +30,7 @@ function hostsOf(lab: Lab): [Host, Host] {
   return ['attacker', 'victim'].map((name) => lab.addHost(name)) as [Host, Host];
 }
 
-function fenceOf(host: Host, attacker: Host) {
+function fenceOf(host: Host, engine: EngineName, attacker: Host) {
   const fence = {
     name: 'kv',
     cluster: LABEL,
@@ -39,7 +40,7 @@ function fenceOf(host: Host, attacker: Host) {
     app: { address: `${host.ipv4}:${APP_PORT}`, sends: 'none', takes: 'none', transport: 'dskit' },
     admit: { cidrs: [host.ipv4, attacker.ipv4] },
   };
-  return host.fence({ fences: [fence] });
+  return host.fence({ fences: [fence] }, { engine });
 }
 
 t.test('bare, a dskit member ends', { skip }, async (t) => {
@@ -50,22 +51,23 @@ t.test('bare, a dskit member ends', { skip }, async (t) => {
   for (const attack of FATAL) await endsBare(t, stand, attack, END_TIMEOUT_MS);
 });
 
-t.test('behind a fence it lives', { skip }, async (t) => {
-  const lab = createLab({ name: 'shdkf' });
+const behind = async (t: Test, engine: EngineName) => {
+  const lab = createLab({ name: `shdkf${engine[0]}` });
   t.teardown(() => lab.close());
   const [attacker, host] = hostsOf(lab);
-  const fence = await fenceOf(host, attacker);
+  const fence = await fenceOf(host, engine, attacker);
   const stand = { lab, attacker, host, program: await buildKv(), wayOf };
   const ways = ['dskit packet', 'dskit stream'] as const;
   await livesBehind(t, stand, fence, { ways, placeOf: wayOf, quietMb: QUIET_MB });
-});
+};
+overEngines(t, 'behind a fence it lives', behind, { skip });
 
-t.test('row 9: a packet that does not end', { skip }, async (t) => {
-  const lab = createLab({ name: 'shdk9' });
+const withoutEnd = async (t: Test, engine: EngineName) => {
+  const lab = createLab({ name: `shdk9${engine[0]}` });
   t.teardown(() => lab.close());
   const [attacker, host] = hostsOf(lab);
   const bareHost = lab.addHost('bare');
-  const fence = await fenceOf(host, attacker);
+  const fence = await fenceOf(host, engine, attacker);
   const bare = await startVictim(lab, bareHost, await buildKv(), GOSSIP_PORT);
   const fenced = await startVictim(lab, host, await buildKv(), APP_PORT);
   await fence.waitUntil('ready');
@@ -76,4 +78,5 @@ t.test('row 9: a packet that does not end', { skip }, async (t) => {
   t.ok(peakMb(bare) > 120, `bare, 64 MB of it take ${peakMb(bare)} MB`);
   t.ok(peakMb(fenced) < QUIET_MB, `behind a fence ${peakMb(fenced)} MB`);
   t.strictSame(grown, { 'inbound dskit packet dskit_oversize': 1 });
-});
+};
+overEngines(t, 'row 9: a packet that does not end', withoutEnd, { skip });

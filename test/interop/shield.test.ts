@@ -1,6 +1,7 @@
 // The shield against the attacks of one table: each ends the release that it names when it comes bare, over UDP or TCP, and one member
 // of each release lives through all of them behind a fence.
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { type EngineName, overEngines } from '../lab/engines.ts';
 import { createLab, type Host, type Lab } from '../lab/lab.ts';
 import { rejectedDuring } from '../lab/rejections.ts';
 import { LAB_TOOLS, requireTools } from '../lab/tools.ts';
@@ -39,17 +40,18 @@ for (const release of RELEASES) {
     for (const attack of fatal) await endsBare(t, stand, attack, END_TIMEOUT_MS);
   });
 
-  t.test(`behind a fence, ${release} lives`, { skip }, async (t) => {
-    const lab = createLab({ name: `shf${release.replaceAll('.', '')}` });
+  const behind = async (t: Test, engine: EngineName) => {
+    const lab = createLab({ name: `shf${engine[0]}${release.replaceAll('.', '')}` });
     t.teardown(() => lab.close());
     const [attacker, host] = ['attacker', 'victim'].map((name) => lab.addHost(name)) as [Host, Host];
-    const fence = await fenceOf(host, [attacker]);
+    const fence = await fenceOf(host, engine, [attacker]);
     const stand = { lab, attacker, host, program: await buildMember(release), wayOf };
     const placeOf = ({ kind }: Attack) => `native ${kind}`;
     await livesBehind(t, stand, fence, { ways: ['udp', 'tcp'], placeOf, quietMb: QUIET_MB });
     const to = { name: 'victim', endpoint: `${host.ipv4}:${GOSSIP_PORT}` } as Peer;
     t.ok(await rawPing({ version: release, from: attacker, to, port: 40_001 }), 'and answers');
-  });
+  };
+  overEngines(t, `behind a fence, ${release} lives`, behind, { skip });
 }
 
 t.test('row 3: a join without versions harms nobody, a Merge delegate or not', { skip }, async (t) => {
@@ -64,7 +66,7 @@ t.test('row 3: a join without versions harms nobody, a Merge delegate or not', {
 
 type Fence = Awaited<ReturnType<Host['fence']>>;
 
-function fenceOf(host: Host, admitted: readonly Host[], over: object = {}): Promise<Fence> {
+function fenceOf(host: Host, engine: EngineName, admitted: readonly Host[], over: object = {}): Promise<Fence> {
   const fence = {
     name: 'gossip',
     cluster: LABEL,
@@ -75,17 +77,17 @@ function fenceOf(host: Host, admitted: readonly Host[], over: object = {}): Prom
     admit: { cidrs: [host, ...admitted].map(({ ipv4 }) => ipv4) },
     ...over,
   };
-  return host.fence({ fences: [fence] });
+  return host.fence({ fences: [fence] }, { engine });
 }
 
 /** Two hosts with v0.6.0, one bare and one behind a fence, and who attacks them. */
-async function pairOf(lab: Lab) {
+async function pairOf(lab: Lab, engine: EngineName) {
   const [attacker, bareHost, host] = ['attacker', 'bare', 'victim'].map((name) => lab.addHost(name)) as [
     Host,
     Host,
     Host,
   ];
-  const fence = await fenceOf(host, [attacker]);
+  const fence = await fenceOf(host, engine, [attacker]);
   const program = await buildMember('v0.6.0');
   const bare = await startVictim(lab, bareHost, program, GOSSIP_PORT);
   const fenced = await startVictim(lab, host, program, APP_PORT);
@@ -93,25 +95,26 @@ async function pairOf(lab: Lab) {
   return { attacker, bareHost, host, bare, fenced, fence };
 }
 
-t.test('row 6: one datagram makes a bare member balloon', { skip }, async (t) => {
-  const lab = createLab({ name: 'shbomb' });
+const balloon = async (t: Test, engine: EngineName) => {
+  const lab = createLab({ name: `shbomb${engine[0]}` });
   t.teardown(() => lab.close());
-  const { attacker, bareHost, host, bare, fenced } = await pairOf(lab);
+  const { attacker, bareHost, host, bare, fenced } = await pairOf(lab, engine);
   const bomb = (ATTACKS.find(({ row }) => row === 6) as Attack).bytes();
   t.ok(bomb.length < 65_507, `${bomb.length} bytes`);
   for (const to of [bareHost, host]) await send(lab, attacker, to, 'udp', [bomb]);
   const grown = async () => (peakMb(bare) > BALLOON_MB ? undefined : `${peakMb(bare)} MB`);
   await t.resolves(eventually('it balloons', COUNT_TIMEOUT_MS, grown), `bare it has ${peakMb(bare)} MB`);
   t.ok(peakMb(fenced) < QUIET_MB, `behind the fence ${peakMb(fenced)} MB`);
-});
+};
+overEngines(t, 'row 6: one datagram makes a bare member balloon', balloon, { skip });
 
-t.test('row 8: user messages of 20 MiB at once', { skip }, async (t) => {
-  const lab = createLab({ name: 'shmem' });
+const atOnce = async (t: Test, engine: EngineName) => {
+  const lab = createLab({ name: `shmem${engine[0]}` });
   t.teardown(() => lab.close());
   const attacker = lab.addHost('attacker');
   const [bareHost, host] = ['bare', 'victim'].map((name) => lab.addHost(name)) as [Host, Host];
   const announced = 64 * 1024 * 1024;
-  const fence = await fenceOf(host, [attacker], { limits: { announcedBytes: announced, hold: '2s' } });
+  const fence = await fenceOf(host, engine, [attacker], { limits: { announcedBytes: announced, hold: '2s' } });
   const program = await buildMember('v0.6.0');
   const bare = await startVictim(lab, bareHost, program, GOSSIP_PORT);
   const fenced = await startVictim(lab, host, program, APP_PORT);
@@ -128,12 +131,13 @@ t.test('row 8: user messages of 20 MiB at once', { skip }, async (t) => {
   t.ok(peakMb(fenced) < 110, `behind a fence that lets 64 MB be announced, ${peakMb(fenced)} MB`);
   // One peer has a quarter of the room, and a single stream may always go on.
   t.strictSame(grown, { 'inbound native stream shield_memory': 11 }, 'one finds room, the others are turned away');
-});
+};
+overEngines(t, 'row 8: user messages of 20 MiB at once', atOnce, { skip });
 
-t.test('row 12: an answer to whom the sender names', { skip }, async (t) => {
-  const lab = createLab({ name: 'shref' });
+const reflect = async (t: Test, engine: EngineName) => {
+  const lab = createLab({ name: `shref${engine[0]}` });
   t.teardown(() => lab.close());
-  const { attacker, bareHost, host, fence } = await pairOf(lab);
+  const { attacker, bareHost, host, fence } = await pairOf(lab, engine);
   const target = lab.addHost('target');
   const script =
     "require('node:dgram').createSocket('udp4').on('message',(_, {address}) => console.log('hit by', address)).bind(5353)";
@@ -156,4 +160,5 @@ t.test('row 12: an answer to whom the sender names', { skip }, async (t) => {
     listener.lines().some((line) => line.includes(host.ipv4)),
     'behind a fence nothing does',
   );
-});
+};
+overEngines(t, 'row 12: an answer to whom the sender names', reflect, { skip });
