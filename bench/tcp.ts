@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Forwarder, Way } from './engines.ts';
 import { type Context, type Engine, type Figures, inTurn, type Measure, type Stand } from './measure.ts';
 import { cpuMs, type Program, runToEnd, sleep, softirqMs, start } from './processes.ts';
+import { median } from './results.ts';
 import { BULK_BYTES, dskitPackets, type Payloads, pushPullHead, pushPulls } from './tcp-payloads.ts';
 import { startTcpProxy } from './tcp-proxies.ts';
 
@@ -12,6 +13,8 @@ const WARM_MS = 300;
 const SETTLE_MS = 200;
 /** What the load takes besides its own time: the connections that are open at its end. */
 const LOAD_SLACK_MS = 15_000;
+/** A proxy whose core time and the clock differ by more was not alone, or waited for the load. */
+const BUSY = 0.9;
 
 interface Kind {
   readonly name: 'tcp_connections' | 'tcp_bulk_mbps';
@@ -85,6 +88,7 @@ async function openTcp(context: Context, kind: Kind): Promise<Stand> {
   };
   const direct = await startSink(context, kind, directWay(kind.net).app, files.labelled);
   const directs: number[] = [];
+  const busy = new Map<Engine, number[]>();
   try {
     for (const engine of TCP_ENGINES.filter((one) => context.engines.includes(one))) {
       const way = wayOf(kind.net, engine);
@@ -105,10 +109,11 @@ async function openTcp(context: Context, kind: Kind): Promise<Stand> {
   return {
     async round() {
       directs.push((await load(context, kind, files.labelled, directWay(kind.net).app)).perSecond);
-      return inTurn([...arms.keys()], (engine) => sample(context, kind, files.labelled, arms.get(engine) as Arm));
+      return inTurn([...arms.keys()], (engine) => sample(context, kind, files.labelled, arms.get(engine) as Arm, busy));
     },
     notes: () => [
       `without a proxy, load and app on one core: ${directs.map((rate) => Math.round(rate)).join(', ')}`,
+      `part of the time that each ran on its core (below ${BUSY} it shared it, or waited for the load): ${[...busy].map(([engine, parts]) => `${engine} ${median(parts).toFixed(2)}`).join(', ')}`,
       ...[...arms.values()].map(({ proxy }) => `${proxy.engine}: \`${proxy.setup.replaceAll(/\s+/g, ' ').trim()}\``),
     ],
     async close() {
@@ -156,7 +161,13 @@ async function load(context: Context, kind: Kind, payloads: string, to: string):
 }
 
 /** Loads one proxy; every connection must have arrived right, and a fence must have counted each. */
-async function sample(context: Context, kind: Kind, payloads: string, { proxy, sink }: Arm): Promise<Figures> {
+async function sample(
+  context: Context,
+  kind: Kind,
+  payloads: string,
+  { proxy, sink }: Arm,
+  parts: Map<Engine, number[]>,
+): Promise<Figures> {
   const passed = () =>
     proxy.strips ? proxy.metric('frames_total', { direction: 'inbound', verdict: 'pass' }) : Promise.resolve(0);
   const [before, passedBefore] = [await countsOf(sink), await passed()];
@@ -178,6 +189,7 @@ async function sample(context: Context, kind: Kind, payloads: string, { proxy, s
   }
   if (proxy.strips && counted !== total) throw new Error(`${engine}: it counted ${counted} connections, not ${total}`);
   const busy = (to.cpu - from.cpu) / (to.atMs - from.atMs);
+  parts.set(engine, [...(parts.get(engine) ?? []), busy]);
   const perCore = perSecond / busy;
   return kind.name === 'tcp_connections'
     ? { tcp_connections: perCore, tcp_connections_wall: perSecond }

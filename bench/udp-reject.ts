@@ -16,6 +16,8 @@ const COUNTED_MS = 7_000;
 const POLL_MS = 200;
 /** How far the fence's count may lie from the load's. */
 const TOLERANCE = 0.01;
+/** How far the load may stay behind its rate. */
+const RATE_TOLERANCE = 0.1;
 /** It takes long: every flood waits for the guard, and for all of it to be counted. */
 const ROUNDS_MAX = 3;
 /** Every flood comes from as many addresses, as a ring that was merged by accident would. */
@@ -69,6 +71,10 @@ async function flood(
   await load.stop();
   const seconds = (performance.now() - beginMs) / 1_000;
   const { sent } = JSON.parse(await load.line()) as { sent: number };
+  // A load that could not keep up would flatter the fence.
+  if (sent < rate * seconds * (1 - RATE_TOLERANCE)) {
+    throw new Error(`${proxy.engine}: the load sent ${Math.round(sent / seconds)} a second, not ${rate}`);
+  }
   // Every one is accounted for: judged, dropped by the filter, or lost in a full socket, which the fence counts too.
   const refused = await accountedFor(proxy, refusedFirst, sent);
   const arrived = (await sink.counts()).packets - arrivedFirst;

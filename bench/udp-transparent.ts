@@ -52,6 +52,9 @@ export const UDP_TRANSPARENT: Measure = {
             if (arm === undefined) throw new Error(`no ${engine}`);
             return { udp_forward_transparent: await flood(context, flooder, arm, packet) };
           }),
+        notes: () => [
+          'what the kernel does for a datagram that arrives, its rules for the fence included, runs on the sender’s core here and counts for nobody',
+        ],
         close: () => lab.close(),
       };
     } catch (error) {
@@ -72,7 +75,14 @@ async function openArm(context: Context, lab: Lab, engine: Engine, packet: Packe
     pin(proxy.pid, context.cores.proxy);
     return { engine, host, pid: proxy.pid, sink, passed: () => Promise.resolve(Number.NaN) };
   }
-  const config = { name: 'bench', cluster: LABEL, stage: 'accept', transparent: {}, admit: { cidrs: ['10.0.0.0/8'] } };
+  const config = {
+    name: 'bench',
+    cluster: LABEL,
+    stage: 'accept',
+    engine: 'linux',
+    transparent: {},
+    admit: { cidrs: ['10.0.0.0/8'] },
+  };
   const fence = await host.fence({ log: { level: 'warn' }, fences: [config] }, { until: 'ready' });
   const { pid } = fence.process();
   pin(pid, context.cores.proxy);

@@ -151,6 +151,7 @@ int main(int argc, char **argv) {
   epoll = epoll_create1(0);
   watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN, (uint64_t)listener);
   signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   puts("up");
   fflush(stdout);
   for (;;) {

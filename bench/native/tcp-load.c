@@ -147,6 +147,7 @@ int main(int argc, char **argv) {
   int64_t warmup_ns = number(argc, argv, "warmup-ms", "300") * 1000000, run_ns = number(argc, argv, "ms", "2000") * 1000000;
   const char *mode = arg(argc, argv, "mode", NULL);
   signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   to = address(arg(argc, argv, "to", NULL));
   read_payloads(arg(argc, argv, "payloads", NULL));
   if (strcmp(mode, "bulk") == 0) {

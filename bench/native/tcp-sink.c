@@ -110,6 +110,7 @@ int main(int argc, char **argv) {
   struct epoll_event events[256];
   int listener = listen_at(arg(argc, argv, "at", NULL)), epoll = epoll_create1(0);
   signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   read_payloads(arg(argc, argv, "payloads", NULL));
   fill_bytes = number(argc, argv, "filler", "0");
   answer_bytes = number(argc, argv, "answer", "0");
