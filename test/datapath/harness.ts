@@ -6,6 +6,7 @@ import {
   type Endpoint,
   type Fault,
   type FenceContext,
+  type FenceRules,
   NO_DOUBTS,
   type PathLimits,
   type Rejection,
@@ -38,8 +39,11 @@ export interface TestContext {
   readonly context: FenceContext;
   readonly rejections: Rejection[];
   readonly faults: Fault[];
-  reading(): TallyReading;
+  /** What was counted here, and in the memory that `more` shares with another thread. */
+  reading(more?: readonly ArrayBufferLike[]): TallyReading;
   setStage(stage: Stage): void;
+  /** Its rules as they are told to another thread. */
+  rules(): FenceRules;
 }
 
 const EVERYONE: Cidr[] = [{ address: '127.0.0.0', prefix: 8, family: 'ipv4' }];
@@ -55,18 +59,22 @@ export function makeContext(policy: Partial<PolicySettings> = {}, cidrs: readonl
     shield: true,
     ...policy,
   };
+  let policyNow = settings;
   let snapshot = createSnapshot(settings);
-  const admission = createAdmission({ ...NO_ADMISSION_RULES, cidrs });
+  const rules = { ...NO_ADMISSION_RULES, cidrs };
+  const admission = createAdmission(rules);
   const buffer = new ArrayBuffer(TALLY_BYTES);
   const rejections: Rejection[] = [];
   const faults: Fault[] = [];
   return {
     rejections,
     faults,
-    reading: () => readTallies([buffer]),
+    reading: (more = []) => readTallies([buffer, ...more]),
     setStage: (stage) => {
-      snapshot = createSnapshot({ ...settings, stage });
+      policyNow = { ...settings, stage };
+      snapshot = createSnapshot(policyNow);
     },
+    rules: () => ({ policy: policyNow, admission: rules, starting: false }),
     context: {
       name: 'test',
       label: OWN,
