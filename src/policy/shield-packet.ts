@@ -16,16 +16,8 @@ import {
 import { decodeLzw } from '../wire/lzw.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import { MESSAGE_SCHEMAS } from '../wire/messages.ts';
-import {
-  bytesLength,
-  integerAt,
-  isList,
-  rawStart,
-  SCAN,
-  type ScanPlan,
-  scanPlan,
-  scanStruct,
-} from '../wire/msgpack-scan.ts';
+import { type ScanPlan, scanPlan } from '../wire/msgpack-plan.ts';
+import { bytesLength, integerAt, isList, rawStart, SCAN, scanStruct } from '../wire/msgpack-scan.ts';
 import { decodeSnappy } from '../wire/snappy.ts';
 import type { ShieldReason } from './reason.ts';
 import { harmOfIncarnation, harmOfScan, harmOfVersions } from './shield-rules.ts';
@@ -41,6 +33,8 @@ interface Scan {
   expandedLeft: number;
   visitsLeft: number;
   harm: ShieldReason | undefined;
+  /** Of the message at hand. */
+  watches: Uint8Array;
   /** Whether the alive at hand carries a list of versions. */
   versions: boolean;
   /** Of the compress message at hand: where Buf's content begins and ends, and its algorithm (NaN for one that is no number). */
@@ -56,14 +50,16 @@ const SCANNING: Scan = {
   expandedLeft: 0,
   visitsLeft: 0,
   harm: undefined,
+  watches: new Uint8Array(0),
   versions: false,
   bufAt: 0,
   bufEnd: 0,
   algorithm: COMPRESS_ALGORITHM.lzw,
 };
 
-/** The address at hand. */
+/** The address at hand, of 16 bytes or of 4: these follow what makes an IPv4 address one of 16. */
 const ADDRESS = new Uint8Array(ADDRESS_BYTES);
+const ADDRESS_IPV4 = Uint8Array.from({ length: ADDRESS_BYTES }, (_, i) => (i === 10 || i === 11 ? 0xff : 0));
 
 /**
  * The first thing in the packet from `at` to `end` of `bytes` that is known to crash or exhaust a receiver; undefined when there is none. Total. `datagram`: it came
@@ -103,7 +99,8 @@ function visit(bytes: Uint8Array, at: number, end: number, depth: number, scan: 
   const body = BODIES[type];
   if (body === undefined) return undefined;
   scan.versions = false;
-  const code = scanStruct(bytes, at + 1, end, body.plan, body.visit, scan);
+  scan.watches = body.watches;
+  const code = scanStruct(bytes, at + 1, end, body.plan, visitField, scan);
   if (code === STOP) return scan.harm;
   return code >= 0 && type === MESSAGE_TYPE.alive && !scan.versions ? 'shield_bad_version' : harmOfScan(code);
 }
@@ -181,8 +178,6 @@ function stop(harm: ShieldReason | undefined, scan: Scan): number {
   return harm === undefined ? 0 : STOP;
 }
 
-type Visit = (field: number, bytes: Uint8Array, at: number, end: number, scan: Scan) => number;
-
 const COMPRESS_PLAN = scanPlan({ fields: { Algo: 'u8', Buf: 'bytes' } });
 
 function visitCompressField(field: number, bytes: Uint8Array, at: number, end: number, scan: Scan): number {
@@ -193,38 +188,47 @@ function visitCompressField(field: number, bytes: Uint8Array, at: number, end: n
 }
 
 /** net.go `handlePing` answers at SourceAddr; `handleIndirectPing` probes Target, and passes the answer on to SourceAddr. */
-function visitAddress(bytes: Uint8Array, at: number, _end: number, scan: Scan): number {
+function visitAddress(bytes: Uint8Array, at: number, scan: Scan): number {
   const size = bytesLength(bytes, at);
   // Go writes an address of any other length as text that is no address, and sends nothing.
   if (size !== 4 && size !== 16) return 0;
   const start = rawStart(bytes, at);
   if (start < 0) return isList(bytes[at]) ? stop('shield_disguised', scan) : 0;
-  for (let i = 0; i < ADDRESS_BYTES - size; i++) ADDRESS[i] = i < 10 ? 0 : 0xff;
-  for (let i = 0; i < size; i++) ADDRESS[ADDRESS_BYTES - size + i] = bytes[start + i] as number;
-  return stop(scan.mayReach(ADDRESS) ? undefined : 'shield_reflection', scan);
+  const address = size === 4 ? ADDRESS_IPV4 : ADDRESS;
+  for (let i = 0; i < size; i++) address[ADDRESS_BYTES - size + i] = bytes[start + i] as number;
+  return stop(scan.mayReach(address) ? undefined : 'shield_reflection', scan);
 }
 
 interface Body {
+  /** Shows the watched fields alone. */
   readonly plan: ScanPlan;
-  readonly visit: Visit;
+  /** By field: what is watched in it. */
+  readonly watches: Uint8Array;
 }
 
-type WatchedFields = Readonly<Record<string, (bytes: Uint8Array, at: number, end: number, scan: Scan) => number>>;
+const WATCH = { nothing: 0, address: 1, versions: 2, incarnation: 3 } as const;
 
-const WATCHED: WatchedFields = {
-  SourceAddr: visitAddress,
-  Target: visitAddress,
-  Vsn: (bytes, at, end, scan) => {
-    scan.versions = true;
-    return stop(harmOfVersions(bytes, at, end, true), scan);
-  },
-  Incarnation: (bytes, at, _end, scan) => stop(harmOfIncarnation(integerAt(bytes, at)), scan),
+const WATCHED: Readonly<Record<string, number>> = {
+  SourceAddr: WATCH.address,
+  Target: WATCH.address,
+  Vsn: WATCH.versions,
+  Incarnation: WATCH.incarnation,
 };
 
+function visitField(field: number, bytes: Uint8Array, at: number, end: number, scan: Scan): number {
+  const watch = scan.watches[field];
+  if (watch === WATCH.address) return visitAddress(bytes, at, scan);
+  if (watch === WATCH.incarnation) return stop(harmOfIncarnation(integerAt(bytes, at)), scan);
+  scan.versions = true;
+  return stop(harmOfVersions(bytes, at, end, true), scan);
+}
+
 function bodyOf(type: keyof typeof MESSAGE_SCHEMAS): Body {
-  const watched = Object.keys(MESSAGE_SCHEMAS[type].fields).map((name) => WATCHED[name]);
-  const visitField: Visit = (field, bytes, at, end, scan) => watched[field]?.(bytes, at, end, scan) ?? 0;
-  return { plan: scanPlan(MESSAGE_SCHEMAS[type]), visit: visitField };
+  const schema = MESSAGE_SCHEMAS[type];
+  return {
+    plan: scanPlan(schema, new Set(Object.keys(WATCHED))),
+    watches: Uint8Array.from(Object.keys(schema.fields), (name) => WATCHED[name] ?? WATCH.nothing),
+  };
 }
 
 /** By type byte; types without a body of fields, or unknown, are left alone: memberlist hands them on or logs them. */

@@ -3,7 +3,8 @@
  * whatever can harm has been read; the bodies of user states and user messages, whose lengths are known by then, flow.
  */
 import type { CodecReason } from '../wire/codec-reason.ts';
-import { integerAt, SCAN, scanPlan, scanStruct } from '../wire/msgpack-scan.ts';
+import { scanPlan } from '../wire/msgpack-plan.ts';
+import { integerAt, SCAN, scanStruct } from '../wire/msgpack-scan.ts';
 import { PUSH_PULL_NODE } from '../wire/push-pull.ts';
 import { createStreamReader, type StreamProgress, type StreamVisitor } from '../wire/stream-reader.ts';
 import type { ShieldReason } from './reason.ts';

@@ -4,8 +4,9 @@
  * something although one of them reads it, it says so.
  */
 import { MSGPACK_DEPTH_MAX, MSGPACK_ENTRIES_MAX } from './limits.ts';
-import type { FieldKind, Schema } from './msgpack.ts';
+import type { FieldKind } from './msgpack.ts';
 import { FAMILY, type Head, readHead } from './msgpack-head.ts';
+import { fieldNamed, NAME_MAX_BYTES, type ScanField, type ScanPlan } from './msgpack-plan.ts';
 
 /** What a scan answers instead of an offset. Visitors may answer numbers below `lowest`. */
 export const SCAN = {
@@ -24,36 +25,13 @@ export const SCAN = {
   lowest: -6,
 } as const;
 
-/** A field of a struct by its name's bytes. */
-export interface ScanField {
-  readonly name: Uint8Array;
-  readonly kind: FieldKind;
-  /** Not in the struct of the oldest releases, which pass over its value whatever that is, believe its length, and read on. */
-  readonly isLate: boolean;
-}
-
-/** Fields in Go's declaration order, at most 31. */
-export type ScanPlan = readonly ScanField[];
-
-/** Is told a field's position in the plan and where its value stands; below zero ends the scan with that answer. */
+/** Is told the position of a field that the plan shows, and where its value stands; below zero ends the scan with that answer. */
 export type FieldVisitor<C> = (field: number, bytes: Uint8Array, at: number, end: number, context: C) => number;
 
 /** Lengths up to this are reserved freely: what two bytes can announce. */
 const CLAIM_FREE = 0xffff;
 
-/** The longest field name of any struct (UserStateLen). */
-const NAME_MAX_BYTES = 12;
-
 const head: Head = { value: 0, next: 0, reason: 'truncated', at: 0 };
-
-/** A plan from a schema. memberlist writes the fields that it added later (v0.2.0: Source*) only where they are set. */
-export function scanPlan({ fields, omitEmpty }: Schema): ScanPlan {
-  return Object.entries(fields).map(([name, kind]) => ({
-    name: Buffer.from(name),
-    kind,
-    isLate: omitEmpty?.has(name) === true,
-  }));
-}
 
 /** Offset after the value at `at`, whatever it is, or why there is none before `end`. Total. */
 export function skipValue(bytes: Uint8Array, at: number, end: number, depth = 0): number {
@@ -116,11 +94,15 @@ export function rawStart(bytes: Uint8Array, at: number): number {
 
 /** The length in bytes that the raw value or list at `at` announces, read as go-msgpack reads it into bytes; its head is complete. */
 export function bytesLength(bytes: Uint8Array, at: number): number {
+  const byte = bytes[at] as number;
+  if (byte >= 0xa0 && byte < 0xc0) return byte & 0x1f;
   return readHead(bytes, at, head) === FAMILY.map ? head.value * 2 : head.value;
 }
 
 /** The integer at `at` (a complete value): 0 for nil, rounded beyond 2^53, NaN when it is none. */
 export function integerAt(bytes: Uint8Array, at: number): number {
+  const byte = bytes[at] as number;
+  if (byte < 0x80) return byte;
   const family = readHead(bytes, at, head);
   if (family === FAMILY.nil) return 0;
   return family === FAMILY.int ? head.value : Number.NaN;
@@ -172,20 +154,22 @@ export function scanStruct<C>(
   let next = head.next;
   let seen = 0;
   for (let i = 0, field = -1; i < entries; i++) {
-    if (!isMap) field = i < plan.length ? i : -1;
+    if (!isMap) field = i < plan.fields.length ? i : -1;
     else {
       const keyAt = next;
       next = skipKey(bytes, next, end);
       if (next < 0) return next;
-      field = fieldOf(plan, bytes, keyAt, next, field + 1);
+      field = fieldOf(plan, bytes, keyAt, next);
       if (field === SCAN.disguised) return field;
     }
     const valueAt = next;
-    next = field < 0 ? skipValue(bytes, next, end) : skipField(plan[field] as ScanField, bytes, next, end);
+    next = field < 0 ? skipValue(bytes, next, end) : skipField(plan.fields[field] as ScanField, bytes, next, end);
     if (next < 0) return next;
     if (field < 0) continue;
-    if ((seen & (1 << field)) !== 0) return SCAN.disguised;
-    seen |= 1 << field;
+    const bit = 1 << field;
+    if ((seen & bit) !== 0) return SCAN.disguised;
+    seen |= bit;
+    if ((plan.shown & bit) === 0) continue;
     const answer = visit(field, bytes, valueAt, next, context);
     if (answer < 0) return answer;
   }
@@ -193,8 +177,14 @@ export function scanStruct<C>(
 }
 
 /** Offset after a known field's value, of a kind that go-msgpack takes for it: only then does it believe a length. */
-export function skipField({ kind, isLate }: ScanField, bytes: Uint8Array, at: number, end: number): number {
+export function skipField(field: ScanField, bytes: Uint8Array, at: number, end: number): number {
   if (at >= end) return SCAN.truncated;
+  const size = field.sizes[bytes[at] as number] as number;
+  return size > 0 ? within(at + size, end) : skipLong(field, bytes, at, end);
+}
+
+/** The same for a value whose first byte does not say all. */
+function skipLong({ kind, isLate }: ScanField, bytes: Uint8Array, at: number, end: number): number {
   const byte = bytes[at] as number;
   if (kind === 'text') {
     // A number to who passes over it, a text of 64 bytes and more to who reads it: what follows would be read in two ways.
@@ -205,30 +195,18 @@ export function skipField({ kind, isLate }: ScanField, bytes: Uint8Array, at: nu
   return isLate || takes(kind, byte) ? skipValue(bytes, at, end) : SCAN.invalid;
 }
 
+/** Whether go-msgpack takes a value of this first byte, whose size says nothing yet, for the kind; numbers and booleans are sized. */
 function takes(kind: FieldKind, byte: number): boolean {
-  if (byte === 0xc0) return true;
-  if (kind === 'bytes') return isRaw(byte) || isList(byte);
-  if (kind === 'bool') return byte <= 1 || byte === 0xc2 || byte === 0xc3;
-  return byte < 0x80 || byte >= 0xe0 || (byte >= 0xcc && byte <= 0xd3);
+  return kind === 'bytes' && (isRaw(byte) || isList(byte));
 }
 
-/** Position of the field whose name is the key at `at`, -1 when there is none, or `disguised`. `guess`: where it may well be. */
-export function fieldOf(plan: ScanPlan, bytes: Uint8Array, at: number, end: number, guess: number): number {
+/** Position of the field whose name is the key from `at` to `end` (a complete one), -1 when there is none, or `disguised`. */
+export function fieldOf(plan: ScanPlan, bytes: Uint8Array, at: number, end: number): number {
+  const byte = bytes[at] as number;
+  if (byte >= 0xa0 && byte < 0xc0) return fieldNamed(plan, bytes, at + 1, end);
   const start = rawStart(bytes, at);
   if (start < 0) return isSpelled(plan, bytes, at, end) ? SCAN.disguised : -1;
-  for (let i = 0, field = guess; i < plan.length; i++, field++) {
-    if (field >= plan.length) field = 0;
-    if (isName((plan[field] as ScanField).name, bytes, start, end)) return field;
-  }
-  return -1;
-}
-
-function isName(name: Uint8Array, bytes: Uint8Array, at: number, end: number): boolean {
-  // Names of one length differ at their end: SourceAddr, SourcePort.
-  const last = name.length - 1;
-  if (end - at !== name.length || bytes[end - 1] !== name[last]) return false;
-  for (let i = 0; i < last; i++) if (bytes[at + i] !== name[i]) return false;
-  return true;
+  return fieldNamed(plan, bytes, start, end);
 }
 
 /** Whether the key is a list of numbers that spell a field's name, which go-msgpack v2 reads as that name. */
@@ -240,5 +218,5 @@ function isSpelled(plan: ScanPlan, bytes: Uint8Array, at: number, end: number): 
     letters.push(integerAt(bytes, next));
     next = skipValue(bytes, next, end);
   }
-  return plan.some(({ name }) => isName(name, Uint8Array.from(letters), 0, letters.length));
+  return fieldNamed(plan, Uint8Array.from(letters), 0, letters.length) >= 0;
 }

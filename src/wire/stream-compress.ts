@@ -3,6 +3,7 @@ import { type CodecFailure, type CodecReason, failed } from './codec-reason.ts';
 import { COMPRESS_ALGORITHM } from './compress.ts';
 import { COMPRESSED_MAX_BYTES, STREAM_STRUCT_MAX_BYTES } from './limits.ts';
 import { createLzwDecoder, type LzwDecoder } from './lzw.ts';
+import { type ScanField, scanPlan } from './msgpack-plan.ts';
 import {
   bytesLength,
   fieldOf,
@@ -10,7 +11,6 @@ import {
   isList,
   rawStart,
   SCAN,
-  scanPlan,
   skipField,
   skipKey,
   skipValue,
@@ -100,11 +100,11 @@ export class CompressReader {
   /** Reads one entry, of Buf only the head. */
   #next(bytes: Uint8Array): number {
     let at = 0;
-    let field = this.#isMap || this.#entry >= PLAN.length ? -1 : this.#entry;
+    let field = this.#isMap || this.#entry >= PLAN.fields.length ? -1 : this.#entry;
     if (this.#isMap) {
       at = skipKey(bytes, 0, bytes.length);
       if (at < 0) return at;
-      field = fieldOf(PLAN, bytes, 0, at, this.#entry);
+      field = fieldOf(PLAN, bytes, 0, at);
       if (field === SCAN.disguised) return field;
     }
     // Whatever unpacks it has to know the algorithm first; members write it first.
@@ -120,7 +120,7 @@ export class CompressReader {
 
   #value(field: number, bytes: Uint8Array, at: number): number {
     if (field !== ALGO) return skipValue(bytes, at, bytes.length);
-    const next = skipField(PLAN[ALGO] as (typeof PLAN)[number], bytes, at, bytes.length);
+    const next = skipField(PLAN.fields[ALGO] as ScanField, bytes, at, bytes.length);
     if (next >= 0) this.#algorithm = integerAt(bytes, at);
     return next;
   }

@@ -7,7 +7,8 @@ import { PUSH_PULL_NODES_MAX, STREAM_STRUCT_MAX_BYTES, USER_STATE_MAX_BYTES } fr
 import { MESSAGE_TYPE } from './message-type.ts';
 import { decodeMessage, MESSAGE_SCHEMAS, type Message } from './messages.ts';
 import { decodeStruct } from './msgpack.ts';
-import { type FieldVisitor, integerAt, SCAN, type ScanPlan, scanPlan, scanStruct, structHead } from './msgpack-scan.ts';
+import { type ScanPlan, scanPlan } from './msgpack-plan.ts';
+import { type FieldVisitor, integerAt, SCAN, scanStruct, structHead } from './msgpack-scan.ts';
 import { Pending } from './pending.ts';
 import { PUSH_PULL_HEADER, PUSH_PULL_NODE, type PushPullNode, USER_HEADER } from './push-pull.ts';
 

@@ -2,13 +2,13 @@ import fc from 'fast-check';
 import t from 'tap';
 import { MESSAGE_SCHEMAS } from '../../src/wire/messages.ts';
 import { decodeStruct } from '../../src/wire/msgpack.ts';
+import { scanPlan } from '../../src/wire/msgpack-plan.ts';
 import {
   bytesLength,
   integerAt,
   isList,
   rawStart,
   SCAN,
-  scanPlan,
   scanStruct,
   skipValue,
   structHead,
