@@ -115,10 +115,7 @@ class Guard implements FloodGuard {
 
   takeRules(rules: FenceRules): void {
     this.#rules = rules;
-    if (!this.#meter.active) return;
-    if (this.#attach()) return;
-    this.#meter.end();
-    this.#say('flood_guard_off', 'flood guard off: the rules of now reject nothing by its label');
+    if (this.#meter.active) this.#renew('the rules of now reject nothing by its label');
   }
 
   stop(): void {
@@ -143,7 +140,14 @@ class Guard implements FloodGuard {
   }
 
   #refresh(): void {
-    if (this.#sources.refresh(this.#options.now())) this.#attach();
+    if (this.#sources.refresh(this.#options.now())) this.#renew('the kernel does not take the filter of now');
+  }
+
+  /** Puts the filter of now in the place of the one before, or ends it. */
+  #renew(why: string): void {
+    if (this.#attach()) return;
+    this.#meter.end();
+    this.#say('flood_guard_off', `flood guard off: ${why}`);
   }
 
   #begin(): void {

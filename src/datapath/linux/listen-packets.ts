@@ -46,12 +46,12 @@ export interface ListenPackets {
 /** Opens the socket and serves from the loop. Throws a StartError that names address and port; then nothing stays open. */
 export function openListenPackets(options: ListenPacketsOptions): ListenPackets {
   const socket = openListenSocket(options.calls, options.listen);
+  const packets = new Packets(options, socket);
   try {
-    const packets = new Packets(options, socket);
     options.loop.watch(socket.fd, EPOLLIN, packets);
     return packets;
   } catch (error) {
-    options.calls.close(socket.fd);
+    packets.stop();
     throw error instanceof SystemError ? startError('UDP', socket.at, error) : error;
   }
 }

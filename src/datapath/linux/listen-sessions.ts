@@ -20,6 +20,8 @@ const STRANGERS_MAX = 1_024;
 /** Idle sessions are looked for this often, ms, or more often where they expire sooner. */
 const SWEEP_MAX_MS = 1_000;
 const SWEEP_MIN_MS = 10;
+/** Where the kernel takes whoever connects to a wildcard, and so where answers come from. */
+const REACHED_AT: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 const NONE = -1;
 
 export interface ListenSessionsOptions {
@@ -77,7 +79,8 @@ export class ListenSessions implements Refused {
 
   constructor(options: ListenSessionsOptions) {
     this.#options = options;
-    this.#app = sockaddr(parseAddress(options.app.address) as Uint8Array, options.app.port);
+    const { address, port } = options.app;
+    this.#app = sockaddr(parseAddress(REACHED_AT[address] ?? address) as Uint8Array, port);
     this.#appName = new Named(this.#app, 0);
     const { size } = options.sends;
     this.#at = new Int32Array(size);

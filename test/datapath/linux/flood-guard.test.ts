@@ -31,6 +31,7 @@ function harness({ first = rules('enforce'), limit = LIMIT, largest = Number.POS
   const drops = new Map(SOCKETS.map((fd) => [fd, 0xffff_ff00]));
   const log: string[] = [];
   let overflows = 0;
+  let bound = largest;
   let active = false;
   const calls = {
     address(buffer: Uint8Array) {
@@ -45,7 +46,7 @@ function harness({ first = rules('enforce'), limit = LIMIT, largest = Number.POS
       t.equal(option, SO_ATTACH_FILTER);
       const size = Buffer.from(value).readUInt16LE();
       t.equal(size * INSTRUCTION_BYTES, program.length);
-      if (size > largest) throw new SystemError('setsockopt', 'ENOMEM');
+      if (size > bound) throw new SystemError('setsockopt', 'ENOMEM');
       filters.set(fd, program);
     },
     getBytes(fd: number, _level: number, _option: number, into: Uint8Array) {
@@ -90,6 +91,9 @@ function harness({ first = rules('enforce'), limit = LIMIT, largest = Number.POS
         }
         timers.run(nowMs);
       }
+    },
+    refuseAll() {
+      bound = 0;
     },
     overflow(count: number) {
       drops.set(5, ((drops.get(5) as number) + count) % 2 ** 32);
@@ -200,6 +204,18 @@ t.test('what the kernel refuses', async (t) => {
   const blind = harness({ counts: false });
   blind.run(10_000, FLOOD);
   t.equal(blind.filters.size, 0, 'a kernel that counts no drops could not tell when a flood ends');
+});
+
+t.test('a filter that the kernel refuses later leaves none, and the guard says that it is off', async (t) => {
+  const guarded = harness({ first: rules('accept', { byDns: true }) });
+  guarded.run(LOOK_MS, FLOOD);
+  t.ok(guarded.active());
+  guarded.refuseAll();
+  guarded.bare('192.0.2.1', LISTED_REJECTIONS);
+  guarded.run(10 * LOOK_MS, LIMIT / 2);
+  t.equal(guarded.filters.size, 0);
+  t.notOk(guarded.active(), 'as the status says');
+  t.strictSame(guarded.log, ['flood_guard_on', 'flood_filter', 'flood_guard_off']);
 });
 
 t.test('turned off, and stopped', async (t) => {

@@ -13,8 +13,12 @@ import { type Datagrams, STRANGERS, startUdp } from '../listen-kit.ts';
 const calls = await loadSyscalls();
 
 /** A fence whose loop turns when the test says so, so that what was sent before is one batch. */
-function open(made: TestContext, app: number, options: { host?: string; sessions?: number; idleMs?: number } = {}) {
-  const { host = '127.0.0.1', sessions = 64, idleMs = LIMITS.sessionIdleMs } = options;
+function open(
+  made: TestContext,
+  app: number,
+  options: { host?: string; appHost?: string; sessions?: number; idleMs?: number } = {},
+) {
+  const { host = '127.0.0.1', appHost = '127.0.0.1', sessions = 64, idleMs = LIMITS.sessionIdleMs } = options;
   const loop = new Loop(calls, () => performance.now());
   const packets: ListenPackets = openListenPackets({
     context: made.context,
@@ -22,7 +26,7 @@ function open(made: TestContext, app: number, options: { host?: string; sessions
     loop,
     batches: createDatagramBatches(calls),
     listen: { address: host, port: 0 },
-    app: { address: '127.0.0.1', port: app },
+    app: { address: appHost, port: app },
     limits: { sessions, sessionIdleMs: idleMs },
   });
   return {
@@ -81,6 +85,28 @@ t.test('a wildcard socket answers from the address that was asked', async (t) =>
   app.socket.close();
   peer.socket.close();
 });
+
+t.test(
+  'an app that is named by the wildcard that it listens on is at the loopback address, and its answers are its own',
+  async (t) => {
+    for (const [appHost, host] of [
+      ['0.0.0.0', '127.0.0.1'],
+      ['::', '::1'],
+    ] as const) {
+      const app = await startUdp(host);
+      const fence = open(makeContext({ stage: 'accept' }), app.port, { appHost });
+      const peer = await startUdp();
+      await sent(peer, marked('own', MESSAGE), fence.port);
+      await fence.until('the datagram', () => app.got.length === 1);
+      app.socket.send('ack', app.got[0]?.from.port ?? 0, host);
+      await fence.until('the answer', () => peer.got.length === 1);
+      t.equal(peer.got[0]?.from.port, fence.port, appHost);
+      fence.stop();
+      app.socket.close();
+      peer.socket.close();
+    }
+  },
+);
 
 t.test('one batch of many peers: each keeps its order, and sessions that go in its midst lose nothing', async (t) => {
   for (const sessions of [64, 1, 2]) {
