@@ -1,5 +1,6 @@
 // Real memberlist members of four releases behind fences of both kinds: their rings work at every stage, and foreigners stay out.
 import t, { type Test } from 'tap';
+import { engineInTurn } from '../lab/engines.ts';
 import type { Fence } from '../lab/fence.ts';
 import { createLab, type Host, type Lab } from '../lab/lab.ts';
 import { rejectedDuring, rejections } from '../lab/rejections.ts';
@@ -33,6 +34,8 @@ interface Arm {
   readonly path: 'transparent' | 'listen';
   readonly members: number;
   readonly family: Family;
+  /** Which engine the first of its listen fences has; the others take turns from there, so that each ring has both. */
+  readonly firstEngine: number;
 }
 
 const STAGES = ['observe', 'accept', 'label', 'enforce'] as const;
@@ -52,6 +55,11 @@ function fenceConfig({ speaks, path, family }: Arm, host: Host, cidrs: readonly 
   return {
     fences: [{ name: 'gossip', cluster: LABEL, stage: 'observe', wire: speaks, ...where, app, admit: { cidrs } }],
   };
+}
+
+function startFence(arm: Arm, host: Host, i: number, cidrs: readonly string[]): Promise<Fence> {
+  const engine = arm.path === 'listen' ? engineInTurn(arm.firstEngine + i) : 'linux';
+  return host.fence(fenceConfig(arm, host, cidrs), { engine });
 }
 
 interface Scene {
@@ -74,7 +82,7 @@ async function setTheScene(lab: Lab, arm: Arm): Promise<Scene> {
   ];
   const cidrs = [...hosts, friend].map((host) => host[family]);
   const fences = new Map(
-    await Promise.all(hosts.map(async (host) => [host, await host.fence(fenceConfig(arm, host, cidrs))] as const)),
+    await Promise.all(hosts.map(async (host, i) => [host, await startFence(arm, host, i, cidrs)] as const)),
   );
   const app = {
     version,
@@ -211,14 +219,17 @@ for (const path of ['transparent', 'listen'] as const) {
   const arms: Arm[] = [];
   for (const version of MEMBERLIST_VERSIONS) {
     const members = path === 'transparent' && version === 'v0.6.0' ? 3 : 2;
-    arms.push({ version, speaks: 'none', path, members, family: version === 'v0.5.0' ? 'ipv6' : 'ipv4' });
+    const family = version === 'v0.5.0' ? 'ipv6' : 'ipv4';
+    arms.push({ version, speaks: 'none', path, members, family, firstEngine: arms.length });
   }
   for (const version of LABEL_VERSIONS) {
-    arms.push({ version, speaks: 'own', path, members: 2, family: version === 'v0.5.0' ? 'ipv6' : 'ipv4' });
+    const family = version === 'v0.5.0' ? 'ipv6' : 'ipv4';
+    arms.push({ version, speaks: 'own', path, members: 2, family, firstEngine: arms.length });
   }
   for (const arm of arms) {
-    const { version, speaks, members, family } = arm;
-    const title = `${speaks}/${speaks}: ${version}, ${members} members behind ${path} fences, ${family}`;
+    const { version, speaks, members, family, firstEngine } = arm;
+    const engine = path === 'listen' ? `, ${engineInTurn(firstEngine)} first` : '';
+    const title = `${speaks}/${speaks}: ${version}, ${members} members behind ${path} fences, ${family}${engine}`;
     t.test(title, { skip }, (t) => runArm(t, arm));
   }
 }
