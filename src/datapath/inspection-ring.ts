@@ -52,19 +52,19 @@ export interface RingWriter {
 
 export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
   const { words, block } = partsOf(buffer);
+  /** Only this thread writes the counts, and nothing waits for them: a locked addition would cost more than all else of a full ring. */
+  const leaveOut = (count: number): false => {
+    words[count] = ((words[count] ?? 0) + 1) | 0;
+    return false;
+  };
   /** Whether a record of `size` fits; counted when not. */
   const fits = (size: number): boolean => {
-    if (size > RECORD_MAX_BYTES) {
-      Atomics.add(words, LEFT_LARGE, 1);
-      return false;
-    }
+    if (size > RECORD_MAX_BYTES) return leaveOut(LEFT_LARGE);
     // Only this thread writes it.
     const written = words[WRITTEN] ?? 0;
     const used = (written - Atomics.load(words, TAKEN)) >>> 0;
     const toEnd = RING_CAPACITY_BYTES - place(written);
-    if (used + (toEnd < size ? toEnd : 0) + size <= RING_CAPACITY_BYTES) return true;
-    Atomics.add(words, LEFT_FULL, 1);
-    return false;
+    return used + (toEnd < size ? toEnd : 0) + size <= RING_CAPACITY_BYTES || leaveOut(LEFT_FULL);
   };
   const write = (source: FrameSource, bytes: Uint8Array): boolean => {
     const size = (SOURCE_AT + sourceBytes(source) + bytes.length + 7) & ~7;
