@@ -218,6 +218,16 @@ t.test('a filter that the kernel refuses later leaves none, and the guard says t
   t.strictSame(guarded.log, ['flood_guard_on', 'flood_filter', 'flood_guard_off']);
 });
 
+t.test('back at observe, where everything passes, nothing is dropped any more', async (t) => {
+  const { run, guard, filters, active, letsIn } = harness();
+  run(LOOK_MS, FLOOD);
+  t.notOk(letsIn('\xf4\x05otherbody', '10.0.0.1'));
+  guard.takeRules(rules('observe'));
+  t.ok(letsIn('\xf4\x05otherbody', '10.0.0.1'));
+  t.equal(filters.size, 0);
+  t.notOk(active());
+});
+
 t.test('turned off, and stopped', async (t) => {
   const off = harness({ limit: 0 });
   off.run(10_000, FLOOD);
