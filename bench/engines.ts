@@ -7,6 +7,8 @@ import { LABEL } from './packets.ts';
 import { type Program, sleep, start } from './processes.ts';
 
 const START_TIMEOUT_MS = 15_000;
+/** The admin API of a process with a hundred fences takes seconds to answer. */
+const ADMIN_TIMEOUT_MS = 20_000;
 const POLL_MS = 25;
 
 /** Where a proxy listens and where its app does, IPv4 `address:port`. */
@@ -44,9 +46,10 @@ export function fenceConfig(engine: 'linux' | 'portable', way: Way): object {
   return { admin: { address: way.admin }, log: { level: 'warn' }, fences: [fence] };
 }
 
-/** Starts it and waits until it can forward. */
-export async function startProxy(engine: Engine, way: Way, context: Context): Promise<Forwarder> {
-  if (engine === 'linux' || engine === 'portable') return startFence(engine, way, context);
+/** Starts it and waits until it can forward. `config`: keys of a fence's configuration that take the place of fenceConfig's. */
+export async function startProxy(engine: Engine, way: Way, context: Context, config: object = {}): Promise<Forwarder> {
+  if (engine === 'linux' || engine === 'portable')
+    return startFence(engine, way, context, { ...fenceConfig(engine, way), ...config });
   if (engine === 'nginx' || engine === 'nginx_oneway') return startNginx(engine, way, context);
   if (engine === 'haproxy') throw new Error('haproxy forwards no UDP');
   const program = engine === 'c' ? 'udp-forward' : 'udp-forward-go';
@@ -61,14 +64,18 @@ function plain(engine: Engine, way: Way, program: Program): Omit<Forwarder, 'set
   return { engine, way, program, strips: false, metric: noMetric, stop: () => program.stop() };
 }
 
-async function startFence(engine: 'linux' | 'portable', way: Way, context: Context): Promise<Forwarder> {
+async function startFence(
+  engine: 'linux' | 'portable',
+  way: Way,
+  context: Context,
+  config: object,
+): Promise<Forwarder> {
   const file = join(context.dir, `${engine}-${way.listen.replaceAll(/[.:]/g, '-')}.json`);
-  const config = fenceConfig(engine, way);
   writeFileSync(file, JSON.stringify(config, undefined, 2));
   const [command, ...args] = fenceCommand(context, file);
   const program = start(command, args, { core: context.cores.proxy });
   const get = async (path: string) => {
-    const answer = await fetch(`http://${way.admin}${path}`, { signal: AbortSignal.timeout(5_000) });
+    const answer = await fetch(`http://${way.admin}${path}`, { signal: AbortSignal.timeout(ADMIN_TIMEOUT_MS) });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text.slice(0, 200)}`);
     return text;

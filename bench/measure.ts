@@ -7,7 +7,7 @@ export type Engine = (typeof ENGINES)[number];
 export const FENCE_ENGINES = ['linux', 'portable'] as const satisfies readonly Engine[];
 
 /** Groups that `--only` takes. */
-export const GROUPS = ['udp', 'tcp', 'process'] as const;
+export const GROUPS = ['udp', 'tcp', 'process', 'growth'] as const;
 export type Group = (typeof GROUPS)[number];
 
 /** Figures of one engine in one round: the key is the figure's name in the JSON, such as `udp_forward`. */

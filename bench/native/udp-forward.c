@@ -13,8 +13,8 @@
 
 #define BATCH 64
 #define EVENTS 64
-#define SLOTS 8192
-#define SESSIONS_MAX 4096
+#define SLOTS 32768
+#define SESSIONS_MAX 12288
 #define IDLE_NS 60000000000ull
 #define SWEEP_MS 1000
 #define DATAGRAM_MAX 65536
@@ -52,7 +52,7 @@ static void stop(int number) {
   stopped = 1;
 }
 
-static inline uint32_t slot_of(uint64_t key) { return (uint32_t)(key * 0x9e3779b97f4a7c15ull >> 51) & (SLOTS - 1); }
+static inline uint32_t slot_of(uint64_t key) { return (uint32_t)(key * 0x9e3779b97f4a7c15ull >> 49) & (SLOTS - 1); }
 
 static int open_session(struct session *one, uint64_t key, const struct sockaddr_in *peer, uint64_t now) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);

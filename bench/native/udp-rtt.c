@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
   uint64_t start = now_ns(), step = (uint64_t)(1e9 / rate), next = start, end = start + (uint64_t)(seconds * 1e9);
   for (uint32_t number = 1; next < end; number++) {
     /* The first of every cycle is another one, so that nobody always comes after the same neighbour's noise. */
-    trip(&targets[(number + number / (uint32_t)target_count) % (uint32_t)target_count], number << 12);
+    trip(&targets[(number + number / (uint32_t)target_count) % (uint32_t)target_count], number << 14);
     next += step;
     uint64_t at = now_ns();
     if (at >= next) {

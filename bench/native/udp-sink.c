@@ -1,7 +1,7 @@
 /*
  * The app behind a proxy: takes datagrams, looks at every one, and counts.
  *   udp-sink --listen A:P --body HEX --seq-at N [--echo yes]
- * A good one equals the body but for the 4 bytes of the number. Numbers of one source (their low 12 bits) must grow. With --echo every datagram
+ * A good one equals the body but for the 4 bytes of the number. Numbers of one source (their low 14 bits) must grow. With --echo every datagram
  * goes back to where it came from. A line on stdin is answered by one line: {"packets":…,"bad":…,"reordered":…,"lost":…,"sources":…}, where
  * lost is what the kernel dropped because this program was too slow. The end of stdin ends it. On TCP, at the same address, connections are
  * taken and closed: a fence looks that way whether its app is there.
@@ -15,7 +15,7 @@
 
 #define BATCH 256
 #define ROOM_BYTES (64 << 20)
-#define SOURCES_MAX 4096
+#define SOURCES_MAX 16384
 /* How long it sleeps after a batch: a wake-up for every datagram would take the core that the load needs. */
 #define PAUSE_NS 300000
 
@@ -35,7 +35,7 @@ static void look(const uint8_t *packet, size_t bytes) {
     bad++;
     return;
   }
-  uint32_t number = load_u32(packet + seq_at), source = number & (SOURCES_MAX - 1), count = number >> 12;
+  uint32_t number = load_u32(packet + seq_at), source = number & (SOURCES_MAX - 1), count = number >> 14;
   if (last[source] == 0) sources++;
   /* A new run of the load starts anew at 1, and the count wraps: only a small step back is a reordering. */
   if (count <= last[source] && last[source] - count < 4096 && count > 1) reordered++;

@@ -1,0 +1,160 @@
+/** What a datagram costs as the ring grows, and as one process takes more fences: at a steady rate, a process for each size. */
+import { type Forwarder, startProxy, type Way } from './engines.ts';
+import type { Context, Engine, Figures, Measure, Stand } from './measure.ts';
+import { inTurn } from './measure.ts';
+import { gossipPacket, LABEL } from './packets.ts';
+import { median } from './results.ts';
+import { type Arm, closeArms, flood } from './udp-forward.ts';
+import { startSink } from './udp-sink.ts';
+
+/** Datagrams a second, whatever the size. */
+const RATE = 20_000;
+/** Every peer is heard several times before the measured time, the last of 10,000 too. */
+const WARM_MS = 2_000;
+const ROUNDS_MAX = 3;
+const PEERS = [1, 10, 100, 1_000, 10_000] as const;
+const FENCES = [1, 10, 100] as const;
+/** Peers in all, of as many fences as there are. */
+const PEERS_OF_FENCES = 100;
+const US = 1e6;
+
+interface Kind {
+  readonly name: 'growth_peers' | 'growth_fences';
+  readonly sizes: readonly number[];
+  readonly what: string;
+  readonly engines: readonly Engine[];
+  open(context: Context, engine: Engine, size: number): Promise<Arm>;
+  readonly load: (size: number) => { readonly sources: number; readonly targets: number };
+}
+
+const KINDS: readonly Kind[] = [
+  {
+    name: 'growth_peers',
+    sizes: PEERS,
+    what: 'peers, one fence',
+    engines: ['linux', 'portable', 'nginx', 'c'],
+    open: openPeers,
+    load: (sources) => ({ sources, targets: 1 }),
+  },
+  {
+    name: 'growth_fences',
+    sizes: FENCES,
+    what: `fences in one process, ${PEERS_OF_FENCES} peers in all`,
+    engines: ['linux', 'portable'],
+    open: openFences,
+    load: (targets) => ({ sources: PEERS_OF_FENCES, targets }),
+  },
+];
+
+export const GROWTH: readonly Measure[] = KINDS.map((kind) => ({
+  name: kind.name,
+  group: 'growth',
+  figures: Object.fromEntries(
+    kind.sizes.map((size) => [
+      keyOf(kind, size),
+      `µs of a core a datagram (CPU seconds a million), ${RATE} a second, ${size} ${kind.what}`,
+    ]),
+  ),
+  engines: kind.engines,
+  rounds: ({ rounds }) => Math.min(rounds, ROUNDS_MAX),
+  fullOnly: true,
+  open: (context) => openGrowth(context, kind),
+}));
+
+function keyOf(kind: Kind, size: number): string {
+  return `${kind.name}_${size}`;
+}
+
+async function openGrowth(context: Context, kind: Kind): Promise<Stand> {
+  const packet = gossipPacket();
+  const arms = new Map<number, Map<Engine, Arm>>(kind.sizes.map((size) => [size, new Map()]));
+  const engines = kind.engines.filter((engine) => context.engines.includes(engine));
+  const costs = new Map<Engine, Map<number, number[]>>();
+  const close = async () => {
+    for (const bySize of arms.values()) await closeArms(bySize);
+  };
+  const cost = async (engine: Engine, size: number): Promise<number> => {
+    const arm = arms.get(size)?.get(engine);
+    if (arm === undefined) throw new Error(`no ${engine} for ${size}`);
+    // By one call each, however many sources: how they are sent must not differ between sizes.
+    const options = { ...kind.load(size), rate: RATE, batch: 1, warmMs: WARM_MS };
+    const { cpuSeconds, packets } = await flood(context, packet, arm, options);
+    const us = (cpuSeconds / packets) * US;
+    const bySize = costs.get(engine) ?? new Map<number, number[]>();
+    costs.set(engine, bySize.set(size, [...(bySize.get(size) ?? []), us]));
+    return us;
+  };
+  try {
+    for (const [size, byEngine] of arms) {
+      for (const engine of engines) byEngine.set(engine, await kind.open(context, engine, size));
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    round: () =>
+      inTurn(engines, async (engine) => {
+        const figures: Record<string, number> = {};
+        for (const size of kind.sizes) figures[keyOf(kind, size)] = await cost(engine, size);
+        return figures satisfies Figures;
+      }),
+    notes: () => [...costs].map(([engine, bySize]) => curve(engine, kind, bySize)),
+    close,
+  };
+}
+
+/** A line for each engine; the first round, which warms up, does not count. */
+function curve(engine: Engine, { what }: Kind, bySize: ReadonlyMap<number, readonly number[]>): string {
+  const medians = [...bySize].map(([size, costs]) => [size, median(costs.slice(1))] as const);
+  const first = medians[0]?.[1] ?? Number.NaN;
+  const points = medians.map(([size, us]) => `${size}: ${us.toFixed(2)} µs (${(us / first).toFixed(2)})`);
+  return `${engine}, ${what}: ${points.join(', ')}; in brackets against the first`;
+}
+
+async function openPeers(context: Context, engine: Engine, size: number): Promise<Arm> {
+  const host = `127.12.${KINDS[0]?.engines.indexOf(engine) ?? 0}.${(PEERS as readonly number[]).indexOf(size) + 1}`;
+  const way: Way = { listen: `${host}:7946`, app: `${host}:7947`, admin: `${host}:9746` };
+  const { fences } = fencesOf(engine, [way]);
+  return openArm(context, engine, way, way.app, { fences });
+}
+
+/** One app behind all of them. */
+async function openFences(context: Context, engine: Engine, count: number): Promise<Arm> {
+  const net = `127.13.${(engine === 'linux' ? 0 : 1) * FENCES.length + (FENCES as readonly number[]).indexOf(count)}`;
+  const port = 17_947 + (engine === 'linux' ? 0 : 1) * FENCES.length + (FENCES as readonly number[]).indexOf(count);
+  const ways = Array.from({ length: count }, (_, i) => ({
+    listen: `${net}.${i + 1}:7946`,
+    app: `${net}.${i + 1}:${port}`,
+    admin: `${net}.1:9746`,
+  }));
+  const [first] = ways;
+  if (first === undefined) throw new Error('no fence');
+  return openArm(context, engine, first, `0.0.0.0:${port}`, fencesOf(engine, ways));
+}
+
+async function openArm(context: Context, engine: Engine, way: Way, app: string, config: object): Promise<Arm> {
+  const sink = await startSink(context, app, gossipPacket(), { stripped: engine !== 'nginx' });
+  try {
+    const proxy: Forwarder = await startProxy(engine, way, context, config);
+    return { sink, proxy };
+  } catch (error) {
+    await sink.stop();
+    throw error;
+  }
+}
+
+/** Fences that may hold a session for each peer of the largest size. */
+function fencesOf(engine: Engine, ways: readonly Way[]): { readonly fences: readonly object[] } {
+  const fence = (way: Way, i: number) => ({
+    name: `bench-${i + 1}`,
+    cluster: LABEL,
+    stage: 'accept',
+    engine,
+    listen: way.listen,
+    app: { address: way.app },
+    admit: { cidrs: ['127.0.0.0/8'] },
+    ...(ways.length === 1 && { limits: { sessions: 12_000 }, memory: { peers: 20_000 } }),
+  });
+  return { fences: ways.map(fence) };
+}
