@@ -28,7 +28,8 @@ export type MayReach = (address: Uint8Array) => boolean;
 const CRC_HEADER_BYTES = 5;
 
 interface Scan {
-  mayReach: MayReach;
+  /** Of the scan at hand; undefined before the first. */
+  mayReach: MayReach | undefined;
   datagram: boolean;
   expandedLeft: number;
   visitsLeft: number;
@@ -45,7 +46,7 @@ interface Scan {
 
 /** One for all: a scan is over before another begins, and makes no objects. */
 const SCANNING: Scan = {
-  mayReach: () => false,
+  mayReach: undefined,
   datagram: true,
   expandedLeft: 0,
   visitsLeft: 0,
@@ -196,7 +197,7 @@ function visitAddress(bytes: Uint8Array, at: number, scan: Scan): number {
   if (start < 0) return isList(bytes[at]) ? stop('shield_disguised', scan) : 0;
   const address = size === 4 ? ADDRESS_IPV4 : ADDRESS;
   for (let i = 0; i < size; i++) address[ADDRESS_BYTES - size + i] = bytes[start + i] as number;
-  return stop(scan.mayReach(address) ? undefined : 'shield_reflection', scan);
+  return stop(scan.mayReach?.(address) === true ? undefined : 'shield_reflection', scan);
 }
 
 interface Body {

@@ -2,7 +2,7 @@
 import { deepStrictEqual } from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
-import { MEMORY, STAMP_FRESH_MS } from '../../src/ring/known-peer.ts';
+import { knownPeer, MEMORY, STAMP_FRESH_MS } from '../../src/ring/known-peer.ts';
 import {
   createPeerTable,
   type Evidence,
@@ -10,6 +10,7 @@ import {
   type PeerTable,
   peerTableBytes,
 } from '../../src/ring/peers.ts';
+import type { Records } from '../../src/ring/records.ts';
 import { PROPERTY } from '../property.ts';
 
 const OPTIONS = { peers: 16, windowMs: 600_000, foreignMs: 10_000 } as const;
@@ -72,6 +73,21 @@ t.test('while its slot changes hands a peer is nobody, and itself afterwards', a
   t.notOk(known.answers(NOW));
   cells[at] = (cells[at] ?? 0) + 1;
   t.equal(known.memory(NOW), MEMORY.proven, 'the number moved on, the key is the same');
+});
+
+t.test('a record that never stays in one hand is given up', async (t) => {
+  let looks = 0;
+  const restless = {
+    find() {
+      looks++;
+      return 0;
+    },
+    time: () => NOW,
+    holds: () => false,
+  };
+  const known = knownPeer(restless as unknown as Records, OPTIONS, addressOf(1), 0);
+  t.equal(known.memory(NOW), 0, 'nothing is known of it');
+  t.ok(looks > 1 && looks < 10, `after ${looks} looks`);
 });
 
 type Step =
