@@ -137,23 +137,32 @@ async function untilUp(name: string, program: Program, ask: () => Promise<unknow
  */
 export function nginxConfig(engine: 'nginx' | 'nginx_oneway', way: Way, dir: string): string {
   const responses = engine === 'nginx_oneway' ? '\n    proxy_responses 0;' : '';
+  return nginxStream(
+    dir,
+    'warn',
+    `listen ${way.listen} udp rcvbuf=4m;
+    proxy_pass ${way.app};
+    proxy_timeout 60s;${responses}`,
+  );
+}
+
+/** One worker with one stream server, of which `server` are the lines; `log`: the level that its errors need to be shown. */
+export function nginxStream(dir: string, log: 'warn' | 'crit', server: string): string {
   return `load_module ${nginxModule()};
 daemon off;
 worker_processes 1;
 pid ${dir}/nginx.pid;
-error_log stderr warn;
+error_log stderr ${log};
 events { worker_connections 16384; multi_accept on; }
 stream {
   server {
-    listen ${way.listen} udp rcvbuf=4m;
-    proxy_pass ${way.app};
-    proxy_timeout 60s;${responses}
+    ${server}
   }
 }
 `;
 }
 
-export function nginxModule(): string {
+function nginxModule(): string {
   const places = ['/usr/lib/nginx/modules', '/usr/lib64/nginx/modules', '/usr/share/nginx/modules'];
   const found = places.map((place) => `${place}/ngx_stream_module.so`).find((path) => existsSync(path));
   if (found === undefined) throw new Error('nginx has no stream module here (Debian: libnginx-mod-stream)');

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { type Forwarder, nginxModule, startProxy, type Way } from './engines.ts';
+import { type Forwarder, nginxStream, startProxy, type Way } from './engines.ts';
 import type { Context, Engine } from './measure.ts';
 import { type Program, sleep, start } from './processes.ts';
 import { LABEL_HEADER } from './tcp-payloads.ts';
@@ -57,22 +57,15 @@ function commandOf(engine: Engine, way: Way, labelAt: number, context: Context):
 
 /** One worker; looks at nothing. */
 function nginxConfig(way: Way, dir: string): string {
-  return `load_module ${nginxModule()};
-daemon off;
-worker_processes 1;
-pid ${dir}/nginx.pid;
-error_log stderr crit;
-events { worker_connections 16384; multi_accept on; }
-stream {
-  server {
-    listen ${way.listen} backlog=4096;
+  return nginxStream(
+    dir,
+    'crit',
+    `listen ${way.listen} backlog=4096;
     proxy_pass ${way.app};
     tcp_nodelay on;
     proxy_half_close on;
-    proxy_buffer_size 64k;
-  }
-}
-`;
+    proxy_buffer_size 64k;`,
+  );
 }
 
 /** One thread; waits for the label header and compares it. Strips nothing: it cannot. */

@@ -1,6 +1,6 @@
 /** What inspection may take of the thread, and in which order, with a hand-wound clock. */
 import t from 'tap';
-import { BUSY_SHARE, createPump, TURN_MS } from '../../src/datapath/inspection-pump.ts';
+import { BUSY_SHARE, createPump, type Pump, TURN_MS } from '../../src/datapath/inspection-pump.ts';
 import { createMemoryLane, type Lane } from '../../src/datapath/inspection-queue.ts';
 import { manualHost, source } from './inspection-kit.ts';
 
@@ -65,9 +65,8 @@ t.test('on a crowded machine it takes its share of what the thread gets, not of 
   t.ok(share < BUSY_SHARE * 1.2 && share > BUSY_SHARE * 0.5, `${(share * 100).toFixed(1)}% of its time on a core`);
 });
 
-t.test('an idle thread is used further', async (t) => {
-  const host = manualHost();
-  const pump = createPump(host);
+/** The part of ten seconds, in which `host` itself has nothing else to do, that `pump` spends on a flood. */
+function shareUnderFlood(host: ReturnType<typeof manualHost>, pump: Pump): number {
   let spentMs = 0;
   pump.add({
     lanes: [flood(100)],
@@ -78,25 +77,19 @@ t.test('an idle thread is used further', async (t) => {
     },
   });
   host.pass(10_000);
-  const share = spentMs / host.now();
+  return spentMs / host.now();
+}
+
+t.test('an idle thread is used further', async (t) => {
+  const host = manualHost();
+  const share = shareUnderFlood(host, createPump(host));
   t.ok(share > 3 * BUSY_SHARE && share < 0.5, `${(share * 100).toFixed(1)}%`);
 });
 
 t.test('a thread that is idle while another of the process runs takes no more than its share', async (t) => {
   const host = manualHost();
   // Whatever this thread leaves of the time, another one runs.
-  const pump = createPump({ ...host, cpuMs: host.now });
-  let spentMs = 0;
-  pump.add({
-    lanes: [flood(100)],
-    bytesPerSecond: 1e9,
-    inspect() {
-      host.spend(0.1);
-      spentMs += 0.1;
-    },
-  });
-  host.pass(10_000);
-  const share = spentMs / host.now();
+  const share = shareUnderFlood(host, createPump({ ...host, cpuMs: host.now }));
   t.ok(share < BUSY_SHARE * 1.2 && share > BUSY_SHARE * 0.5, `${(share * 100).toFixed(1)}% of the process's time`);
 });
 
