@@ -6,8 +6,12 @@ import { build } from 'esbuild';
 import { writeCodeCaches } from './code-cache.mjs';
 import { lean } from './lean.mjs';
 
-/** What pays for every command: a small nursery, which is what a process that hardly allocates needs. Dockerfile and package.json say the same (test/cli/start.test.ts). */
-const NODE_FLAGS = '--max-semi-space-size=1';
+/**
+ * What pays for every command: a small nursery, which is what a process that hardly allocates needs; garbage collected by the thread that
+ * made it, because helpers take the core that forwards and save nothing on so little; so one thread in V8's pool, for compiling, is enough.
+ * Dockerfile and package.json say the same (test/cli/start.test.ts).
+ */
+const NODE_FLAGS = '--max-semi-space-size=1 --single-threaded-gc --v8-pool-size=1';
 const ENTRIES = { ringfence: 'src/cli/main.ts', 'engine-worker': 'src/datapath/linux/engine-worker.ts' };
 
 const root = new URL('..', import.meta.url).pathname;

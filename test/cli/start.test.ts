@@ -1,4 +1,4 @@
-/** What a start loads, and how: the launcher's flag, V8's code of the bundles, and which parts of node a running fence has asked for. */
+/** What a start loads, and how: the launcher's flags, V8's code of the bundles, and which parts of node a running fence has asked for. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const UNUSED = ['tls', 'https', 'zlib', '_tls_wrap', 'readline', 'repl', 'http2'
 const flags = (/^#!\S+ -S node (.+)$/m.exec(readFileSync(DIST, 'utf8'))?.[1] ?? '').split(' ');
 
 t.test('the launcher runs by itself, with the flags of the image and of npm start', async (t) => {
-  t.same(flags, ['--max-semi-space-size=1']);
+  t.same(flags, ['--max-semi-space-size=1', '--single-threaded-gc', '--v8-pool-size=1']);
   t.match(execFileSync(DIST, ['version'], { encoding: 'utf8', timeout: TIMEOUT_MS }), /^ringfence \d/);
   const image = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
   const entry = /^ENTRYPOINT (\[.*\])$/m.exec(image)?.[1] ?? '[]';
