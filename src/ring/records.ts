@@ -3,6 +3,7 @@
  *
  * Layout: HEADER_BYTES (lock i32, evictions i32, last loss f64, keys given i32), then records of RECORD_BYTES:
  *   0 seq i32 (odd while the key changes) · 4 port+1 i32 (0 = empty) · 8 address[16] · 24 nine doubles: times in ms and a count (T)
+ * and last which of them were ever used (used-slots.ts).
  *
  * A record is found in a bucket of WAYS slots. Every writer holds the lock, so no record changes hands between being found and
  * being stamped. Readers take no lock: a time is one store, and `seq` read before and after shows whether the key stayed.
@@ -12,6 +13,7 @@ import { ADDRESS_BYTES } from '../wire/address.ts';
 import { releaseLock, takeLock } from './lock.ts';
 import { type ReadTime, type RecordPlace, T, type TimeField } from './record-layout.ts';
 import { PROVEN, type RecordLife, UNLABELLED, worthOf } from './record-worth.ts';
+import { UsedSlots, usedSlotsBytes } from './used-slots.ts';
 
 const HEADER_BYTES = 64;
 const RECORD_BYTES = 96;
@@ -48,7 +50,7 @@ export function slotsFor(peers: number): number {
 
 /** Bytes of a buffer of `slots`. */
 export function recordsBytes(slots: number): number {
-  return HEADER_BYTES + slots * RECORD_BYTES;
+  return HEADER_BYTES + slots * RECORD_BYTES + usedSlotsBytes(slots);
 }
 
 /** Records over a buffer (recordsBytes, zeroed by its maker). One thread's view of it: one writer at a time holds `open`. */
@@ -60,6 +62,7 @@ export class Records {
   readonly #ints: Int32Array;
   readonly #doubles: Float64Array;
   readonly #bytes: Uint8Array;
+  readonly #used: UsedSlots;
   /** The record that `#time` is about: one closure, so that a frame allocates none. */
   #inHand = 0;
   readonly #time: ReadTime = (field) => this.time(this.#inHand, field);
@@ -74,6 +77,7 @@ export class Records {
     this.#ints = new Int32Array(buffer, HEADER_BYTES, slots * RECORD_INTS);
     this.#doubles = new Float64Array(buffer, HEADER_BYTES, slots * RECORD_DOUBLES);
     this.#bytes = new Uint8Array(buffer, HEADER_BYTES, slots * RECORD_BYTES);
+    this.#used = new UsedSlots(buffer, HEADER_BYTES + slots * RECORD_BYTES, slots);
   }
 
   /** The slot of the record; -1 when there is none, or when it is just changing hands. What is read there holds if `holds` says so afterwards. */
@@ -118,16 +122,14 @@ export class Records {
   /** What `view` makes of every record that is not expired. */
   all<V>(nowMs: number, view: (key: RecordKey, time: ReadTime) => V): V[] {
     const out: V[] = [];
-    for (let slot = 0; slot < this.#slots; slot++) {
+    this.#used.each((slot) => {
       const before = this.#seq(slot);
-      if (this.#worth(slot, nowMs) <= 0) continue;
-      this.#inHand = slot;
+      if (this.#worth(slot, nowMs) <= 0) return;
       const at = slot * RECORD_BYTES + ADDRESS_AT;
-      const address = Uint8Array.from(this.#bytes.subarray(at, at + ADDRESS_BYTES));
       const port = Atomics.load(this.#ints, slot * RECORD_INTS + PORT_INT) - 1;
-      const seen = view({ address, port }, this.#time);
+      const seen = view({ address: this.#bytes.slice(at, at + ADDRESS_BYTES), port }, this.#time);
       if (this.#unchanged(slot, before)) out.push(seen);
-    }
+    });
     return out;
   }
 
@@ -224,6 +226,7 @@ export class Records {
   /** Gives a slot a new key. With the lock held. Atomic stores, so that zeroed times are visible before any byte of the key. */
   #rekey(slot: number, address: Uint8Array, port: number): void {
     const at = slot * RECORD_INTS;
+    this.#used.add(slot);
     const odd = this.#seq(slot) | 1;
     Atomics.store(this.#ints, at, odd);
     this.#doubles.fill(0, slot * RECORD_DOUBLES + T.own, (slot + 1) * RECORD_DOUBLES);
