@@ -6,7 +6,7 @@ import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import type { Direction, Kind, LabelState } from '../policy/facts.ts';
 import type { RejectReason } from '../policy/reason.ts';
 import type { Dialects, Stage } from '../policy/stage.ts';
-import type { TallyReading } from '../policy/tally.ts';
+import type { TallyReading } from '../policy/tally-reading.ts';
 import type { Evidence } from '../ring/evidence.ts';
 import type { Fallback } from '../ring/fallbacks.ts';
 import type { PeerRecord } from '../ring/peers.ts';

@@ -47,7 +47,7 @@ export interface Fence<Path extends DataPath = DataPath> {
   setRules(change: RulesChange): Promise<void>;
   /** Stops everything of it, and says what that cut. */
   stop(): Promise<Cut>;
-  /** Every buffer that this fence counts in (policy/tally.ts readTallies). */
+  /** Every buffer that this fence counts in (policy/tally-reading.ts). */
   tallies(): readonly ArrayBufferLike[];
 }
 

@@ -11,7 +11,7 @@ import type { Narrator } from '../demo/narrator.ts';
 import type { Housing, PodSpec } from '../demo/pods.ts';
 import type { Rejected } from '../demo/story.ts';
 import { REASON_SENTENCES } from '../policy/reason.ts';
-import { readTallies } from '../policy/tally.ts';
+import { readTallies } from '../policy/tally-reading.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import { escapeBytes } from '../wire/escape.ts';
 import { SYSTEM_CLOCK } from './clock.ts';

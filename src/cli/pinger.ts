@@ -6,7 +6,7 @@ import type { Pinger, ProbeTarget } from '../control/prober.ts';
 import { appSeals } from '../datapath/app-seals.ts';
 import type { FenceContext, StreamSettings } from '../datapath/engine.ts';
 import { appSealForm, wireSealForm } from '../policy/seal-form.ts';
-import { readTallies } from '../policy/tally.ts';
+import { readTallies } from '../policy/tally-reading.ts';
 import { parseAddress } from '../wire/address.ts';
 import type { Keyring } from '../wire/encryption.ts';
 import type { TransportSetting } from '../wire/transport.ts';

@@ -3,7 +3,7 @@ import type { AdminView, FenceView } from '../admin/view.ts';
 import type { FenceConfig } from '../config/types.ts';
 import type { LastReload } from '../control/reload.ts';
 import { STAGE_INDEX } from '../policy/stage.ts';
-import { readTallies } from '../policy/tally.ts';
+import { readTallies } from '../policy/tally-reading.ts';
 import type { PeerRecord } from '../ring/peers.ts';
 import type { MetricsFence } from '../telemetry/metric-types.ts';
 import { createMetrics } from '../telemetry/metrics.ts';

@@ -1,6 +1,6 @@
 /**
  * The counters' layout: doubles over a buffer that is passed in, one buffer for each thread that counts (one writer each), summed
- * by whoever reads. Every series that the configuration can produce has its place, so zero is visible from the start.
+ * by whoever reads (tally-reading.ts). Every series that the configuration can produce has its place, so zero is visible from the start.
  */
 import { TRANSPORTS, type Transport } from '../wire/transport.ts';
 import type { Decision } from './decide.ts';
@@ -55,13 +55,31 @@ const FORWARD_AT = DROPPED_AT + DROP_REASONS.length;
 
 /** Upper bounds of the forward_seconds buckets; the last bucket is open. */
 export const FORWARD_BUCKETS_SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1] as const;
-const FORWARD_CELLS = FORWARD_BUCKETS_SECONDS.length + 2;
+/** The buckets, the open one, and the sum of the seconds. */
+export const FORWARD_CELLS = FORWARD_BUCKETS_SECONDS.length + 2;
 const FORWARD_SIZE = DIRECTIONS.length * KINDS.length * FORWARD_CELLS;
 const SEALED_AT = FORWARD_AT + FORWARD_SIZE;
 const RESEALED_AT = SEALED_AT + DIRECTIONS.length * KINDS.length * SEAL_OUTCOMES.length;
 const STRIPPED_AT = RESEALED_AT + DIRECTIONS.length * KINDS.length;
 const QUARANTINE_DROPPED_AT = STRIPPED_AT + 1;
 const SIZE = QUARANTINE_DROPPED_AT + 1;
+
+/** Where each family of counters begins; within one the last of its keys goes round fastest. */
+export const TALLY_AT = {
+  frames: FRAMES_AT,
+  bytes: BYTES_AT,
+  rejected: REJECTED_AT,
+  wouldReject: WOULD_REJECT_AT,
+  wouldStrand: WOULD_STRAND_AT,
+  fallbacks: FALLBACKS_AT,
+  oversize: OVERSIZE_AT,
+  dropped: DROPPED_AT,
+  forward: FORWARD_AT,
+  sealed: SEALED_AT,
+  resealed: RESEALED_AT,
+  stripped: STRIPPED_AT,
+  quarantineDropped: QUARANTINE_DROPPED_AT,
+} as const;
 
 /** Bytes of one tally buffer. */
 export const TALLY_BYTES = SIZE * Float64Array.BYTES_PER_ELEMENT;
@@ -175,75 +193,4 @@ function placeOf(direction: Direction, kind: Kind): number {
 
 function forwardAt(direction: Direction, kind: Kind): number {
   return FORWARD_AT + placeOf(direction, kind) * FORWARD_CELLS;
-}
-
-/** The sums of several tallies, as series of the metrics. */
-export interface TallyReading {
-  readonly frames: readonly (Where & { labelState: LabelState; verdict: 'pass' | 'reject'; value: number })[];
-  readonly bytes: readonly (Where & { value: number })[];
-  readonly rejected: readonly (Where & { reason: RejectReason; value: number })[];
-  readonly wouldReject: readonly (Where & { reason: RejectReason; stage: Stage; value: number })[];
-  readonly wouldStrand: readonly { stage: Stage; value: number }[];
-  readonly dropped: readonly { reason: DropReason; value: number }[];
-  readonly fallbacks: number;
-  readonly oversize: number;
-  /** `buckets` are counts of each bucket alone (not cumulative), one more than FORWARD_BUCKETS_SECONDS. */
-  readonly forward: readonly { direction: Direction; kind: Kind; buckets: readonly number[]; sumSeconds: number }[];
-  readonly sealed: readonly { direction: Direction; kind: Kind; outcome: SealOutcome; value: number }[];
-  readonly resealed: readonly { direction: Direction; kind: Kind; value: number }[];
-  readonly quarantined: { readonly stripped: number; readonly dropped: number };
-}
-
-/** Reads the sums over `buffers`, every place of the layout included. */
-export function readTallies(buffers: readonly ArrayBufferLike[]): TallyReading {
-  const sums = new Float64Array(SIZE);
-  for (const buffer of buffers) {
-    const cells = new Float64Array(buffer, 0, SIZE);
-    for (let i = 0; i < SIZE; i++) sums[i] = (sums[i] as number) + (cells[i] as number);
-  }
-  const at = (i: number) => sums[i] as number;
-  const places = DIRECTIONS.flatMap((direction) =>
-    TRANSPORTS.flatMap((transport) => KINDS.map((kind) => ({ direction, transport, kind }))),
-  );
-  const ways = DIRECTIONS.flatMap((direction) => KINDS.map((kind) => ({ direction, kind })));
-  return {
-    frames: places.flatMap((where, w) =>
-      LABEL_STATES.flatMap((labelState, s) =>
-        (['pass', 'reject'] as const).map((verdict, v) => ({
-          ...where,
-          labelState,
-          verdict,
-          value: at(FRAMES_AT + (w * LABEL_STATES.length + s) * 2 + v),
-        })),
-      ),
-    ),
-    bytes: places.map((where, w) => ({ ...where, value: at(BYTES_AT + w) })),
-    rejected: places.flatMap((where, w) =>
-      REJECT_REASONS.map((reason, r) => ({ ...where, reason, value: at(REJECTED_AT + w * REJECT_REASONS.length + r) })),
-    ),
-    wouldReject: places.flatMap((where, w) =>
-      REJECT_REASONS.flatMap((reason) =>
-        STAGES.map((stage) => ({ ...where, reason, stage, value: at(wouldRejectAt(w, reason, stage)) })),
-      ),
-    ),
-    wouldStrand: STAGES.map((stage, i) => ({ stage, value: at(WOULD_STRAND_AT + i) })),
-    dropped: DROP_REASONS.map((reason, i) => ({ reason, value: at(DROPPED_AT + i) })),
-    fallbacks: at(FALLBACKS_AT),
-    oversize: at(OVERSIZE_AT),
-    forward: DIRECTIONS.flatMap((direction) =>
-      KINDS.map((kind) => {
-        const cells = Array.from({ length: FORWARD_CELLS }, (_, i) => at(forwardAt(direction, kind) + i));
-        return { direction, kind, buckets: cells.slice(0, -1), sumSeconds: cells.at(-1) ?? 0 };
-      }),
-    ),
-    sealed: ways.flatMap((way) =>
-      SEAL_OUTCOMES.map((outcome, i) => ({
-        ...way,
-        outcome,
-        value: at(SEALED_AT + placeOf(way.direction, way.kind) * SEAL_OUTCOMES.length + i),
-      })),
-    ),
-    resealed: ways.map((way) => ({ ...way, value: at(RESEALED_AT + placeOf(way.direction, way.kind)) })),
-    quarantined: { stripped: at(STRIPPED_AT), dropped: at(QUARANTINE_DROPPED_AT) },
-  };
 }

@@ -1,7 +1,8 @@
 /** One typed table of every metric of a fence, with its names and labels as users meet them, and how each is read. */
 import type { StageOrigin } from '../control/stage-types.ts';
 import { STAGES, type Stage } from '../policy/stage.ts';
-import { FORWARD_BUCKETS_SECONDS, type TallyReading } from '../policy/tally.ts';
+import { FORWARD_BUCKETS_SECONDS } from '../policy/tally.ts';
+import type { Counts, TallyReading } from '../policy/tally-reading.ts';
 import { DNS_METRICS } from './dns-metrics.ts';
 import { KERNEL_METRICS } from './kernel-metrics.ts';
 import { type Labels, type MetricSpec, type MetricValue, one } from './metric-types.ts';
@@ -17,13 +18,16 @@ const CHANGING_ORIGINS = ['config', 'peers', 'default', 'api', 'auto'] as const 
 /** Foreign labels on the metrics page: an attacker chooses them, so they are few. */
 export const FOREIGN_LABEL_SERIES_MAX = 20;
 
-/** Keeps what counted anything or can (possible.ts), and turns the rest of its fields into labels. */
-function series<Row extends { readonly value: number }>(
-  rows: readonly Row[],
+/** Keeps what counted anything or can (possible.ts), and turns its row into labels. */
+function series<Row>(
+  { rows, values }: Counts<Row>,
   occurs: (row: Row) => boolean,
   labels: (row: Row) => Labels,
 ): MetricValue[] {
-  return rows.filter((row) => row.value > 0 || occurs(row)).map((row) => ({ labels: labels(row), value: row.value }));
+  return rows.flatMap((row, i) => {
+    const value = values[i] ?? 0;
+    return value > 0 || occurs(row) ? [one(value, labels(row))] : [];
+  });
 }
 
 type WhereRow = TallyReading['bytes'][number];
@@ -41,7 +45,7 @@ export const METRICS: readonly MetricSpec[] = [
     help: 'Frames (gossip packets and streams) by label state and verdict.',
     read: ({ fence: { shape }, tally }) =>
       series(
-        tally.frames,
+        tally.all.frames,
         (row) => placeOccurs(shape, row) && stateOccurs(row, row.labelState),
         (row) => ({ ...whereLabels(row), label_state: row.labelState, verdict: row.verdict }),
       ),
@@ -50,7 +54,10 @@ export const METRICS: readonly MetricSpec[] = [
     name: 'ringfence_frame_bytes_total',
     type: 'counter',
     help: 'Bytes of passing frames, as read from their sender.',
-    read: ({ fence: { shape }, tally }) => series(tally.bytes, (row) => placeOccurs(shape, row), whereLabels),
+    read: ({ fence: { shape }, tally }) =>
+      tally.bytes
+        .filter((row) => row.value > 0 || placeOccurs(shape, row))
+        .map(({ value, ...where }) => one(value, whereLabels(where))),
   },
   {
     name: 'ringfence_rejected_total',
@@ -58,7 +65,7 @@ export const METRICS: readonly MetricSpec[] = [
     help: 'Rejected frames by reason.',
     read: ({ fence: { shape }, tally }) =>
       series(
-        tally.rejected,
+        tally.all.rejected,
         (row) => placeOccurs(shape, row) && reasonOccurs(shape, row, row.reason),
         (row) => ({ ...whereLabels(row), reason: row.reason }),
       ),
@@ -69,11 +76,11 @@ export const METRICS: readonly MetricSpec[] = [
     help: 'Frames that a later stage would have rejected, an upper bound on what it would cut.',
     read: ({ fence: { shape }, tally }) =>
       series(
-        tally.wouldReject.filter(({ stage }) => canEnter(shape, stage)),
+        tally.all.wouldReject,
         (row) =>
-          placeOccurs(shape, row) && reasonOccurs(shape, row, row.reason) && wouldRejectOccurs(row.reason, row.stage),
+          wouldRejectOccurs(row.reason, row.stage) && placeOccurs(shape, row) && reasonOccurs(shape, row, row.reason),
         (row) => ({ ...whereLabels(row), reason: row.reason, stage: row.stage }),
-      ),
+      ).filter(({ labels }) => canEnter(shape, labels['stage'] as Stage)),
   },
   {
     name: 'ringfence_would_strand_total',

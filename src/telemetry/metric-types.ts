@@ -4,7 +4,7 @@ import type { StageOrigin } from '../control/stage-types.ts';
 import type { BypassDropped, OpenCounts } from '../datapath/engine.ts';
 import type { InspectionSkipped } from '../datapath/inspection-queue.ts';
 import type { Stage } from '../policy/stage.ts';
-import type { TallyReading } from '../policy/tally.ts';
+import type { TallyReading } from '../policy/tally-reading.ts';
 import type { PeerRecord } from '../ring/peers.ts';
 import type { Ring } from '../ring/ring-types.ts';
 import type { SealedPeer } from '../ring/seals.ts';

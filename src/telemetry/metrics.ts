@@ -1,7 +1,7 @@
 /** The metrics page: the table, filled when it is scraped. The only importer of prom-client. */
 import { type Metric, Registry } from 'prom-client';
 import type { LastReload } from '../control/reload.ts';
-import { readTallies } from '../policy/tally.ts';
+import { readTallies } from '../policy/tally-reading.ts';
 import { METRICS } from './metric-table.ts';
 import { type MetricSpec, type MetricsFence, type MetricValue, one, type Scrape } from './metric-types.ts';
 

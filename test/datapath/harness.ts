@@ -23,7 +23,8 @@ import { type Cidr, createAdmission, NO_ADMISSION_RULES } from '../../src/policy
 import { createSnapshot, type PolicySettings } from '../../src/policy/decide.ts';
 import type { Direction } from '../../src/policy/facts.ts';
 import type { Stage } from '../../src/policy/stage.ts';
-import { createTally, type DropReason, readTallies, TALLY_BYTES, type TallyReading } from '../../src/policy/tally.ts';
+import { createTally, type DropReason, TALLY_BYTES } from '../../src/policy/tally.ts';
+import { readTallies, type TallyReading } from '../../src/policy/tally-reading.ts';
 import { createPeerTable, peerTableBytes } from '../../src/ring/peers.ts';
 import { LIMITS } from './limits.ts';
 

@@ -4,7 +4,7 @@ import { createLinuxEngine } from '../../src/datapath/linux/engine.ts';
 import { createEngineListenPath } from '../../src/datapath/linux/listen-path.ts';
 import { createListenPath, type ListenPath } from '../../src/datapath/listen.ts';
 import type { ListenOptions, WorkerOptions } from '../../src/datapath/options.ts';
-import type { TallyReading } from '../../src/policy/tally.ts';
+import type { TallyReading } from '../../src/policy/tally-reading.ts';
 import { createPeerTable, peerTableBytes } from '../../src/ring/peers.ts';
 import { freePort } from '../cli/fence-process.ts';
 import type { EngineName } from '../lab/engines.ts';

@@ -9,7 +9,7 @@ import { createSharedMemory } from '../../src/datapath/linux/fence-start.ts';
 import { installRules } from '../../src/datapath/linux/intercept.ts';
 import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
 import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
-import { readTallies } from '../../src/policy/tally.ts';
+import { readTallies } from '../../src/policy/tally-reading.ts';
 import { peerTableBytes } from '../../src/ring/peers.ts';
 import { LIMITS } from '../datapath/limits.ts';
 

@@ -11,7 +11,7 @@ import { createSharedMemory } from '../../src/datapath/linux/fence-start.ts';
 import { installRules } from '../../src/datapath/linux/intercept.ts';
 import { monotonicMs } from '../../src/datapath/linux/worker-protocol.ts';
 import { NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
-import { readTallies } from '../../src/policy/tally.ts';
+import { readTallies } from '../../src/policy/tally-reading.ts';
 import { peerTableBytes } from '../../src/ring/peers.ts';
 
 const PORTS = { port: 7946, proxyPort: 17_946, uid: 7_946 };

@@ -7,12 +7,11 @@ import {
   createTally,
   DROP_REASONS,
   FORWARD_BUCKETS_SECONDS,
-  readTallies,
   SEAL_OUTCOMES,
   TALLY_BYTES,
-  type TallyReading,
   type Where,
 } from '../../src/policy/tally.ts';
+import { readTallies, type TallyReading } from '../../src/policy/tally-reading.ts';
 import { TRANSPORTS } from '../../src/wire/transport.ts';
 
 const WHERE: Where = { direction: 'inbound', transport: 'native', kind: 'packet' };
@@ -55,10 +54,15 @@ function counted(reading: TallyReading): string[] {
 t.test('every series of the closed lists is there from the start, at zero', async (t) => {
   const reading = readTallies([fresh()]);
   t.strictSame(counted(reading), []);
-  t.equal(reading.frames.length, PLACES.length * LABEL_STATES.length * 2);
+  const { frames, rejected, wouldReject } = reading.all;
+  t.equal(frames.rows.length, PLACES.length * LABEL_STATES.length * 2);
   t.equal(reading.bytes.length, PLACES.length);
-  t.equal(reading.rejected.length, PLACES.length * REJECT_REASONS.length);
-  t.equal(reading.wouldReject.length, PLACES.length * REJECT_REASONS.length * STAGES.length);
+  t.equal(rejected.rows.length, PLACES.length * REJECT_REASONS.length);
+  t.equal(wouldReject.rows.length, PLACES.length * REJECT_REASONS.length * STAGES.length);
+  for (const { rows, values } of [frames, rejected, wouldReject]) {
+    t.equal(values.length, rows.length);
+    t.equal(new Set(rows.map((row) => JSON.stringify(row))).size, rows.length);
+  }
   t.equal(reading.wouldStrand.length, STAGES.length);
   t.equal(reading.dropped.length, DROP_REASONS.length);
   t.equal(reading.forward.length, DIRECTIONS.length * KINDS.length);

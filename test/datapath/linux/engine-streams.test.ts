@@ -17,7 +17,7 @@ import { createLinuxEngine } from '../../../src/datapath/linux/engine.ts';
 import { createEngineListenPath } from '../../../src/datapath/linux/listen-path.ts';
 import type { WorkerOptions } from '../../../src/datapath/options.ts';
 import { NO_ADMISSION_RULES } from '../../../src/policy/admission.ts';
-import { readTallies } from '../../../src/policy/tally.ts';
+import { readTallies } from '../../../src/policy/tally-reading.ts';
 import { peerTableBytes } from '../../../src/ring/peers.ts';
 import type { FrameSource } from '../../../src/ring/source.ts';
 import { createKeyring, sealStream } from '../../../src/wire/encryption.ts';

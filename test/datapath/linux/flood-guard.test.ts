@@ -9,7 +9,8 @@ import { SO_ATTACH_FILTER, SO_DETACH_FILTER, SystemError } from '../../../src/da
 import { createTimerQueue } from '../../../src/datapath/timers.ts';
 import { NO_ADMISSION_RULES, parseCidr } from '../../../src/policy/admission.ts';
 import type { Stage } from '../../../src/policy/stage.ts';
-import { createTally, readTallies, TALLY_BYTES } from '../../../src/policy/tally.ts';
+import { createTally, TALLY_BYTES } from '../../../src/policy/tally.ts';
+import { readTallies } from '../../../src/policy/tally-reading.ts';
 import { letsIn } from './bpf-kit.ts';
 
 const SOCKETS = [5, 6];

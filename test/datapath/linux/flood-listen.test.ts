@@ -6,7 +6,8 @@ import { openListenPackets } from '../../../src/datapath/linux/listen-packets.ts
 import { Loop } from '../../../src/datapath/linux/loop.ts';
 import { loadSyscalls } from '../../../src/datapath/linux/syscalls.ts';
 import { NO_ADMISSION_RULES, parseCidr } from '../../../src/policy/admission.ts';
-import { createTally, readTallies, TALLY_BYTES } from '../../../src/policy/tally.ts';
+import { createTally, TALLY_BYTES } from '../../../src/policy/tally.ts';
+import { readTallies } from '../../../src/policy/tally-reading.ts';
 import { MESSAGE, marked } from '../cases.ts';
 import { LIMITS, makeContext, OWN, until } from '../harness.ts';
 import { type Datagrams, startUdp } from '../listen-kit.ts';

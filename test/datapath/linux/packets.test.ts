@@ -6,7 +6,8 @@ import { NONCE_BYTES, TEST_ADDRESSES } from '../../../src/datapath/linux/self-te
 import { createAdmission, NO_ADMISSION_RULES } from '../../../src/policy/admission.ts';
 import { createSnapshot } from '../../../src/policy/decide.ts';
 import { STAGES, type Stage } from '../../../src/policy/stage.ts';
-import { createTally, readTallies, TALLY_BYTES } from '../../../src/policy/tally.ts';
+import { createTally, TALLY_BYTES } from '../../../src/policy/tally.ts';
+import { readTallies } from '../../../src/policy/tally-reading.ts';
 import { createPeerTable, peerTableBytes } from '../../../src/ring/peers.ts';
 import { encodeLabelHeader } from '../../../src/wire/label.ts';
 import { createPacketPathKit, type SendOutcome, sourceOf } from './kernel-kit.ts';
