@@ -9,8 +9,8 @@ const TIMEOUT_MS = 30_000;
 /** How long the fence runs before its code is taken. */
 const WARM_MS = 1_500;
 
-/** Writes a cache for each of `names` in `dist`, with the flags of the launcher: V8 compares them. */
-export async function writeCodeCaches(dist, names, flags) {
+/** Writes a cache for each of `names` in `dist`, with the flags of the launcher and `first` run as it does: V8 compares the flags. */
+export async function writeCodeCaches(dist, names, flags, first) {
   const dir = await mkdtemp(join(tmpdir(), 'ringfence-cache-'));
   try {
     const config = join(dir, 'ringfence.json');
@@ -18,7 +18,7 @@ export async function writeCodeCaches(dist, names, flags) {
     for (const name of names) {
       // The engine's thread blocks once it runs: its code is taken as it is loaded.
       const argv = name === 'ringfence' ? ['run', '-c', config] : [];
-      const made = spawnSync(process.execPath, [...flags, '-e', warm(join(dist, name), argv)], {
+      const made = spawnSync(process.execPath, [...flags, '-e', `${first}${warm(join(dist, name), argv)}`], {
         stdio: ['ignore', 'ignore', 'inherit'],
         timeout: TIMEOUT_MS,
       });

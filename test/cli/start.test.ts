@@ -13,6 +13,8 @@ const PARTS_MAX = 130;
 /** What only some configurations and commands use. */
 const UNUSED = ['tls', 'https', 'zlib', '_tls_wrap', 'readline', 'repl', 'http2'];
 const flags = (/^#!\S+ -S node (.+)$/m.exec(readFileSync(DIST, 'utf8'))?.[1] ?? '').split(' ');
+/** The launcher's first statement, which changes the flags that V8 compares. */
+const firstLine = readFileSync(DIST, 'utf8').split('\n')[1] ?? '';
 
 t.test('the launcher runs by itself, with the flags of the image and of npm start', async (t) => {
   t.same(flags, ['--max-semi-space-size=1', '--single-threaded-gc', '--v8-pool-size=1']);
@@ -27,7 +29,7 @@ t.test('the launcher runs by itself, with the flags of the image and of npm star
 for (const name of ['ringfence', 'engine-worker']) {
   t.test(`V8 takes the code of ${name} that was made with the build`, async (t) => {
     const file = join(dirname(DIST), `${name}.cjs`);
-    const script = `
+    const script = `${firstLine}
       const { readFileSync } = require('node:fs');
       const { Script } = require('node:vm');
       const file = ${JSON.stringify(file)};
@@ -39,6 +41,21 @@ for (const name of ['ringfence', 'engine-worker']) {
     t.equal(rejected(flags), 'false');
   });
 }
+
+t.test('V8 takes code that a node without flags made: its own parts were compiled by one', async (t) => {
+  const cache = join(t.testdir({}), 'cache');
+  const script = (first: string, work: string) => `${first}
+    const { readFileSync, writeFileSync } = require('node:fs');
+    const { Script } = require('node:vm');
+    const source = '(function () { return 1; })()';
+    ${work}`;
+  const run = (given: readonly string[], text: string) =>
+    execFileSync(process.execPath, [...given, '-e', text], { encoding: 'utf8', timeout: TIMEOUT_MS }).trim();
+  run([], script('', `writeFileSync(${JSON.stringify(cache)}, new Script(source).createCachedData());`));
+  const take = `console.log(new Script(source, { cachedData: readFileSync(${JSON.stringify(cache)}) }).cachedDataRejected);`;
+  t.equal(run(flags, script(firstLine, take)), 'false');
+  t.equal(run(['--no-opt'], script('', take)), 'true', 'other flags are refused');
+});
 
 t.test('a node with other flags runs the bundle all the same', async (t) => {
   const output = execFileSync(process.execPath, ['--no-opt', DIST, 'version'], {

@@ -9,6 +9,12 @@ const START_TIMEOUT_MS = 15_000;
 /** How long it may take to end after it was told: its longest wait is 100 ms. */
 const STOP_TIMEOUT_MS = 1_000;
 
+/**
+ * The thread's nursery, MB, three times what one collection sees: it grows to this only when streams come, whose sockets and looks
+ * live for a whole exchange, so that a nursery as small as the main thread's keeps copying them.
+ */
+const YOUNG_MB = 12;
+
 /** What is written to an eventfd: one, as a u64. */
 const ONE = Buffer.from(new BigUint64Array([1n]).buffer);
 
@@ -42,7 +48,7 @@ export interface ThreadEvents {
 
 /** Throws a StartError when its code is missing. */
 export function startThread(events: ThreadEvents): EngineThread {
-  const worker = new Worker(workerFile(), { name: 'engine' });
+  const worker = new Worker(workerFile(), { name: 'engine', resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
   worker.unref();
   let state: 'starting' | 'up' | 'ending' = 'starting';
   let wakeFd: number | undefined;
