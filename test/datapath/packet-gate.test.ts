@@ -30,14 +30,16 @@ import { FOREIGN, makeContext, OWN } from './harness.ts';
 
 const HEADER = encodeLabelHeader(OWN);
 const NONE = new Uint8Array(0);
+/** So wide that it can be any other of its width. */
+const NUMBER = 0x7fff_fffe;
 /** So small that the peers of a run displace each other all the time. */
 const TABLE = { peers: 2, windowMs: 600_000, foreignMs: 10_000 };
 const ADDRESSES = ['10.0.0.1', '10.0.0.2', '10.1.0.3', '192.0.2.4', 'fd00::5', 'no address'];
 const PORTS = [7946, 7947];
 
-const ping = (from: string) =>
+const ping = (from: string, SeqNo = 7) =>
   encodeMessage({
-    ...{ type: 'ping', SeqNo: 7, Node: 'app', SourceNode: 'm', SourcePort: 7946 },
+    ...{ type: 'ping', SeqNo, Node: 'app', SourceNode: 'm', SourcePort: 7946 },
     SourceAddr: (parseAddress(from) ?? NONE).slice(12),
   });
 const BODIES: readonly Uint8Array[] = [
@@ -49,6 +51,9 @@ const BODIES: readonly Uint8Array[] = [
   // A compound of an empty part.
   Buffer.of(7, 1, 0, 0),
   encodeCompound([ping('10.0.0.2'), encodeMessage({ type: 'user', data: Buffer.from('news') })]),
+  ping('10.0.0.1', NUMBER),
+  ping('10.1.0.3', NUMBER),
+  encodeCompound([encodeMessage({ type: 'ackResp', SeqNo: NUMBER, Payload: NONE }), ping('10.0.0.2', NUMBER)]),
 ];
 
 const MARKS: readonly ((body: Uint8Array) => Uint8Array)[] = [
@@ -136,6 +141,8 @@ type Step =
       port: number;
       at: number;
     }
+  /** The last packet once more, with one byte changed, or none. */
+  | { readonly do: 'again'; readonly place: number; readonly xor: number }
   | { readonly do: 'policy'; readonly policy: PolicySettings }
   | { readonly do: 'admit'; readonly cidr: string | undefined; readonly shared: readonly number[] }
   | { readonly do: 'wait'; readonly ms: number }
@@ -148,6 +155,14 @@ const STEP: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       ...{ do: fc.constant('packet' as const), direction: fc.constantFrom(...DIRECTIONS), body: index(BODIES) },
       ...{ mark: index(MARKS), address: index(ADDRESSES), port: index(PORTS), at: fc.nat({ max: 40 }) },
+    }),
+  },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant('again' as const),
+      place: fc.nat({ max: 80 }),
+      xor: fc.constantFrom(0, 0, 1, 0x80, 0x0f),
     }),
   },
   {
@@ -196,7 +211,7 @@ function snapshotOf(policy: PolicySettings): Snapshot {
 }
 
 /** Everything but packets, alike in both worlds. */
-function change(world: World, step: Exclude<Step, { do: 'packet' }>): void {
+function change(world: World, step: Exclude<Step, { do: 'packet' | 'again' }>): void {
   if (step.do === 'wait') world.nowMs += step.ms;
   else if (step.do === 'policy') world.snapshot = snapshotOf(step.policy);
   else if (step.do === 'learn') {
@@ -217,22 +232,31 @@ t.test('what is kept between packets changes nothing', async (t) => {
       inbound: createPacketGate(kept.context, 'inbound', 'native'),
       outbound: createPacketGate(kept.context, 'outbound', 'native'),
     };
+    // By words from the second time on, and only where a packet begins with one.
+    const memories = { packet: Buffer.alloc(400), again: Buffer.alloc(400) };
     const peers = ADDRESSES.map((address) => PORTS.map((port) => createPacketPeer(address, port)));
+    let last: Extract<Step, { do: 'packet' }> | undefined;
     for (const step of steps) {
-      if (step.do !== 'packet') {
+      if (step.do !== 'packet' && step.do !== 'again') {
         change(kept, step);
         change(anew, step);
         continue;
       }
-      const packet = (MARKS[step.mark] as (body: Uint8Array) => Uint8Array)(BODIES[step.body] as Uint8Array);
+      last = step.do === 'packet' ? step : last;
+      if (last === undefined) continue;
+      const { direction } = last;
+      const packet = (MARKS[last.mark] as (body: Uint8Array) => Uint8Array)(BODIES[last.body] as Uint8Array).slice();
+      if (step.do === 'again' && step.place < packet.length)
+        packet[step.place] = (packet[step.place] as number) ^ step.xor;
       // What stands around it in memory looks like more of it.
-      const memory = Buffer.alloc(packet.length + 80, 244);
-      memory.set(packet, step.at);
-      const gate = gates[step.direction];
-      const peer = (peers[step.address] as PacketPeer[])[step.port] as PacketPeer;
-      const passes = gate.pass(memory, step.at, packet.length, peer, kept.nowMs);
-      const wanted = reference(anew, packet, step.direction, peer.address, peer.port);
-      deepStrictEqual(passes ? Buffer.from(passedPacket(gate)) : undefined, wanted, JSON.stringify(step));
+      const memory = memories[step.do];
+      memory.fill(244);
+      memory.set(packet, last.at);
+      const gate = gates[direction];
+      const peer = (peers[last.address] as PacketPeer[])[last.port] as PacketPeer;
+      const passes = gate.pass(memory, last.at, packet.length, peer, kept.nowMs);
+      const wanted = reference(anew, packet, direction, peer.address, peer.port);
+      deepStrictEqual(passes ? Buffer.from(passedPacket(gate)) : undefined, wanted, JSON.stringify(last));
       if (passes) passed++;
       else rejected++;
     }
@@ -261,6 +285,13 @@ const PASSING = [
   },
   { name: 'an unlabelled frame of a member', direction: 'inbound', stage: 'accept', packet: Buffer.alloc(180, 8) },
   { name: 'what the app sends', direction: 'outbound', stage: 'enforce', packet: Buffer.alloc(180, 8) },
+  {
+    name: 'a ping that differs in its number',
+    direction: 'inbound',
+    stage: 'accept',
+    packet: addPacketLabel(ping('10.0.0.1', NUMBER), HEADER),
+    numberAt: addPacketLabel(ping('10.0.0.1', NUMBER), HEADER).indexOf(0xce) + 1,
+  },
 ] as const;
 
 /** Frees what nobody holds. */
@@ -277,7 +308,8 @@ t.test('a passing packet allocates nothing', async (t) => {
   const BATCH = 32;
   /** The smallest object there is has 16 bytes; this test's clock makes one a batch. */
   const LIMIT_BYTES = (PACKETS / 8) * 16;
-  for (const { name, direction, stage, packet } of PASSING) {
+  for (const { name, direction, stage, packet, ...rest } of PASSING) {
+    const changesAt = 32 + ('numberAt' in rest ? rest.numberAt : packet.length - 1);
     const world = new World();
     world.snapshot = createSnapshot({ ...world.snapshot.settings, stage, wire: 'own', shield: true });
     world.admission = createAdmission({
@@ -299,10 +331,12 @@ t.test('a passing packet allocates nothing', async (t) => {
     const peers = [7946, 7947].map((port) => createPacketPeer('10.0.0.1', port));
     const memory = Buffer.alloc(packet.length + 64);
     memory.set(packet, 32);
+    let sent = 0;
     let [failed, least] = [0, Number.POSITIVE_INFINITY];
     // As a path does: one time for all that arrived together.
     const batch = (nowMs: number) => {
       for (let i = 0; i < BATCH; i++) {
+        memory[changesAt] = sent++ >> 1;
         if (!gate.pass(memory, 32, packet.length, peers[i & 1] as PacketPeer, nowMs)) failed++;
       }
     };
@@ -316,7 +350,9 @@ t.test('a passing packet allocates nothing', async (t) => {
       least = Math.min(least, process.memoryUsage().heapUsed - before);
     }
     t.equal(failed, 0, `${name}: all of them pass`);
-    t.ok(offered > 100 && offered < PACKETS, `${name}: inspection took ${offered} and was full then`);
+    if ('numberAt' in rest)
+      t.equal(offered, Math.ceil(world.nowMs / 1_000 - 1_000) * 2, `${name}: inspection takes one a second`);
+    else t.ok(offered > 100 && offered < PACKETS, `${name}: inspection took ${offered} and was full then`);
     t.ok(least < LIMIT_BYTES, `${name}: ${(least / PACKETS).toFixed(3)} bytes a packet`);
   }
 });
