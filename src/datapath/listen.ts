@@ -2,6 +2,7 @@
  * The portable path: the fence binds the advertised address, the app another, and what peers send passes here; unprivileged, any
  * platform. It guards inbound traffic. An app in the same process can send through it too (outboundPacket, outboundStream).
  */
+import type { RemoteInfo } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
 import type { Direction } from '../policy/facts.ts';
 import { formatEndpoint } from '../wire/address.ts';
@@ -9,6 +10,7 @@ import { UDP_PAYLOAD_MAX_BYTES } from '../wire/limits.ts';
 import { type AppHealth, createAppHealth } from './app-health.ts';
 import { type AppWatch, waitForAppToLeave, watchApp } from './app-watch.ts';
 import { type BoundSockets, bindBoth } from './bind.ts';
+import { BoundedSender, Departures } from './bounded-sender.ts';
 import { socketAddressFor } from './endpoint.ts';
 import type { Cut, DataPath, Endpoint, FenceContext, OpenCounts } from './engine.ts';
 import type { Keep } from './judge.ts';
@@ -18,8 +20,9 @@ import type { ListenOptions } from './options.ts';
 import { createPacketGate, type PacketGate, passedPacket } from './packet-gate.ts';
 import { type Remote, Remotes } from './remotes.ts';
 import { listenFaults, serveStreams } from './serve-streams.ts';
-import { BoundedSender, createSessions, type Sessions } from './sessions.ts';
+import { createSessions, type Sessions } from './sessions.ts';
 import type { Streams } from './streams.ts';
+import { TurnBatch } from './turn-batch.ts';
 
 export interface ListenPath extends DataPath {
   /** Where peers reach the fence; the port that was really bound once it has started. */
@@ -60,6 +63,7 @@ class PortableListen implements ListenPath {
   readonly #remotes = new Remotes();
   #sessions: Sessions | undefined;
   #toPeers: BoundedSender | undefined;
+  readonly #departures: Departures;
   #bound: BoundSockets | undefined;
   #watch: AppWatch | undefined;
   #kernelDrops: KernelDropsWatch | undefined;
@@ -85,31 +89,39 @@ class PortableListen implements ListenPath {
     };
     this.#health = createAppHealth(context);
     this.#streams = createNodeStreams(context, options.streams, this.#health);
+    this.#departures = new Departures(context.tally, 'outbound', () => context.now());
   }
 
   async start(): Promise<void> {
     const { app, listen, streams } = this.#options;
+    const { tally } = this.#context;
+    const now = () => this.#context.now();
     const bound = await bindBoth(listen);
     this.#bound = bound;
+    const arrivals = new TurnBatch<RemoteInfo>(now, (packet, { address, port }, atMs) => {
+      this.#forward(packet, 'inbound', this.#remotes.of(address, port), atMs);
+    });
+    const answers = new TurnBatch<Remote>(now, (packet, remote, atMs) => {
+      this.#forward(packet, 'outbound', remote, atMs);
+    });
     this.#sessions = createSessions({
       app,
       sessions: streams.limits.sessions,
       sessionIdleMs: streams.limits.sessionIdleMs,
-      tally: this.#context.tally,
-      now: () => this.#context.now(),
-      onAnswer: (packet, remote) => this.#forward(packet, 'outbound', remote),
+      tally,
+      now,
+      onAnswer: (packet, remote) => answers.add(packet, remote),
     });
     const onFault = listenFaults(this.#context, bound.at);
     this.#closeServer = serveStreams(bound.tcp, { streams: this.#streams, app, onFault });
-    this.#toPeers = new BoundedSender(bound.udp, this.#context.tally, (error) => {
-      this.#context.tally.dropped(UNREACHABLE.has(error.code ?? '') ? 'peer_unreachable' : 'send_failed');
-    });
-    bound.udp.on('message', (packet, { address, port }) => {
-      this.#forward(packet, 'inbound', this.#remotes.of(address, port));
-    });
+    const onFailure = ({ code }: NodeJS.ErrnoException) => {
+      tally.dropped(UNREACHABLE.has(code ?? '') ? 'peer_unreachable' : 'send_failed');
+    };
+    this.#toPeers = new BoundedSender(bound.udp, { tally, departures: this.#departures, onFailure });
+    bound.udp.on('message', (packet, from) => arrivals.add(packet, from));
     bound.udp.on('error', (error) => onFault('udp_failed', error));
     this.#watch = watchApp(app, this.#health);
-    this.#kernelDrops = watchKernelDrops([bound.at], this.#context.tally);
+    this.#kernelDrops = watchKernelDrops([bound.at], tally);
   }
 
   listening(): Endpoint {
@@ -118,7 +130,7 @@ class PortableListen implements ListenPath {
 
   outboundPacket(packet: Uint8Array, to: Endpoint): void {
     const socketAddress = socketAddressFor(to.address, this.#options.listen.address);
-    this.#forward(packet, 'outbound', this.#remotes.of(socketAddress, to.port));
+    this.#forward(packet, 'outbound', this.#remotes.of(socketAddress, to.port), this.#context.now());
   }
 
   outboundStream(socket: Socket, to: Endpoint): void {
@@ -188,8 +200,7 @@ class PortableListen implements ListenPath {
     return { streams, sessions };
   }
 
-  #forward(packet: Uint8Array, direction: Direction, remote: Remote): void {
-    const atMs = this.#context.now();
+  #forward(packet: Uint8Array, direction: Direction, remote: Remote, atMs: number): void {
     this.#offered.packet = packet;
     this.#offered.direction = direction;
     this.#offered.remote = remote;
@@ -198,16 +209,17 @@ class PortableListen implements ListenPath {
   }
 
   #pass(packet: Uint8Array, direction: Direction, remote: Remote, atMs: number, nowMs: number, keep?: Keep): void {
-    const { tally } = this.#context;
     const gate = this.#gates[direction];
     if (!gate.pass(packet, 0, packet.length, remote.peer, nowMs, keep)) return;
     const out = passedPacket(gate);
     if (this.#bound === undefined || this.#stopped || out.length > UDP_PAYLOAD_MAX_BYTES) {
-      tally.dropped('send_failed');
+      this.#context.tally.dropped('send_failed');
       return;
     }
-    if (direction === 'inbound') this.#sessions?.send(out, remote, nowMs);
-    else this.#toPeers?.sendTo(out, remote.peer.port, remote.socketAddress);
-    tally.forwarded(direction, 'packet', (this.#context.now() - atMs) / 1000);
+    if (direction === 'inbound') this.#sessions?.send(out, remote, nowMs, atMs);
+    else {
+      this.#departures.arrived(atMs);
+      this.#toPeers?.sendTo(out, remote.peer.port, remote.socketAddress);
+    }
   }
 }

@@ -5,27 +5,26 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import type { Tally } from '../policy/tally.ts';
+import { BoundedSender, Departures } from './bounded-sender.ts';
 import type { Endpoint } from './engine.ts';
 import type { Remote } from './remotes.ts';
+import { type Used, UseOrder } from './use-order.ts';
 
 /** Datagrams that wait for a session's socket to be connected; it takes one turn of the event loop. */
 export const PENDING_PACKETS_MAX = 64;
-
-/** Datagrams that node may hold because the kernel takes no more; beyond it they are dropped as `backlog_full`. */
-export const SEND_QUEUE_MAX = 1_024;
 
 export interface SessionsOptions {
   readonly app: Endpoint;
   readonly sessions: number;
   readonly sessionIdleMs: number;
-  readonly tally: Pick<Tally, 'dropped'>;
+  readonly tally: Pick<Tally, 'dropped' | 'forwarded'>;
   now(): number;
   /** A datagram that the app sent back on the session of `remote`. The buffer is the receiver's to keep. */
   onAnswer(packet: Buffer, remote: Remote): void;
 }
 
 /** A socket towards the app. */
-export interface Session {
+export interface Session extends Used<Session> {
   readonly remote: Remote;
   readonly socket: Socket;
   readonly out: BoundedSender;
@@ -35,8 +34,11 @@ export interface Session {
 }
 
 export interface Sessions {
-  /** Sends to the app on the session of `remote`, opening one if there is none. Never throws: failures are counted. */
-  send(packet: Uint8Array, remote: Remote, nowMs: number): void;
+  /**
+   * Sends to the app on the session of `remote`, opening one if there is none. Never throws: failures are counted, and what the kernel
+   * took is, as forwarded since `atMs`, when it arrived.
+   */
+  send(packet: Uint8Array, remote: Remote, nowMs: number, atMs?: number): void;
   count(): number;
   evictions(): number;
   /** Closes every session and returns how many there were. */
@@ -52,66 +54,6 @@ export function numericLookup(
   callback(null, host, isIPv6(host) ? 6 : 4);
 }
 
-/** Sends on one socket, bounded by SEND_QUEUE_MAX. Never throws: `onFailure` gets the kernel's refusal, and what was not tried is counted. */
-export class BoundedSender {
-  readonly #socket: Socket;
-  readonly #tally: Pick<Tally, 'dropped'>;
-  /** Sends that node has not reported on. Those that the kernel took at once are among them for a turn of the event loop. */
-  #open = 0;
-  readonly #done: (error: NodeJS.ErrnoException | null) => void;
-
-  constructor(socket: Socket, tally: Pick<Tally, 'dropped'>, onFailure: (error: NodeJS.ErrnoException) => void) {
-    this.#socket = socket;
-    this.#tally = tally;
-    this.#done = (error) => {
-      this.#open--;
-      if (error) onFailure(error);
-    };
-  }
-
-  /** To where the socket is connected. */
-  send(packet: Uint8Array): void {
-    if (this.#isFull()) return;
-    try {
-      this.#open++;
-      this.#socket.send(packet, this.#done);
-    } catch {
-      this.#refused();
-    }
-  }
-
-  sendTo(packet: Uint8Array, port: number, address: string): void {
-    if (this.#isFull()) return;
-    try {
-      this.#open++;
-      this.#socket.send(packet, port, address, this.#done);
-    } catch {
-      this.#refused();
-    }
-  }
-
-  #isFull(): boolean {
-    if (this.#open < SEND_QUEUE_MAX || this.#queued() < SEND_QUEUE_MAX) return false;
-    this.#tally.dropped('backlog_full');
-    return true;
-  }
-
-  #queued(): number {
-    try {
-      return this.#socket.getSendQueueCount();
-    } catch {
-      // Closed meanwhile: sending says so.
-      return 0;
-    }
-  }
-
-  /** The socket closed meanwhile, or node refuses the address: nothing was sent. */
-  #refused(): void {
-    this.#open--;
-    this.#tally.dropped('send_failed');
-  }
-}
-
 export function createSessions(options: SessionsOptions): Sessions {
   return new AppSessions(options);
 }
@@ -119,18 +61,19 @@ export function createSessions(options: SessionsOptions): Sessions {
 class AppSessions implements Sessions {
   readonly #options: SessionsOptions;
   readonly #sweeps: NodeJS.Timeout;
-  /** In the order of use: the first is the least recently used. */
-  readonly #sessions = new Set<Session>();
-  #newest: Session | undefined;
+  readonly #departures: Departures;
+  readonly #sessions = new UseOrder<Session>();
   #evictions = 0;
 
   constructor(options: SessionsOptions) {
-    const { sessionIdleMs } = options;
+    const { sessionIdleMs, tally, now } = options;
     this.#options = options;
+    this.#departures = new Departures(tally, 'inbound', now);
     this.#sweeps = setInterval(() => this.#sweep(), Math.max(10, Math.min(1_000, sessionIdleMs / 2)));
   }
 
-  send(packet: Uint8Array, remote: Remote, nowMs: number): void {
+  send(packet: Uint8Array, remote: Remote, nowMs: number, atMs = nowMs): void {
+    this.#departures.arrived(atMs);
     let { session } = remote;
     if (session === undefined) {
       while (this.#sessions.size >= this.#options.sessions) this.#evict();
@@ -154,7 +97,7 @@ class AppSessions implements Sessions {
   stop(): number {
     clearInterval(this.#sweeps);
     const cut = this.#sessions.size;
-    for (const session of this.#sessions) this.#close(session);
+    for (let next = this.#sessions.oldest(); next !== undefined; next = this.#sessions.oldest()) this.#close(next);
     return cut;
   }
 
@@ -164,8 +107,9 @@ class AppSessions implements Sessions {
     const countFailure = (error: NodeJS.ErrnoException): void => {
       tally.dropped(error.code === 'ECONNREFUSED' ? 'app_unreachable' : 'send_failed');
     };
-    const out = new BoundedSender(socket, tally, countFailure);
-    const session: Session = { remote, socket, out, pending: [], lastMs: nowMs };
+    const out = new BoundedSender(socket, { tally, departures: this.#departures, onFailure: countFailure });
+    const links = { older: undefined, newer: undefined };
+    const session: Session = { remote, socket, out, pending: [], lastMs: nowMs, ...links };
     // As the kernel writes it, so that it compares with where a datagram came from.
     let answerer: { readonly address: string; readonly port: number } | undefined;
     socket.on('message', (packet, from) => {
@@ -191,22 +135,20 @@ class AppSessions implements Sessions {
     });
     remote.session = session;
     this.#sessions.add(session);
-    this.#newest = session;
     socket.connect(app.port, app.address);
     return session;
   }
 
   #touch(session: Session, nowMs: number): void {
     session.lastMs = nowMs;
-    // Most packets come one after another from the same peer.
-    if (session === this.#newest || !this.#sessions.delete(session)) return;
-    this.#sessions.add(session);
-    this.#newest = session;
+    if (isOpen(session)) this.#sessions.touch(session);
   }
 
   #close(session: Session): void {
-    this.#sessions.delete(session);
-    if (session.remote.session === session) session.remote.session = undefined;
+    if (isOpen(session)) {
+      this.#sessions.remove(session);
+      session.remote.session = undefined;
+    }
     session.pending = undefined;
     try {
       session.socket.close();
@@ -216,7 +158,7 @@ class AppSessions implements Sessions {
   }
 
   #evict(): void {
-    const [oldest] = this.#sessions;
+    const oldest = this.#sessions.oldest();
     if (oldest === undefined) return;
     this.#evictions++;
     this.#close(oldest);
@@ -225,9 +167,15 @@ class AppSessions implements Sessions {
   #sweep(): void {
     const { sessionIdleMs, now } = this.#options;
     const nowMs = now();
-    for (const session of this.#sessions) {
-      if (nowMs - session.lastMs <= sessionIdleMs) break;
-      this.#close(session);
+    for (;;) {
+      const oldest = this.#sessions.oldest();
+      if (oldest === undefined || nowMs - oldest.lastMs <= sessionIdleMs) return;
+      this.#close(oldest);
     }
   }
+}
+
+/** Whether it was not closed meanwhile. */
+function isOpen(session: Session): boolean {
+  return session.remote.session === session;
 }
