@@ -41,13 +41,17 @@ export function createEngines(): Engines {
     async choose({ engine: setting, mode, tls }) {
       if (setting === 'portable') return { linux: undefined, why: 'engine: portable is set' };
       const linux = await engine();
-      const carried = (why: string) => ({
-        linux,
-        why: tls === undefined ? why : `${why}; node carries its TLS connections`,
-      });
+      const carried = (why: string) => {
+        const refused = linux.unpreferred();
+        const more = [
+          ...(tls === undefined ? [] : ['node carries its TLS connections']),
+          ...(refused === undefined ? [] : [`its thread waits for the core as any other (${refused})`]),
+        ];
+        return { linux, why: [why, ...more].join('; ') };
+      };
+      const problem = await linux.load();
       // Its own start says what is missing.
       if (mode.kind === 'transparent') return carried('a transparent fence has no other');
-      const problem = await linux.load();
       if (problem === undefined) {
         return carried(setting === 'linux' ? 'engine: linux is set' : 'its system calls are at hand');
       }

@@ -30,6 +30,8 @@ function workerFile(): URL {
 export interface EngineThread {
   /** Resolves once it is known whether this process can have the engine: undefined, or why not. */
   readonly up: Promise<StartError | undefined>;
+  /** Why it does not get the core before the other threads, where the kernel refused that; known once it is up. */
+  unpreferred(): string | undefined;
   /** Whether it has come up and not ended since. */
   running(): boolean;
   /** Does nothing once it has ended, or was told to. */
@@ -52,6 +54,7 @@ export function startThread(events: ThreadEvents): EngineThread {
   worker.unref();
   let state: 'starting' | 'up' | 'ending' = 'starting';
   let wakeFd: number | undefined;
+  let unpreferred: string | undefined;
   let why = 'it ended';
   let settle: (problem?: StartError) => void = () => undefined;
   const timer = setTimeout(() => settle(failed(`took over ${START_TIMEOUT_MS} ms`)), START_TIMEOUT_MS).unref();
@@ -64,7 +67,7 @@ export function startThread(events: ThreadEvents): EngineThread {
   worker.on('message', (message: FromWorker) => {
     if (message.type === 'up') {
       if (state === 'starting') state = 'up';
-      ({ wakeFd } = message);
+      ({ wakeFd, unpreferred } = message);
       settle();
     } else if (message.type === 'unavailable') {
       state = 'ending';
@@ -93,6 +96,7 @@ export function startThread(events: ThreadEvents): EngineThread {
   };
   return {
     up,
+    unpreferred: () => unpreferred,
     running: () => state === 'up',
     post,
     hold: (held) => (held ? worker.ref() : worker.unref()),

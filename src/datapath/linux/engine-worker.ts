@@ -12,6 +12,7 @@ import { RawIo } from './raw-io.ts';
 import { letGoOfStartPages } from './start-pages.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import { loadSyscalls, SystemError } from './syscalls.ts';
+import { preferThisThread } from './thread-priority.ts';
 import { createWorkerFence, type WorkerFenceState, type WorkerThread } from './worker-fence.ts';
 import type { FenceStart, FromFence, FromWorker, ToWorker } from './worker-protocol.ts';
 
@@ -42,7 +43,7 @@ class EngineWorker {
     this.#thread = thread;
     this.#wakeFd = thread.calls.eventfd();
     thread.loop.watch(this.#wakeFd, EPOLLIN, { ready: () => thread.calls.unwake(this.#wakeFd) });
-    this.#post({ type: 'up', wakeFd: this.#wakeFd });
+    this.#post({ type: 'up', wakeFd: this.#wakeFd, unpreferred: preferThisThread(thread.calls) });
   }
 
   /** Serves until told to stop. */

@@ -13,6 +13,8 @@ export interface LinuxEngine {
    * architecture, koffi). A thread in which no fence is opened does not keep the process alive.
    */
   load(): Promise<StartError | undefined>;
+  /** After `load`: why its thread does not get the core before the process's other threads, where the kernel refused that. */
+  unpreferred(): string | undefined;
   /** Opens a fence in the thread; its `ready` tells whether that worked. */
   open(events: EngineFenceEvents, start: FenceStart): EngineFence;
 }
@@ -51,6 +53,7 @@ export function createLinuxEngine(): LinuxEngine {
       if (problem !== undefined && thread === starting) thread = undefined;
       return problem;
     },
+    unpreferred: () => thread?.unpreferred(),
     open(events, start) {
       const number = ++numbers;
       const home = running();

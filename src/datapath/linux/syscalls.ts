@@ -50,6 +50,9 @@ const EFD_NONBLOCK_CLOEXEC = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 const MADV_DONTNEED = 4;
 
+/** Numbers of system calls. */
+const [SCHED_SETATTR, SCHED_GETATTR] = process.arch === 'arm64' ? [274, 275] : [314, 315];
+
 const LINUX_CAPABILITY_VERSION_3 = 0x2008_0522;
 
 /** The architectures whose numbers and layouts these are (64 bits, little-endian). */
@@ -93,6 +96,9 @@ export interface Syscalls {
    * they are used; anything else would lose its content. False: the kernel refused.
    */
   letGo(from: number, bytes: number): boolean;
+  /** sched_getattr and sched_setattr of the calling thread; `attr` is a struct sched_attr. False: the kernel refused. */
+  schedGet(attr: Uint8Array): boolean;
+  schedSet(attr: Uint8Array): boolean;
 }
 
 /** Of two names of one number the first: EAGAIN, not EWOULDBLOCK. */
@@ -141,6 +147,8 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
     capget: libc.func('int capget(void *, void *)'),
     capset: libc.func('int capset(void *, void *)'),
     madvise: libc.func('int madvise(ulong, ulong, int)'),
+    // What libc has no name for everywhere.
+    syscall: libc.func('long syscall(long, long, void *, ulong, ulong)'),
   };
   const errno = () => ERRNO_NAMES.get(koffi.errno()) ?? `errno ${koffi.errno()}`;
   const must = (call: string, result: number): number => {
@@ -193,6 +201,8 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
       raw.read(fd, counter, counter.length);
     },
     letGo: (from, bytes) => raw.madvise(from, bytes, MADV_DONTNEED) === 0,
+    schedGet: (attr) => raw.syscall(SCHED_GETATTR, 0, attr, attr.length, 0) === 0,
+    schedSet: (attr) => raw.syscall(SCHED_SETATTR, 0, attr, 0, 0) === 0,
   };
 }
 

@@ -85,8 +85,11 @@ export type FromFence =
 
 export type FromWorker =
   | (FromFence & { readonly fence: number })
-  /** The system calls are at hand. `wakeFd`: an eventfd that is written to after posting, so that a message is seen at once; the main thread closes it after the end. */
-  | { readonly type: 'up'; readonly wakeFd: number }
+  /**
+   * The system calls are at hand. `wakeFd`: an eventfd that is written to after posting, so that a message is seen at once; the main thread closes
+   * it after the end. `unpreferred`: why the thread does not get the core before the others, where the kernel refused.
+   */
+  | { readonly type: 'up'; readonly wakeFd: number; readonly unpreferred: string | undefined }
   /** This process cannot have the engine; the thread ends. */
   | { readonly type: 'unavailable'; readonly code: string; readonly message: string };
 

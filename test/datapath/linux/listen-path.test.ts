@@ -43,7 +43,8 @@ function harness() {
       rings: undefined,
     },
   };
-  const path = createEngineListenPath(context, options, { load: async () => undefined, open: () => fence });
+  const linux = { load: async () => undefined, unpreferred: () => undefined, open: () => fence };
+  const path = createEngineListenPath(context, options, linux);
   return { path, told, opened: () => settle };
 }
 
