@@ -140,14 +140,13 @@ class SharedPump implements Pump {
     this.#earn(startMs);
     const endMs = startMs + Math.min(this.#allowanceMs, TURN_MS);
     let nowMs = startMs;
-    let turn = nowMs < endMs ? this.#next() : undefined;
+    let turn = this.#next();
     while (turn !== undefined && nowMs < endMs) {
       nowMs = this.#burst(turn, endMs);
-      if (nowMs < endMs) turn = this.#next();
+      turn = this.#next();
     }
     this.#allowanceMs -= nowMs - startMs;
-    const more = turn !== undefined || this.#next() !== undefined;
-    this.#schedule(more ? BUSY_INTERVAL_MS : IDLE_INTERVAL_MS);
+    this.#schedule(turn !== undefined ? BUSY_INTERVAL_MS : IDLE_INTERVAL_MS);
   }
 
   /** Time and bytes that may be spent since the last turn. */

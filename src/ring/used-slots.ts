@@ -20,9 +20,10 @@ export class UsedSlots {
     Atomics.or(this.#words, Math.floor(slot / WORD_BITS), 1 << (slot % WORD_BITS));
   }
 
+  /** A plain load of each word: a bit that another thread is just setting may be missed as well as seen. */
   each(visit: (slot: number) => void): void {
     for (let word = 0; word < this.#words.length; word++) {
-      for (let bits = Atomics.load(this.#words, word); bits !== 0; bits &= bits - 1) {
+      for (let bits = this.#words[word] as number; bits !== 0; bits &= bits - 1) {
         visit(word * WORD_BITS + WORD_BITS - 1 - Math.clz32(bits & -bits));
       }
     }

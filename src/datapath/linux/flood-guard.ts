@@ -3,35 +3,26 @@
  * (flood-filter.ts), all but a sample, so that they cost neither time nor room in the receive buffer, which the own cluster needs.
  * It also counts what the kernel dropped there. It lives in the engine's thread, beside the sockets.
  */
-import type { RejectReason } from '../../policy/reason.ts';
 import { createRejectedCount } from '../../policy/rejected-count.ts';
 import type { Tally } from '../../policy/tally.ts';
 import type { Fault, FenceRules, Rejection } from '../engine.ts';
 import type { Timer, Timers } from '../timers.ts';
 import { buildFloodFilter } from './flood-filter.ts';
 import { FloodMeter } from './flood-meter.ts';
-import { droppable } from './flood-rules.ts';
+import { DROPPABLE_REASONS, droppable } from './flood-rules.ts';
 import { FloodSources } from './flood-sources.ts';
 import { attachFilter, detachFilter, dropsAt, type FilterCalls } from './socket-filter.ts';
 import { udpOverflows } from './udp-overflows.ts';
 
 /** How often the rates are looked at, ms: a flood goes on that long at full cost. */
 export const LOOK_MS = 100;
+/** How often the kernel's counts are read while nothing is dropped by a filter, ms: each costs a call a socket. */
+const CALM_COUNT_MS = 1_000;
 /** How often the list of addresses to block may change, ms. */
 const REFRESH_MS = 1_000;
 /** Of 1,000 packets that the filter could drop: 60,000 a second leave 60 whose reasons are seen. */
 export const SAMPLE_PER_THOUSAND = 1;
 
-/** What a filter can drop; what else is rejected carries the own label. */
-const DROPPABLE = [
-  'label_empty',
-  'label_truncated',
-  'label_double',
-  'label_foreign',
-  'label_missing',
-  'peer_not_admitted',
-  'peer_foreign',
-] as const satisfies readonly RejectReason[];
 const HERE = { direction: 'inbound', transport: 'native', kind: 'packet' } as const;
 const COUNTS = 2 ** 32;
 
@@ -91,11 +82,14 @@ class Guard implements FloodGuard {
   #overflows = 0;
   /** Lost at the sockets while a filter was there. */
   #dropped = 0;
+  #countedAtMs = 0;
+  /** Why the kernel took no filter when it was last asked; under a flood it is asked at every look, and said once. */
+  #refusal: string | undefined;
 
   constructor(options: FloodGuardOptions) {
     this.#options = options;
     this.#rules = options.rules;
-    this.#rejected = createRejectedCount(options.tallyBuffer, HERE, DROPPABLE);
+    this.#rejected = createRejectedCount(options.tallyBuffer, HERE, DROPPABLE_REASONS);
     this.#meter = new FloodMeter(options.packetsPerSecond, options.now(), this.#counts());
   }
 
@@ -120,8 +114,7 @@ class Guard implements FloodGuard {
 
   stop(): void {
     this.#timer?.clear();
-    this.#countDrops();
-    if (this.#attached) this.#detach();
+    this.#detach();
     if (this.#meter.end()) this.#options.onActive(false);
     this.#sockets = [];
   }
@@ -131,11 +124,12 @@ class Guard implements FloodGuard {
   }
 
   #look(): void {
-    this.#countDrops();
-    const changed = this.#meter.look(this.#options.now(), this.#counts());
+    const nowMs = this.#options.now();
+    if (this.#attached || nowMs - this.#countedAtMs >= CALM_COUNT_MS) this.#countDrops();
+    const changed = this.#meter.look(nowMs, this.#counts());
     if (changed && this.#meter.active) this.#begin();
     else if (changed) this.#end();
-    else if (this.#meter.active && this.#options.now() - this.#attachedAtMs >= REFRESH_MS) this.#refresh();
+    else if (this.#meter.active && nowMs - this.#attachedAtMs >= REFRESH_MS) this.#refresh();
     this.#wait();
   }
 
@@ -156,19 +150,15 @@ class Guard implements FloodGuard {
       this.#meter.end();
       return;
     }
-    const rate = Math.round(this.#meter.perSecond);
-    this.#say(
-      'flood_guard_on',
-      `flood guard on: ${rate} packets a second were rejected; the kernel drops such packets now, all but ${SAMPLE_PER_THOUSAND} of 1000`,
-    );
+    const why = `${Math.round(this.#meter.perSecond)} packets a second were rejected`;
+    const what = `the kernel drops such packets now, all but ${SAMPLE_PER_THOUSAND} of 1000`;
+    this.#say('flood_guard_on', `flood guard on: ${why}; ${what}`);
   }
 
   #end(): void {
     this.#detach();
-    this.#say(
-      'flood_guard_off',
-      `flood guard off: foreign packets are down to ${Math.round(this.#meter.perSecond)} a second`,
-    );
+    const rate = Math.round(this.#meter.perSecond);
+    this.#say('flood_guard_off', `flood guard off: foreign packets are down to ${rate} a second`);
   }
 
   /** Puts the filter of now on every socket; false: nothing may be dropped, or the kernel refused, and there is none on any. */
@@ -190,10 +180,13 @@ class Guard implements FloodGuard {
     for (const { fd } of this.#sockets) {
       const refused = this.#put(fd, program, small);
       if (refused === undefined) continue;
-      this.#options.onFault({ code: 'flood_filter', message: `the kernel takes no filter: ${refused}` });
       this.#detach();
+      const message = `the kernel takes no filter: ${refused}`;
+      if (refused !== this.#refusal) this.#options.onFault({ code: 'flood_filter', message });
+      this.#refusal = refused;
       return false;
     }
+    this.#refusal = undefined;
     return true;
   }
 
@@ -207,14 +200,16 @@ class Guard implements FloodGuard {
   }
 
   #detach(): void {
-    this.#countDrops();
     for (const { fd } of this.#sockets) detachFilter(this.#options.calls, fd);
+    // Afterwards: what it dropped to the last is its own.
+    this.#countDrops();
     this.#attached = false;
   }
 
   /** While a filter is on, what was not lost to a full buffer is what it dropped. */
   #countDrops(): void {
     const { calls, tally } = this.#options;
+    this.#countedAtMs = this.#options.now();
     let dropped = 0;
     for (const socket of this.#sockets) {
       const drops = dropsAt(calls, socket.fd) ?? socket.drops;

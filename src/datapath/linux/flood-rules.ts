@@ -1,8 +1,20 @@
 /** What the rules in force allow the kernel to drop: never more than what `decide` rejects whoever the peer turns out to be. */
 import { createAdmission } from '../../policy/admission.ts';
+import type { RejectReason } from '../../policy/reason.ts';
 import { isV4Mapped, parseAddress } from '../../wire/address.ts';
 import type { FenceRules } from '../engine.ts';
 import { NETWORKS_MAX, type Network, type UnlabelledFilter } from './flood-filter.ts';
+
+/** Why the fence rejects what a filter can drop; what else is rejected carries the own label. */
+export const DROPPABLE_REASONS = [
+  'label_empty',
+  'label_truncated',
+  'label_double',
+  'label_foreign',
+  'label_missing',
+  'peer_not_admitted',
+  'peer_foreign',
+] as const satisfies readonly RejectReason[];
 
 /** What may be dropped; undefined: nothing, not even a foreign label. */
 export function droppable(rules: FenceRules, flooders: readonly string[]): UnlabelledFilter | undefined {

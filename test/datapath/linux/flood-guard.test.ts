@@ -136,7 +136,7 @@ t.test('on by the rate, off once it is quiet, and every drop counted', async (t)
 t.test('what a full buffer lost is told apart', async (t) => {
   const { run, overflow, dropped } = harness();
   overflow(100);
-  run(LOOK_MS, 0);
+  run(1_000, 0);
   t.match(dropped(), { kernel_filter: 0, socket_overflow: 100 }, 'without a filter it is all that');
   run(LOOK_MS, FLOOD);
   overflow(30);
@@ -198,9 +198,9 @@ t.test('what the kernel refuses', async (t) => {
   t.notOk(small.letsIn('\xf4\x05otherbody', '10.0.0.1'), 'a smaller filter is better than none');
   t.ok(small.letsIn('bare', '10.0.1.1'));
   const none = harness({ largest: 0 });
-  none.run(LOOK_MS, FLOOD);
+  none.run(10 * LOOK_MS, FLOOD);
   t.equal(none.filters.size, 0);
-  t.strictSame(none.log, ['flood_filter'], 'it says so');
+  t.strictSame(none.log, ['flood_filter'], 'it says so once, though it is asked at every look');
   t.notOk(none.active());
   const blind = harness({ counts: false });
   blind.run(10_000, FLOOD);
