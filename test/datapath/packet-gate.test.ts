@@ -20,8 +20,10 @@ import { harmOfPacket } from '../../src/policy/shield-packet.ts';
 import { DIALECTS, STAGES, TAKES } from '../../src/policy/stage.ts';
 import { createTally, TALLY_BYTES } from '../../src/policy/tally.ts';
 import { createPeerTable, type Evidence, type PeerTable, peerTableBytes } from '../../src/ring/peers.ts';
+import type { FrameSource } from '../../src/ring/source.ts';
 import { formatAddress, parseAddress } from '../../src/wire/address.ts';
 import { encodeCompound } from '../../src/wire/compound.ts';
+import { createKeyring, type Keyring } from '../../src/wire/encryption.ts';
 import { addPacketLabel, encodeLabelHeader, peekPacketLabel } from '../../src/wire/label.ts';
 import { encodeMessage } from '../../src/wire/messages.ts';
 import { encodeProbe, isProbe } from '../../src/wire/probe.ts';
@@ -374,4 +376,98 @@ t.test('who is admitted is forgotten with the rules that said so, in the very ne
   t.ok(passes());
   world.snapshot = createSnapshot({ ...world.snapshot.settings, stage: 'enforce' });
   t.notOk(passes(), 'the same of a stage');
+});
+
+/** A fence at `accept` that admits 10.0.0.0/16, and what its inspection was offered. */
+function guarded(keys: () => Keyring | undefined = () => undefined) {
+  const world = new World();
+  const admit = (...addresses: readonly string[]) => {
+    const cidrs = addresses.map((address) => ({ address, prefix: 16, family: 'ipv4' as const }));
+    world.admission = createAdmission({ ...NO_ADMISSION_RULES, cidrs });
+  };
+  admit('10.0.0.0');
+  world.snapshot = createSnapshot({ ...START, stage: 'accept' });
+  const offered: FrameSource[] = [];
+  let room = true;
+  const inside: Inside = {
+    ...NO_INSIDE,
+    keyring: keys,
+    room: () => room,
+    packet: (source) => void offered.push(source),
+  };
+  const gate = createPacketGate({ ...world.context, inside }, 'inbound', 'native');
+  const peer = createPacketPeer('10.0.0.1', 7946);
+  const pass = (body: Uint8Array, afterMs = 0) => {
+    world.nowMs += afterMs;
+    const packet = addPacketLabel(body, HEADER);
+    return gate.pass(packet, 0, packet.length, peer, world.nowMs);
+  };
+  const fill = (full: boolean) => {
+    room = !full;
+  };
+  return { world, gate, peer, admit, pass, offered, fill };
+}
+
+t.test('a packet that comes again is looked at anew once what made it harmless is gone', async (t) => {
+  const { world, admit, pass } = guarded();
+  const elsewhere = ping('192.0.2.9', NUMBER);
+  t.notOk(pass(elsewhere), 'nobody may be made to answer there');
+  world.other.learn(parseAddress('192.0.2.9') ?? NONE, 'own', world.nowMs);
+  t.ok(pass(elsewhere), 'a member was there');
+  t.ok(pass(elsewhere, 1));
+  t.notOk(pass(elsewhere, 600_001), 'long ago');
+  admit('10.0.0.0', '10.1.0.0');
+  t.ok(pass(ping('10.1.0.3', NUMBER)));
+  t.ok(pass(ping('10.1.0.3', NUMBER - 1)));
+  admit('10.0.0.0');
+  t.notOk(pass(ping('10.1.0.3', NUMBER)), 'nor whom the rules no longer name');
+  t.ok(pass(ping('10.0.0.1', NUMBER)), 'its own address is what a ping is to name');
+  t.same(
+    world.rejections.map(({ reason }) => reason),
+    ['shield_reflection', 'shield_reflection', 'shield_reflection'],
+  );
+
+  let keyring: Keyring | undefined;
+  const keyed = guarded(() => keyring);
+  const short = Uint8Array.from(Buffer.concat([Buffer.of(1), Buffer.alloc(43, 0xee)]));
+  t.ok(keyed.pass(short) && keyed.pass(short), 'what looks sealed is nothing to read without keys');
+  const tally = () => keyed.world.seen().tally.reduce((sum, count) => sum + count, 0);
+  const before = tally();
+  t.ok(keyed.pass(short));
+  const without = tally() - before;
+  keyring = createKeyring([new Uint8Array(16)]);
+  t.ok(keyed.pass(short));
+  t.equal(tally() - before, 2 * without + 1, 'with keys it is tried to open it, and counted');
+});
+
+t.test('inspection is shown the same packet once a second, and everything else', async (t) => {
+  const { world, gate, peer, admit, pass, offered, fill } = guarded();
+  const shown = () => offered.splice(0).length;
+  for (let i = 0; i < 100; i++) pass(ping('10.0.0.1', NUMBER - i), 9);
+  t.equal(shown(), 1, '100 pings in 900 ms');
+  pass(ping('10.0.0.1', NUMBER), 110);
+  t.equal(shown(), 1, 'one more after a second');
+  for (let i = 0; i < 5; i++) {
+    pass(ping('10.0.0.1', NUMBER), 1);
+    pass(encodeMessage({ type: 'user', data: Buffer.of(i) }), 1);
+  }
+  t.equal(shown(), 9, 'each of two kinds that take turns');
+  pass(Buffer.alloc(300, 8));
+  pass(Buffer.alloc(300, 8));
+  t.equal(shown(), 2, 'what is too long to be kept');
+  fill(true);
+  pass(ping('10.0.0.1', NUMBER));
+  fill(false);
+  pass(ping('10.0.0.1', NUMBER), 1);
+  t.equal(shown(), 1, 'one that had no room comes with the next');
+  const unlabelled = ping('10.0.0.1', NUMBER);
+  t.ok(gate.pass(unlabelled, 0, unlabelled.length, peer, world.nowMs));
+  t.equal(shown(), 1);
+  admit('10.9.0.0');
+  for (let i = 0; i < 2; i++) t.notOk(gate.pass(unlabelled, 0, unlabelled.length, peer, world.nowMs));
+  t.same(
+    offered.map(({ rejected }) => rejected),
+    [true, true],
+    'and all that is rejected',
+  );
 });
