@@ -1,49 +1,67 @@
 // Makes dist/*.cache: V8's code of each bundle after it has done its work once, so that a start compiles nothing anew.
-import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { copyFile, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const TIMEOUT_MS = 30_000;
-/** How long the fence runs before its code is taken. */
+/** How long the fence runs before its code is taken, and how often a datagram comes meanwhile. */
 const WARM_MS = 1_500;
+const SEND_MS = 50;
+const LABEL = 'warm';
+/** Of the label header: its type. */
+const HAS_LABEL = 244;
 
 /** Writes a cache for each of `names` in `dist`, with the flags of the launcher and `first` run as it does: V8 compares the flags. */
 export async function writeCodeCaches(dist, names, flags, first) {
-  const dir = await mkdtemp(join(tmpdir(), 'ringfence-cache-'));
+  // Where koffi is found from.
+  const dir = await mkdtemp(join(dist, 'warm-'));
   try {
-    const config = join(dir, 'ringfence.json');
-    await writeFile(config, JSON.stringify(await warmConfig()));
     for (const name of names) {
-      // The engine's thread blocks once it runs: its code is taken as it is loaded.
-      const argv = name === 'ringfence' ? ['run', '-c', config] : [];
-      const made = spawnSync(process.execPath, [...flags, '-e', `${first}${warm(join(dist, name), argv)}`], {
-        stdio: ['ignore', 'ignore', 'inherit'],
-        timeout: TIMEOUT_MS,
-      });
-      if (made.status !== 0) throw new Error(`no code cache of ${name}: ended with ${made.status ?? made.signal}`);
+      await copyFile(join(dist, `${name}.cjs`), join(dir, `${name}.cjs`));
+      await writeFile(join(dir, `${name}.js`), (name === 'ringfence' ? first : '') + warm(join(dist, `${name}.cache`)));
     }
+    const { config, listen } = await warmConfig();
+    const file = join(dir, 'ringfence.json');
+    await writeFile(file, JSON.stringify(config));
+    await work([...flags, join(dir, 'ringfence.js'), 'run', '-c', file], listen);
+    for (const name of names) await stat(join(dist, `${name}.cache`));
   } finally {
     await rm(dir, { recursive: true });
   }
 }
 
-/** A program that loads a bundle as scripts/load-bundle.cjs does, lets it work a while, and writes its code. */
-function warm(path, argv) {
+/** Loads a bundle as scripts/load-bundle.cjs does, and writes its code when its thread ends. */
+function warm(cache) {
   return `
     const { readFileSync, writeFileSync } = require('node:fs');
     const { Script } = require('node:vm');
-    const file = ${JSON.stringify(`${path}.cjs`)};
+    const file = __filename.replace(/js$/, 'cjs');
     const source = '(function(exports,require,module,__filename,__dirname){' + readFileSync(file, 'latin1') + '\\n})';
     const script = new Script(source, { filename: file });
-    process.argv = [process.execPath, file, ...${JSON.stringify(argv)}];
-    setTimeout(() => {
-      writeFileSync(${JSON.stringify(`${path}.cache`)}, script.createCachedData());
-      process.exit(0);
-    }, ${argv.length > 0 ? WARM_MS : 0});
-    script.runInThisContext()(exports, require('node:module').createRequire(file), module, file, ${JSON.stringify(path.replace(/[^/]*$/, ''))});
+    process.once('exit', () => writeFileSync(${JSON.stringify(cache)}, script.createCachedData()));
+    script.runInThisContext()(exports, require, module, file, __dirname);
   `;
+}
+
+/** Runs a fence for a while, with datagrams to its port, and ends it. */
+async function work(args, port) {
+  const socket = createSocket('udp4');
+  const datagram = Buffer.concat([Buffer.from([HAS_LABEL, LABEL.length]), Buffer.from(LABEL), Buffer.from([8, 0])]);
+  const sending = setInterval(() => socket.send(datagram, port, '127.0.0.1', () => undefined), SEND_MS);
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'], timeout: TIMEOUT_MS });
+  // Twice: at once.
+  const ending = [WARM_MS, WARM_MS + SEND_MS].map((waitMs) => setTimeout(() => child.kill('SIGTERM'), waitMs));
+  try {
+    const [code, signal] = await once(child, 'exit');
+    if (code !== 0) throw new Error(`no code caches: the fence ended with ${code ?? signal}`);
+  } finally {
+    clearInterval(sending);
+    for (const timer of ending) clearTimeout(timer);
+    socket.close();
+  }
 }
 
 /** A fence on loopback ports that are free now. */
@@ -52,13 +70,13 @@ async function warmConfig() {
   const at = (port) => `127.0.0.1:${port}`;
   const fence = {
     name: 'warm',
-    cluster: 'warm',
+    cluster: LABEL,
     stage: 'accept',
     listen: at(listen),
     app: { address: at(app) },
     admit: { cidrs: ['127.0.0.0/8'] },
   };
-  return { admin: { address: at(admin) }, fences: [fence] };
+  return { listen, config: { admin: { address: at(admin) }, fences: [fence] } };
 }
 
 function freePort() {

@@ -1,5 +1,5 @@
 /** Which engine carries a fence, and why: the process has one Linux engine, made when a fence first wants it. */
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import type { FenceConfig } from '../config/types.ts';
 import { StartError } from '../datapath/engine.ts';
 import type { LinuxEngine } from '../datapath/linux/engine.ts';
@@ -24,6 +24,16 @@ export interface Engines {
 
 const PORTABLE = /\bengine\b["']?\s*:\s*["']?portable\b/;
 
+/** At once: what goes through node's pool would wait until its threads have started. */
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    // Whoever reads it in earnest says why.
+    return undefined;
+  }
+}
+
 export function createEngines(): Engines {
   let made: Promise<LinuxEngine> | undefined;
   const engine = () => {
@@ -32,7 +42,7 @@ export function createEngines(): Engines {
   };
   return {
     async prepare(file) {
-      const text = await readFile(file, 'utf8').catch(() => undefined);
+      const text = textOf(file);
       // A look, no more: a thread that nobody wants costs memory, one that is not there yet some time.
       if (text === undefined || PORTABLE.test(text)) return;
       // Whether it came up is told to whoever chooses.
