@@ -140,13 +140,14 @@ class SharedPump implements Pump {
     this.#earn(startMs);
     const endMs = startMs + Math.min(this.#allowanceMs, TURN_MS);
     let nowMs = startMs;
-    let turn = this.#next();
-    while (turn !== undefined && nowMs < endMs) {
-      nowMs = this.#burst(turn, endMs);
-      turn = this.#next();
+    let turns = this.#waiting();
+    // Each that waits has a burst before any has another.
+    while (turns.length > 0 && nowMs < endMs) {
+      for (const turn of turns) if (nowMs < endMs && turn.entry.tokens > 0) nowMs = this.#burst(turn, endMs);
+      turns = this.#waiting();
     }
     this.#allowanceMs -= nowMs - startMs;
-    this.#schedule(turn !== undefined ? BUSY_INTERVAL_MS : IDLE_INTERVAL_MS);
+    this.#schedule(turns.length > 0 ? BUSY_INTERVAL_MS : IDLE_INTERVAL_MS);
   }
 
   /** Time and bytes that may be spent since the last turn. */
@@ -170,20 +171,20 @@ class SharedPump implements Pump {
     }
   }
 
-  /** The waiting lane that had the least so far, of fences that have bytes left. */
-  #next(): Turn | undefined {
-    let least: Turn | undefined;
+  /** The waiting lanes of fences that have bytes left, who had the least so far first. */
+  #waiting(): Turn[] {
+    const found: Turn[] = [];
     for (const { tokens, turns } of this.#entries) {
       if (tokens <= 0) continue;
       for (const turn of turns) {
-        if (!turn.lane.waiting()) {
-          // Silence earns nothing: a lane that wakes up starts level with the others.
-          turn.taken = Math.max(turn.taken, this.#lastTaken);
-        } else if (least === undefined || turn.taken < least.taken) least = turn;
+        if (turn.lane.waiting()) found.push(turn);
+        // Silence earns nothing: a lane that wakes up starts level with the others.
+        else turn.taken = Math.max(turn.taken, this.#lastTaken);
       }
     }
-    if (least !== undefined) this.#lastTaken = Math.max(this.#lastTaken, least.taken);
-    return least;
+    found.sort((a, b) => a.taken - b.taken);
+    this.#lastTaken = Math.max(this.#lastTaken, found[0]?.taken ?? 0);
+    return found;
   }
 
   /** Inspects up to BURST_BYTES of one lane, until `endMs`; returns the time. */
