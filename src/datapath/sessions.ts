@@ -10,7 +10,7 @@ import type { Endpoint } from './engine.ts';
 import type { Remote } from './remotes.ts';
 import { type Used, UseOrder } from './use-order.ts';
 
-/** Datagrams that wait for a session's socket to be connected; it takes one turn of the event loop. */
+/** Datagrams that wait for a session's socket, where node does not connect it at once. */
 export const PENDING_PACKETS_MAX = 64;
 
 export interface SessionsOptions {
@@ -23,7 +23,7 @@ export interface SessionsOptions {
   onAnswer(packet: Buffer, remote: Remote): void;
 }
 
-/** A socket towards the app. */
+/** A socket towards the app. It is open while its remote has it. */
 export interface Session extends Used<Session> {
   readonly remote: Remote;
   readonly socket: Socket;
@@ -118,24 +118,31 @@ class AppSessions implements Sessions {
       this.#touch(session, now());
       onAnswer(packet, remote);
     });
-    socket.on('connect', () => {
+    const begin = (): void => {
       const waiting = session.pending;
-      // Closed meanwhile.
+      // Closed meanwhile, or begun already.
       if (waiting === undefined) return;
-      session.pending = undefined;
       answerer = socket.remoteAddress();
+      session.pending = undefined;
       for (const packet of waiting) out.send(packet);
-    });
+    };
+    socket.on('connect', begin);
     socket.on('error', (error) => {
       countFailure(error);
       // Without a connection (no descriptor, no port left) what waited is lost, and the next datagram tries anew.
       if (session.pending === undefined) return;
-      for (let i = 1; i < session.pending.length; i++) tally.dropped('send_failed');
+      session.pending.shift();
       this.#close(session);
     });
     remote.session = session;
     this.#sessions.add(session);
     socket.connect(app.port, app.address);
+    try {
+      // Where nothing has to be looked up, node has connected it by now, and says so later.
+      begin();
+    } catch {
+      // Not yet.
+    }
     return session;
   }
 
@@ -149,6 +156,8 @@ class AppSessions implements Sessions {
       this.#sessions.remove(session);
       session.remote.session = undefined;
     }
+    const lost = session.pending?.length ?? 0;
+    if (lost > 0) this.#options.tally.dropped('send_failed', lost);
     session.pending = undefined;
     try {
       session.socket.close();

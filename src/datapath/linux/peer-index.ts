@@ -4,6 +4,7 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { formatAddress, isV4Mapped } from '../../wire/address.ts';
+import { type Used, UseOrder } from '../use-order.ts';
 import { readSockaddr, SOCKADDR_IN_BYTES, SOCKADDR_IN6_BYTES, sockaddrPlace } from './sockaddr.ts';
 import { AF_INET, AF_INET6 } from './syscalls.ts';
 
@@ -13,7 +14,7 @@ const FLOW_WORD = 1;
 const FIRST_BUCKETS = 64;
 
 /** One address and port. Whoever extends it keeps what belongs to it. */
-export class Named {
+export class Named implements Used<Named> {
   /** The sockaddr as words, without a flow. */
   readonly name = new Int32Array(NAME_WORDS);
   /** Bytes of it. */
@@ -57,11 +58,13 @@ export function isNameOf(words: Int32Array, at: number, { name }: Named): boolea
 }
 
 export class PeerIndex<T extends Named> {
-  size = 0;
+  readonly #order = new UseOrder<Named>();
   #buckets: (Named | undefined)[] = new Array(FIRST_BUCKETS).fill(undefined);
   readonly #keys = randomFillSync(new Int32Array(NAME_WORDS)).map((key) => key | 1);
-  #oldest: T | undefined;
-  #newest: T | undefined;
+
+  get size(): number {
+    return this.#order.size;
+  }
 
   /** Whom the sockaddr at word `at` names. */
   find(words: Int32Array, at: number): T | undefined {
@@ -76,8 +79,7 @@ export class PeerIndex<T extends Named> {
     if (this.size >= this.#buckets.length) this.#grow();
     entry.hash = this.#hash(entry.name, 0);
     this.#link(entry);
-    this.#append(entry);
-    this.size++;
+    this.#order.add(entry);
   }
 
   /** Removes whom it has. */
@@ -91,20 +93,17 @@ export class PeerIndex<T extends Named> {
       if (before !== undefined) before.next = entry.next;
     }
     entry.next = undefined;
-    this.#unlink(entry);
-    this.size--;
+    this.#order.remove(entry);
   }
 
   /** It was used just now. */
   touch(entry: T): void {
-    if (this.#newest === entry) return;
-    this.#unlink(entry);
-    this.#append(entry);
+    this.#order.touch(entry);
   }
 
   /** Who was used the longest time ago. */
   oldest(): T | undefined {
-    return this.#oldest;
+    return this.#order.oldest() as T | undefined;
   }
 
   #hash(words: Int32Array, at: number): number {
@@ -139,22 +138,5 @@ export class PeerIndex<T extends Named> {
         entry = next;
       }
     }
-  }
-
-  #append(entry: T): void {
-    entry.older = this.#newest;
-    entry.newer = undefined;
-    if (this.#newest === undefined) this.#oldest = entry;
-    else this.#newest.newer = entry;
-    this.#newest = entry;
-  }
-
-  #unlink(entry: T): void {
-    if (entry.older === undefined) this.#oldest = entry.newer as T | undefined;
-    else entry.older.newer = entry.newer;
-    if (entry.newer === undefined) this.#newest = entry.older as T | undefined;
-    else entry.newer.older = entry.older;
-    entry.older = undefined;
-    entry.newer = undefined;
   }
 }
