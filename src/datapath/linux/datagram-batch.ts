@@ -14,8 +14,8 @@ import {
 import { SOCKADDR_MAX_BYTES } from './sockaddr.ts';
 import type { Syscalls } from './syscalls.ts';
 
-/** Datagrams that one call takes at most: of many sources at once, those of one then leave in one call too. Their pages are touched under flood only. */
-export const BATCH = 256;
+/** Datagrams that one call takes at most: more cost no less each, and touch more of the cache and of memory under flood. */
+export const BATCH = 64;
 
 /** Room before each payload that is received: for the longest label header (257 bytes) and, before that, IPv6, fragment and UDP headers. */
 export const HEADROOM_BYTES = 320;

@@ -1,7 +1,7 @@
 /**
  * The engine's thread: one for the process, with the packets of every fence. The second composition root: it builds its own view of each fence
  * from what the main thread says. It blocks in the kernel (loop.ts), so node's timers, promises and sockets rest here; messages are
- * read between the loop's turns, and the eventfd ends a wait at once.
+ * read between the loop's turns once the eventfd tells of them, which ends a wait at once.
  */
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { StartError } from '../engine.ts';
@@ -36,13 +36,20 @@ class EngineWorker {
   /** Those of which frames wait. */
   readonly #waiting = new Map<number, WorkerFenceState>();
   #stopped = false;
+  /** The main thread said something. */
+  #woken = false;
   #publishedMs = Number.NEGATIVE_INFINITY;
 
   constructor(port: MessagePort, thread: WorkerThread) {
     this.#port = port;
     this.#thread = thread;
     this.#wakeFd = thread.calls.eventfd();
-    thread.loop.watch(this.#wakeFd, EPOLLIN, { ready: () => thread.calls.unwake(this.#wakeFd) });
+    thread.loop.watch(this.#wakeFd, EPOLLIN, {
+      ready: () => {
+        thread.calls.unwake(this.#wakeFd);
+        this.#woken = true;
+      },
+    });
     this.#post({ type: 'up', wakeFd: this.#wakeFd, unpreferred: preferThisThread(thread.calls) });
   }
 
@@ -52,15 +59,16 @@ class EngineWorker {
     this.#readMessages();
     while (!this.#stopped) {
       loop.turn(this.#waitMs());
-      this.#readMessages();
-      this.#publish(loop.now());
+      // Looking for messages costs as much as a datagram, and a turn may be about one.
+      const isDue = loop.now() - this.#publishedMs >= PUBLISH_MS;
+      if (isDue || this.#woken) this.#readMessages();
+      if (isDue) this.#publish(loop.now());
     }
     for (const { stop } of this.#fences.values()) stop();
     loop.close();
   }
 
   #publish(nowMs: number): void {
-    if (nowMs - this.#publishedMs < PUBLISH_MS) return;
     this.#publishedMs = nowMs;
     for (const fence of this.#fences.values()) fence.publish();
   }
@@ -82,6 +90,7 @@ class EngineWorker {
   }
 
   #readMessages(): void {
+    this.#woken = false;
     for (let got = receiveMessageOnPort(this.#port); got !== undefined; got = receiveMessageOnPort(this.#port)) {
       this.#take(got.message as ToWorker);
     }
