@@ -4,7 +4,12 @@ import type { Connection, ConnectionEnd, ConnectionSink, Endpoint, Moment, Side 
 import type { Keyring } from '../wire/encryption.ts';
 import { sameBytes } from '../wire/label.ts';
 import { DSKIT_DIGEST_BYTES, DSKIT_PACKET_MAX_BYTES } from '../wire/limits.ts';
-import { decodeStreamHeader, STREAM_HEADER_MAX_BYTES, type StreamHeader } from '../wire/stream-header.ts';
+import {
+  advertisedAddress,
+  decodeStreamHeader,
+  STREAM_HEADER_MAX_BYTES,
+  type StreamHeader,
+} from '../wire/stream-header.ts';
 import type { CollectBudget } from './inspect-collect.ts';
 import { createSpeaker, type Gossip, type Speaker } from './inspect-gossip.ts';
 import { createSideReader, type SideReader, type SideResult } from './inspect-side.ts';
@@ -57,6 +62,7 @@ export function followConnection(connection: Connection, options: StreamOptions)
   const broken = { dialler: false, answerer: false };
   let head: Uint8Array = NO_BYTES;
   let header: StreamHeader | undefined;
+  let advertised = '';
   let moment: Moment = { number: 0, atMs: undefined };
   let bytesSeen = 0;
   let missingBytes = 0;
@@ -65,10 +71,11 @@ export function followConnection(connection: Connection, options: StreamOptions)
     const { transport = 'unknown', kind = 'stream', label = NO_BYTES } = header ?? {};
     return createSpeaker({ from, label, transport, kind, moment });
   };
-  const member = (): Endpoint => memberOf(connection, header);
+  const member = (): Endpoint => memberOf(connection, advertised);
 
   const begin = (known: StreamHeader): void => {
     header = known;
+    advertised = advertisedAddress(known, head);
     const rest = head.subarray(known.kind === 'packet' ? known.labelAt : known.bodyAt);
     head = NO_BYTES;
     if (known.malformed !== undefined || known.transport === 'tls' || known.transport === 'unknown') return;
@@ -156,9 +163,9 @@ function splitPacket(bytes: Uint8Array): DskitPacket | undefined {
  * The dialler as a member: a dskit packet names its port, and elsewhere a member has the port that it dials, as rings share one. Behind
  * an address translation, or on the answerer's own host, that is a guess.
  */
-function memberOf({ dialler, answerer }: Connection, header: StreamHeader | undefined): Endpoint {
-  const named = /^(.*):(\d{1,5})$/.exec(header?.advertised ?? '');
+function memberOf({ dialler, answerer }: Connection, advertised: string): Endpoint {
+  const named = /^(.*):(\d{1,5})$/.exec(advertised);
   const port = named === null ? answerer.port : Number(named[2]);
-  const advertised = named?.[1]?.replace(/^\[|\]$/g, '');
-  return { address: dialler.address, port: advertised === dialler.address ? port : answerer.port };
+  const address = named?.[1]?.replace(/^\[|\]$/g, '');
+  return { address: dialler.address, port: address === dialler.address ? port : answerer.port };
 }

@@ -34,8 +34,6 @@ export interface StreamHeader {
   readonly labelAt: number;
   /** Where the message starts: after the label header. Equal to `labelAt` without one. */
   readonly bodyAt: number;
-  /** dskit packet: the sender's advertised `ip:port` as it wrote it (bytes as latin1); a hint, not proof. */
-  readonly advertised: string;
   readonly malformed: MalformedReason | undefined;
   /** The first byte of the message (of streams), undefined when the exchange ended before it. */
   readonly messageType: number | undefined;
@@ -51,76 +49,76 @@ export function decodeStreamHeader(bytes: Uint8Array, ended: boolean, setting: T
   const first = bytes[0];
   if (first === undefined) return NEED_MORE;
   const transport = detectTransport(first, setting);
-  if (transport === 'tls') return done({ transport, messageType: first });
-  if (transport === 'unknown') return done({ transport, malformed: 'stream_unknown_type', messageType: first });
+  if (transport === 'tls') return done(transport, 'stream', 0, undefined, first);
+  if (transport === 'unknown') return done(transport, 'stream', 0, 'stream_unknown_type', first);
   if (transport === 'alertmanager') return decodeAlertmanagerStream(bytes, ended);
-  if (transport === 'native')
-    return decodeLabel(bytes, ended, { transport, kind: 'stream', labelAt: 0, advertised: '' });
-  if (first === DSKIT_STREAM)
-    return decodeLabel(bytes, ended, { transport, kind: 'stream', labelAt: 1, advertised: '' });
+  if (transport === 'native') return decodeLabel(bytes, bytes.length, ended, transport, 'stream', 0);
+  if (first === DSKIT_STREAM) return decodeLabel(bytes, bytes.length, ended, transport, 'stream', 1);
   return decodeDskitPacket(bytes, ended);
+}
+
+/** What a dskit packet connection, of which `bytes` is the start, says of its sender: the advertised `ip:port` as it wrote it (bytes as latin1); a hint, not proof. */
+export function advertisedAddress({ transport, kind, labelAt }: StreamHeader, bytes: Uint8Array): string {
+  if (transport !== 'dskit' || kind !== 'packet') return '';
+  return Buffer.from(bytes.subarray(2, labelAt)).toString('latin1');
 }
 
 function decodeAlertmanagerStream(bytes: Uint8Array, ended: boolean): StreamHeaderState {
   const transport = 'alertmanager';
   const frame = decodeAlertmanagerFrame(bytes);
-  if (!frame.ok) return done({ transport, malformed: frame.reason });
+  if (!frame.ok) return done(transport, 'stream', 0, frame.reason, undefined);
   const malformed = 'alertmanager_malformed';
-  if (!frame.done) return ended ? done({ transport, malformed }) : NEED_MORE;
-  if (frame.kind === 'packet') return done({ transport, kind: 'packet', malformed });
-  return decodeLabel(bytes, ended, { transport, kind: 'stream', labelAt: frame.end, advertised: '' });
+  if (!frame.done) return ended ? done(transport, 'stream', 0, malformed, undefined) : NEED_MORE;
+  if (frame.kind === 'packet') return done(transport, 'packet', 0, malformed, undefined);
+  return decodeLabel(bytes, bytes.length, ended, transport, 'stream', frame.end);
 }
 
 function decodeDskitPacket(bytes: Uint8Array, ended: boolean): StreamHeaderState {
-  const transport = 'dskit';
-  const kind = 'packet';
   const addressBytes = bytes[1];
-  const truncated = () => (ended ? done({ transport, kind, malformed: 'dskit_truncated' }) : NEED_MORE);
-  if (addressBytes === undefined) return truncated();
-  const labelAt = 2 + addressBytes;
-  if (bytes.length < labelAt) return truncated();
+  const labelAt = 2 + (addressBytes ?? 0);
   // Shorter than a digest: dskit refuses it ("not enough data received"), and so the digest is never read as a label.
-  if (bytes.length < labelAt + DSKIT_DIGEST_BYTES) {
-    if (ended) return truncated();
-    return NEED_MORE;
+  if (addressBytes === undefined || bytes.length < labelAt + DSKIT_DIGEST_BYTES) {
+    return ended ? done('dskit', 'packet', 0, 'dskit_truncated', undefined) : NEED_MORE;
   }
-  const advertised = Buffer.from(bytes.subarray(2, labelAt)).toString('latin1');
   // What ends the connection is the digest, so the packet itself ends DSKIT_DIGEST_BYTES before the last byte.
-  const packet = bytes.subarray(0, bytes.length - DSKIT_DIGEST_BYTES);
-  return decodeLabel(packet, ended, { transport, kind, labelAt, advertised });
+  return decodeLabel(bytes, bytes.length - DSKIT_DIGEST_BYTES, ended, 'dskit', 'packet', labelAt);
 }
 
-type Place = Pick<StreamHeader, 'transport' | 'kind' | 'labelAt' | 'advertised'>;
-
-function decodeLabel(bytes: Uint8Array, ended: boolean, place: Place): StreamHeaderState {
-  const { labelAt } = place;
-  const first = bytes[labelAt];
-  if (first === undefined) return ended ? done({ ...place, bodyAt: labelAt }) : NEED_MORE;
-  if (first !== MESSAGE_TYPE.hasLabel) return done({ ...place, bodyAt: labelAt, messageType: first });
-  const size = bytes[labelAt + 1];
-  if (size === 0) return done({ ...place, malformed: 'label_empty' });
+/** The label header that stands at `labelAt`, or does not; the message ends before `end`. */
+function decodeLabel(
+  bytes: Uint8Array,
+  end: number,
+  ended: boolean,
+  transport: Transport,
+  kind: StreamHeader['kind'],
+  labelAt: number,
+): StreamHeaderState {
+  const first = labelAt < end ? bytes[labelAt] : undefined;
+  if (first === undefined) return ended ? done(transport, kind, labelAt, undefined, undefined) : NEED_MORE;
+  if (first !== MESSAGE_TYPE.hasLabel) return done(transport, kind, labelAt, undefined, first);
+  const size = labelAt + 1 < end ? bytes[labelAt + 1] : undefined;
+  if (size === 0) return done(transport, kind, labelAt, 'label_empty', undefined);
   const bodyAt = labelAt + LABEL_HEADER_BYTES + (size ?? 0);
-  if (size === undefined || bytes.length < bodyAt) {
-    return ended ? done({ ...place, malformed: 'label_truncated' }) : NEED_MORE;
+  if (size === undefined || end < bodyAt) {
+    return ended ? done(transport, kind, labelAt, 'label_truncated', undefined) : NEED_MORE;
   }
-  const next = bytes[bodyAt];
-  if (next === undefined && !ended) return NEED_MORE;
-  if (next === MESSAGE_TYPE.hasLabel) return done({ ...place, malformed: 'label_double' });
+  const messageType = bodyAt < end ? bytes[bodyAt] : undefined;
+  if (messageType === undefined && !ended) return NEED_MORE;
+  if (messageType === MESSAGE_TYPE.hasLabel) return done(transport, kind, labelAt, 'label_double', undefined);
   // Not `slice`: a Buffer's is a view, and would keep (and follow) the caller's memory.
-  const label = new Uint8Array(bytes.subarray(labelAt + LABEL_HEADER_BYTES, bodyAt));
-  return done({ ...place, bodyAt, label, messageType: next });
+  const label = new Uint8Array(size);
+  for (let i = 0; i < size; i++) label[i] = bytes[labelAt + LABEL_HEADER_BYTES + i] as number;
+  return { done: true, header: { transport, kind, label, labelAt, bodyAt, malformed: undefined, messageType } };
 }
 
-function done(known: Partial<StreamHeader> & Pick<StreamHeader, 'transport'>): StreamHeaderState {
-  const header: StreamHeader = {
-    kind: 'stream',
-    label: NO_BYTES,
-    labelAt: 0,
-    bodyAt: known.labelAt ?? 0,
-    advertised: '',
-    malformed: undefined,
-    messageType: undefined,
-    ...known,
-  };
+/** A header without a label that can be read. */
+function done(
+  transport: Transport,
+  kind: StreamHeader['kind'],
+  labelAt: number,
+  malformed: MalformedReason | undefined,
+  messageType: number | undefined,
+): StreamHeaderState {
+  const header = { transport, kind, label: NO_BYTES, labelAt, bodyAt: labelAt, malformed, messageType };
   return { done: true, header };
 }

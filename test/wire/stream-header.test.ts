@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { encodeAlertmanagerFrame } from '../../src/wire/alertmanager.ts';
 import {
+  advertisedAddress,
   decodeStreamHeader,
   STREAM_HEADER_MAX_BYTES,
   type StreamHeader,
@@ -134,8 +135,12 @@ t.test('a dskit stream carries its label after the type byte', async (t) => {
 });
 
 t.test('a dskit packet shows its advertised address and its label', async (t) => {
-  const header = decided(decodeStreamHeader(bytes(prefix(), labelled('prod'), 3, 'x', DIGEST), false, 'auto'));
-  t.match(header, { transport: 'dskit', kind: 'packet', labelAt: 15, bodyAt: 21, advertised: '10.0.0.1:7946' });
+  const all = bytes(prefix(), labelled('prod'), 3, 'x', DIGEST);
+  const header = decided(decodeStreamHeader(all, false, 'auto'));
+  t.match(header, { transport: 'dskit', kind: 'packet', labelAt: 15, bodyAt: 21 });
+  t.equal(advertisedAddress(header, all), '10.0.0.1:7946');
+  const native = bytes(labelled('prod'), 6);
+  t.equal(advertisedAddress(decided(decodeStreamHeader(native, true, 'auto')), native), '', 'of dskit packets alone');
   t.equal(header.messageType, 3);
   t.equal(Buffer.from(header.label).toString(), 'prod');
 });

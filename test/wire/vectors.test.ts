@@ -5,7 +5,7 @@ import { createDskitRewriter } from '../../src/wire/dskit.ts';
 import { looksEncrypted } from '../../src/wire/encryption.ts';
 import { addPacketLabel, encodeLabelHeader, peekPacketLabel } from '../../src/wire/label.ts';
 import { decodeNodeMeta } from '../../src/wire/node-meta.ts';
-import { decodeStreamHeader, type StreamHeader } from '../../src/wire/stream-header.ts';
+import { advertisedAddress, decodeStreamHeader, type StreamHeader } from '../../src/wire/stream-header.ts';
 import {
   DOCUMENTS,
   hex,
@@ -108,7 +108,7 @@ function checkStream(t: Test, vector: Vector): void {
   t.equal(hex(header.label), vector.labelHex, `${vector.name}: label`);
   t.equal(header.transport, vector.kind === 'stream' ? 'native' : 'dskit', `${vector.name}: transport`);
   t.equal(header.kind, vector.kind === 'dskit-packet' ? 'packet' : 'stream', `${vector.name}: kind`);
-  t.equal(header.advertised, vector.advertised ?? '', `${vector.name}: advertised address`);
+  t.equal(advertisedAddress(header, bytes), vector.advertised ?? '', `${vector.name}: advertised address`);
   const end = vector.kind === 'dskit-packet' ? bytes.length - DIGEST_BYTES : bytes.length;
   if (vector.kind === 'dskit-packet') {
     const digest = createHash('md5').update(bytes.subarray(header.labelAt, end)).digest();
