@@ -4,7 +4,7 @@ import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { reset } from './relay.ts';
 import type { StreamSocket } from './socket.ts';
-import type { Timers } from './timers.ts';
+import type { Timer, Timers } from './timers.ts';
 
 interface DialParts {
   readonly context: FenceContext;
@@ -13,38 +13,54 @@ interface DialParts {
   readonly timers: Timers;
 }
 
-/** Dials; where that fails the dialler's socket is reset, the fault counted, and undefined given if not even a socket could be had. */
-export function dialOther(
-  parts: DialParts,
-  stream: AcceptedStream,
-  record: ExchangeRecord,
-  dialler: StreamSocket,
-): StreamSocket | undefined {
-  const { connectTimeoutMs } = parts.settings.limits;
-  const inbound = stream.direction === 'inbound';
-  const onUnreachable = (why: string): void => {
-    parts.context.tally.dropped(inbound ? 'app_unreachable' : 'peer_unreachable');
-    if (inbound) parts.health.failed(why);
-    reset(dialler);
-  };
-  let upstream: StreamSocket;
-  try {
-    upstream = stream.dial();
-  } catch (cause) {
-    onUnreachable(cause instanceof Error ? cause.message : 'no socket could be opened');
-    return undefined;
+/** One dial: to be told what becomes of its socket. Where it fails the dialler's socket is reset, and the fault counted. */
+export class DialOther {
+  readonly #parts: DialParts;
+  readonly #inbound: boolean;
+  readonly #record: ExchangeRecord;
+  readonly #dialler: StreamSocket;
+  #timer: Timer | undefined;
+
+  constructor(parts: DialParts, stream: AcceptedStream, record: ExchangeRecord, dialler: StreamSocket) {
+    this.#parts = parts;
+    this.#inbound = stream.direction === 'inbound';
+    this.#record = record;
+    this.#dialler = dialler;
   }
-  const timer = parts.timers.set(connectTimeoutMs, () => {
-    upstream.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
-  });
-  upstream.on('connect', () => {
-    timer.clear();
-    if (inbound) parts.health.connected();
-    record.connected();
-  });
-  upstream.on('error', (error) => {
-    if (!record.isConnected()) onUnreachable(error.message);
-  });
-  upstream.on('close', () => timer.clear());
-  return upstream;
+
+  /** Undefined if not even a socket could be had. */
+  open(stream: AcceptedStream): StreamSocket | undefined {
+    const { connectTimeoutMs } = this.#parts.settings.limits;
+    let upstream: StreamSocket;
+    try {
+      upstream = stream.dial();
+    } catch (cause) {
+      this.#unreachable(cause instanceof Error ? cause.message : 'no socket could be opened');
+      return undefined;
+    }
+    this.#timer = this.#parts.timers.set(connectTimeoutMs, () => {
+      upstream.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
+    });
+    return upstream;
+  }
+
+  connected(): void {
+    this.#timer?.clear();
+    if (this.#inbound) this.#parts.health.connected();
+    this.#record.connected();
+  }
+
+  failed(error: Error): void {
+    if (!this.#record.isConnected()) this.#unreachable(error.message);
+  }
+
+  closed(): void {
+    this.#timer?.clear();
+  }
+
+  #unreachable(why: string): void {
+    this.#parts.context.tally.dropped(this.#inbound ? 'app_unreachable' : 'peer_unreachable');
+    if (this.#inbound) this.#parts.health.failed(why);
+    reset(this.#dialler);
+  }
 }

@@ -8,7 +8,7 @@ import type { Tally } from '../policy/tally.ts';
 import type { PeerTable } from '../ring/peers.ts';
 import type { Transport, TransportSetting } from '../wire/transport.ts';
 import type { Inside } from './inside.ts';
-import type { StreamSocket } from './socket.ts';
+import type { Resettable, StreamSocket } from './socket.ts';
 import type { TlsTerms } from './tls-socket.ts';
 
 /** A remote member's address, or the app's. */
@@ -138,7 +138,7 @@ export interface StreamSettings {
 }
 
 /** One accepted connection, as the path that accepted it knows it. */
-export interface AcceptedStream<S extends StreamSocket = StreamSocket> {
+export interface AcceptedStream<S extends Resettable = StreamSocket> {
   /** Who dialled: inbound, a peer; outbound, the app. */
   readonly direction: Direction;
   /** The remote member, whichever side dialled. */
@@ -148,6 +148,8 @@ export interface AcceptedStream<S extends StreamSocket = StreamSocket> {
    * connecting and lets a half-close leave the other half open. Called at most once, and never for a stream that is rejected.
    */
   dial(): S;
+  /** Called once, when every socket of the stream has closed, or it was refused. */
+  onClosed?(): void;
 }
 
 export interface OpenCounts {

@@ -9,14 +9,14 @@ import type { Rewrite } from '../policy/decide.ts';
 import type { RejectReason, ShieldReason } from '../policy/reason.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import { detectTransport } from '../wire/transport.ts';
-import { dialOther } from './dial-other.ts';
+import { DialOther } from './dial-other.ts';
 import type { AcceptedStream } from './engine.ts';
 import { ExchangeInside } from './exchange-inside.ts';
 import { ExchangeRecord } from './exchange-record.ts';
 import type { ExchangeParts } from './exchange-rules.ts';
 import { type FlowOf, passing, transforming } from './flow.ts';
-import { readHeader } from './header-reader.ts';
-import { type HoldRefusal, holdRequest } from './hold.ts';
+import { HeaderReader, type HeaderTaker } from './header-reader.ts';
+import { type Held, HeldRequest, type HeldRequestTaker, type HoldRefusal } from './hold.ts';
 import { turnsOnPeer } from './judge.ts';
 import { type Look, sizeOf } from './look.ts';
 import { isNeutral } from './neutral.ts';
@@ -25,7 +25,7 @@ import { rejectStream } from './reject.ts';
 import { reset, startRelay } from './relay.ts';
 import { RelayedExchange } from './relayed-exchange.ts';
 import { inFewWrites, packetTransform, rewriteHead, sendsLabel } from './rewrite.ts';
-import type { StreamSocket } from './socket.ts';
+import { IdleOwner, type SocketOwner, type StreamSocket } from './socket.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -41,15 +41,24 @@ interface Passing {
   readonly ended: boolean;
 }
 
-export class Exchange {
+/** What no phase waits for. */
+const NO_PHASE: SocketOwner = new IdleOwner();
+
+export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
   readonly #parts: ExchangeParts;
   readonly #socket: StreamSocket;
   readonly #stream: AcceptedStream;
   readonly #record: ExchangeRecord;
   readonly #inside: ExchangeInside;
+  /** Reading the header, holding, relaying, draining: who is told of the sockets' events now. */
+  #phase: SocketOwner = NO_PHASE;
+  #dial: DialOther | undefined;
   #upstream: StreamSocket | undefined;
   #waited = false;
   #observed: ObservedHeader | undefined;
+  /** What was read of a request that is held. */
+  #holding: { readonly header: StreamHeader; readonly head: Buffer; readonly look: Look } | undefined;
+  #onDone: (() => void) | undefined;
 
   constructor(parts: ExchangeParts, socket: StreamSocket, stream: AcceptedStream) {
     this.#parts = parts;
@@ -63,14 +72,8 @@ export class Exchange {
 
   /** Starts reading; `onDone` is called once, when every socket of the exchange has closed. */
   start(onDone: () => void): void {
-    const done = (): void => {
-      this.#inside.close();
-      onDone();
-    };
-    this.#socket.on('close', () => {
-      if (this.#upstream === undefined || this.#upstream.closed) done();
-      else this.#upstream.on('close', done);
-    });
+    this.#onDone = onDone;
+    this.#socket.owner = this;
     // Until the stage is known, nothing is read.
     if (!this.#parts.context.starting() || !this.#wait(() => this.#begin())) this.#begin();
   }
@@ -79,6 +82,37 @@ export class Exchange {
   cut(): void {
     if (this.#upstream !== undefined) reset(this.#upstream);
     reset(this.#socket);
+  }
+
+  onData(socket: StreamSocket, chunk: Buffer): void {
+    this.#phase.onData(socket, chunk);
+  }
+
+  onEnd(socket: StreamSocket): void {
+    this.#phase.onEnd(socket);
+  }
+
+  onDrain(socket: StreamSocket): void {
+    this.#phase.onDrain(socket);
+  }
+
+  onConnect(socket: StreamSocket): void {
+    if (socket !== this.#socket) this.#dial?.connected();
+  }
+
+  onError(socket: StreamSocket, error: Error): void {
+    if (socket !== this.#socket) this.#dial?.failed(error);
+    this.#phase.onError(socket, error);
+  }
+
+  onClose(socket: StreamSocket, hadError: boolean): void {
+    if (socket === this.#socket) this.#observed?.read(NO_BYTES, true);
+    else this.#dial?.closed();
+    this.#phase.onClose(socket, hadError);
+    if (this.#upstream?.closed === false || !this.#socket.closed) return;
+    this.#inside.close();
+    this.#onDone?.();
+    this.#onDone = undefined;
   }
 
   #begin(): void {
@@ -97,22 +131,14 @@ export class Exchange {
 
   #guard(): void {
     const { settings, timers } = this.#parts;
-    readHeader(this.#socket, {
-      transport: settings.transport,
-      timers,
-      timeoutMs: settings.limits.headerTimeoutMs,
-      onHeader: (header, head) => this.#onHeader(header, head),
-      // A connection that never sent a byte was a probe, no frame.
-      onGone: (header, head) => {
-        if (header !== undefined) this.#record.judge(header, head.length, isNeutral(header, head));
-      },
-      onTimeout: (head) => this.#onHeaderTimeout(head),
-    });
+    const reader = new HeaderReader(settings.transport, this);
+    this.#phase = reader;
+    reader.start(this.#socket, timers, settings.limits.headerTimeoutMs);
   }
 
-  #onHeader(header: StreamHeader, head: Buffer): void {
+  headerRead(header: StreamHeader, head: Buffer): void {
     const { reason } = this.#record.preview(header, head.length);
-    if (turnsOnPeer(reason) && this.#wait(() => this.#onHeader(header, head))) return;
+    if (turnsOnPeer(reason) && this.#wait(() => this.headerRead(header, head))) return;
     if (this.#socket.destroyed) {
       // Gone while it waited.
       this.#record.judge(header, head.length, isNeutral(header, head));
@@ -123,14 +149,28 @@ export class Exchange {
       this.#decide(header, head, undefined, undefined);
       return;
     }
-    holdRequest(this.#socket, head.subarray(header.bodyAt), this.#inside.holdSettings(look), {
-      onReady: (held, ended) => {
-        this.#inside.keep(held);
-        this.#decide(header, head, look, look.harm(), ended);
-      },
-      onRefused: (reason) => this.#onRefused(header, head, look, reason),
-      onGone: () => this.#record.judge(header, header.bodyAt + sizeOf(look.taken()), look.neutral()),
-    });
+    this.#holding = { header, head, look };
+    const hold = new HeldRequest(this.#socket, this.#inside.holdSettings(look), this);
+    this.#phase = hold;
+    hold.start(head.subarray(header.bodyAt));
+  }
+
+  /** A connection that never sent a byte was a probe, no frame. */
+  headerGone(header: StreamHeader | undefined, head: Buffer): void {
+    if (header !== undefined) this.#record.judge(header, head.length, isNeutral(header, head));
+  }
+
+  requestHeld(held: Held, ended: boolean): void {
+    this.#inside.keep(held);
+    const holding = this.#holding;
+    this.#holding = undefined;
+    if (holding !== undefined) this.#decide(holding.header, holding.head, holding.look, holding.look.harm(), ended);
+  }
+
+  requestGone(): void {
+    if (this.#holding === undefined) return;
+    const { header, look } = this.#holding;
+    this.#record.judge(header, header.bodyAt + sizeOf(look.taken()), look.neutral());
   }
 
   /** The verdict, carried out. */
@@ -188,10 +228,12 @@ export class Exchange {
     const seal = this.#inside.sealerOf(header, look);
     const { direction } = this.#stream;
     const { settings, timers } = this.#parts;
-    rejectStream(this.#socket, { header, direction, reason, seal, watch, timers }, settings);
+    this.#phase = rejectStream(this.#socket, { header, direction, reason, seal, watch, timers }, settings);
   }
 
-  #onRefused(header: StreamHeader, head: Buffer, look: Look, reason: HoldRefusal): void {
+  requestRefused(reason: HoldRefusal): void {
+    if (this.#holding === undefined) return;
+    const { header, head, look } = this.#holding;
     if (reason === 'shield_memory') {
       this.#decide(header, head, look, reason);
       return;
@@ -202,7 +244,7 @@ export class Exchange {
     else this.#reject(header, seen, reason, look);
   }
 
-  #onHeaderTimeout(head: Buffer): void {
+  headerLate(head: Buffer): void {
     const first = head[0];
     if (first === undefined) {
       this.#socket.destroy();
@@ -218,7 +260,6 @@ export class Exchange {
     const { transport } = this.#parts.settings;
     const observed = new ObservedHeader(transport, this.#record, this.#inside, () => this.cut());
     this.#observed = observed;
-    this.#socket.on('close', () => observed.read(NO_BYTES, true));
     this.#relay([], passing, passing, false);
   }
 
@@ -231,12 +272,14 @@ export class Exchange {
   }
 
   #relay(first: readonly Uint8Array[], request: FlowOf, answer: FlowOf, requestEnded: boolean): void {
-    const upstream = dialOther(this.#parts, this.#stream, this.#record, this.#socket);
+    this.#dial = new DialOther(this.#parts, this.#stream, this.#record, this.#socket);
+    const upstream = this.#dial.open(this.#stream);
     if (upstream === undefined) return;
+    upstream.owner = this;
     this.#upstream = upstream;
     const { timers, settings } = this.#parts;
     const parts = { record: this.#record, inside: this.#inside, observed: this.#observed };
     const how = { downstream: this.#socket, upstream, request, answer, timers, requestEnded };
-    startRelay(first, new RelayedExchange(parts, how, settings.limits.idleTimeoutMs));
+    this.#phase = startRelay(first, new RelayedExchange(parts, how, settings.limits.idleTimeoutMs));
   }
 }

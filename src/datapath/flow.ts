@@ -27,11 +27,27 @@ export interface Flow {
 export type FlowOf = (sink: FlowSink) => Flow;
 
 /** Bytes as they are. */
-export const passing: FlowOf = (sink) => ({
-  push: (chunk) => sink.write(chunk),
-  end: () => sink.finish(),
-  keeps: () => false,
-});
+export const passing: FlowOf = (sink) => new Passing(sink);
+
+class Passing implements Flow {
+  readonly #sink: FlowSink;
+
+  constructor(sink: FlowSink) {
+    this.#sink = sink;
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#sink.write(chunk);
+  }
+
+  end(): void {
+    this.#sink.finish();
+  }
+
+  keeps(): boolean {
+    return false;
+  }
+}
 
 /**
  * What becomes of the dialler's bytes on their way; a DskitRewriter is one. `push` gives views of the chunk or new buffers, and what it holds

@@ -1,61 +1,79 @@
 /** Reading the start of a stream that must be judged before anything of it is passed on. */
 import { decodeStreamHeader, type StreamHeader } from '../wire/stream-header.ts';
 import type { TransportSetting } from '../wire/transport.ts';
-import type { StreamSocket } from './socket.ts';
-import type { Timers } from './timers.ts';
+import { IdleOwner, type StreamSocket } from './socket.ts';
+import type { Timer, Timers } from './timers.ts';
 
-export interface HeaderReaderOptions {
-  readonly transport: TransportSetting;
-  readonly timers: Timers;
-  readonly timeoutMs: number;
+/** Who wants the header; exactly one of these is called, once. */
+export interface HeaderTaker {
   /** The header is known. `head` is everything read so far; the socket is paused and belongs to the caller again. */
-  onHeader(header: StreamHeader, head: Buffer): void;
+  headerRead(header: StreamHeader, head: Buffer): void;
   /** The dialler closed or reset the connection; with a header if it had sent anything. The socket is closed or closing. */
-  onGone(header: StreamHeader | undefined, head: Buffer): void;
+  headerGone(header: StreamHeader | undefined, head: Buffer): void;
   /** Time is up; `head` may be empty. The socket is paused and belongs to the caller again. */
-  onTimeout(head: Buffer): void;
+  headerLate(head: Buffer): void;
 }
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Reads until the header is known, and calls exactly one of the options' callbacks. Holds STREAM_HEADER_MAX_BYTES and one chunk. */
-export function readHeader(socket: StreamSocket, options: HeaderReaderOptions): void {
-  let head: Buffer = NO_BYTES;
-  const decode = (ended: boolean): StreamHeader | undefined => {
-    const state = decodeStreamHeader(head, ended, options.transport);
-    return state.done ? state.header : undefined;
-  };
-  const stop = (): void => {
-    timer.clear();
-    socket.off('data', onData).off('end', onEnd).off('close', onClose);
-    socket.pause();
-  };
-  const onData = (chunk: Buffer): void => {
-    head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-    const header = decode(false);
+/** Reads until the header is known; to be told of the socket's events from `start` on. Holds STREAM_HEADER_MAX_BYTES and one chunk. */
+export class HeaderReader extends IdleOwner {
+  readonly #transport: TransportSetting;
+  readonly #taker: HeaderTaker;
+  #head: Buffer = NO_BYTES;
+  #timer: Timer | undefined;
+  #reads = true;
+
+  constructor(transport: TransportSetting, taker: HeaderTaker) {
+    super();
+    this.#transport = transport;
+    this.#taker = taker;
+  }
+
+  start(socket: StreamSocket, timers: Timers, timeoutMs: number): void {
+    this.#timer = timers.set(timeoutMs, () => {
+      this.#stop(socket);
+      this.#taker.headerLate(this.#head);
+    });
+    socket.resume();
+  }
+
+  override onData(socket: StreamSocket, chunk: Buffer): void {
+    if (!this.#reads) return;
+    this.#head = this.#head.length === 0 ? chunk : Buffer.concat([this.#head, chunk]);
+    const header = this.#decode(false);
     if (header === undefined) return;
-    stop();
-    options.onHeader(header, head);
-  };
-  const onEnd = (): void => {
-    stop();
-    const header = decode(true);
-    if (header !== undefined) options.onHeader(header, head);
+    this.#stop(socket);
+    this.#taker.headerRead(header, this.#head);
+  }
+
+  override onEnd(socket: StreamSocket): void {
+    if (!this.#reads) return;
+    this.#stop(socket);
+    const header = this.#decode(true);
+    if (header !== undefined) this.#taker.headerRead(header, this.#head);
     else {
       socket.destroy();
-      options.onGone(undefined, head);
+      this.#taker.headerGone(undefined, this.#head);
     }
-  };
-  const onClose = (): void => {
-    stop();
-    options.onGone(decode(true), head);
-  };
-  const timer = options.timers.set(options.timeoutMs, () => {
-    stop();
-    options.onTimeout(head);
-  });
-  socket.on('data', onData).on('end', onEnd).on('close', onClose);
-  socket.resume();
+  }
+
+  override onClose(socket: StreamSocket): void {
+    if (!this.#reads) return;
+    this.#stop(socket);
+    this.#taker.headerGone(this.#decode(true), this.#head);
+  }
+
+  #decode(ended: boolean): StreamHeader | undefined {
+    const state = decodeStreamHeader(this.#head, ended, this.#transport);
+    return state.done ? state.header : undefined;
+  }
+
+  #stop(socket: StreamSocket): void {
+    this.#reads = false;
+    this.#timer?.clear();
+    socket.pause();
+  }
 }
 
 /**

@@ -1,13 +1,12 @@
 /**
  * Holding a stream until a rule has seen what it needs: the requests of diallers before the other side is dialled (HeldRequest), and answers
- * on their way through the relay (holding). Bounded in time, in bytes of the stream and in bytes of all streams.
+ * on their way through the relay (held-answer.ts). Bounded in time, in bytes of the stream and in bytes of all streams.
  */
 import { type AnnouncedClaim, type HoldClaim, type StreamBudgets, weightOf } from './budget.ts';
 import type { PathLimits } from './engine.ts';
-import type { FlowOf } from './flow.ts';
 import type { Look } from './look.ts';
 import { confirmFin } from './relay.ts';
-import type { StreamSocket } from './socket.ts';
+import type { SocketOwner, StreamSocket } from './socket.ts';
 import type { Timer, Timers } from './timers.ts';
 
 /** Why holding ended without a result. */
@@ -22,16 +21,6 @@ export interface HoldSettings {
   readonly peer: string;
 }
 
-/** What a hold asks of whoever reads. Exactly one of `onReady` and `onRefused` is called, once. */
-interface HoldEvents {
-  /** Nothing more should be read, or it may go on. */
-  pause(): void;
-  resume(): void;
-  /** The look is done, harm or not, and what the message announces has room. */
-  onReady(): void;
-  onRefused(reason: HoldRefusal): void;
-}
-
 /** The bytes that one stream occupies; given back in two steps, because what is announced lives as long as the stream. */
 export interface Held {
   /** The held bytes have been written. */
@@ -40,10 +29,9 @@ export interface Held {
   close(): void;
 }
 
-class Hold implements Held {
-  readonly #settings: HoldSettings;
-  /** Undefined once it is settled: what they reach may be large, and a hold lives as long as its stream. */
-  #events: HoldEvents | undefined;
+/** Exactly one of `ready` and `refused` is called, once. */
+export abstract class Hold implements Held {
+  protected readonly settings: HoldSettings;
   /** Made with the first bytes: an answer may be long in coming. */
   #claim: HoldClaim | undefined;
   #announced: AnnouncedClaim | undefined;
@@ -53,15 +41,21 @@ class Hold implements Held {
   /** `room`: all is read, but what it announces has no room yet. */
   #state: 'reading' | 'room' | 'settled' = 'reading';
 
-  constructor(settings: HoldSettings, events: HoldEvents) {
-    this.#settings = settings;
-    this.#events = events;
+  constructor(settings: HoldSettings) {
+    this.settings = settings;
   }
 
+  /** Nothing more should be read, or it may go on. */
+  protected abstract pause(): void;
+  protected abstract resume(): void;
+  /** The look is done, harm or not, and what the message announces has room. */
+  protected abstract ready(): void;
+  protected abstract refused(reason: HoldRefusal): void;
+
   /** Ignored once it is settled. */
-  push(chunk: Uint8Array): void {
+  protected take(chunk: Uint8Array): void {
     if (this.#state !== 'reading' || chunk.length === 0) return;
-    const { look, timers, limits, budgets, peer } = this.#settings;
+    const { look, timers, limits, budgets, peer } = this.settings;
     this.#timer ??= timers.set(limits.holdTimeoutMs, () =>
       this.#refuse(this.#state === 'room' ? 'shield_memory' : 'hold_timeout'),
     );
@@ -72,19 +66,23 @@ class Hold implements Held {
     else if (Math.max(this.#bytes, look.needsBytes()) > limits.holdBytes) this.#refuse('hold_limit');
     else if (!mayRead) {
       this.#waiting = true;
-      this.#events?.pause();
+      this.pause();
     }
   }
 
-  end(): void {
+  protected ended(): void {
     if (this.#state !== 'reading') return;
-    this.#settings.look.end();
+    this.settings.look.end();
     this.#done();
   }
 
   /** Nothing may be read: it would be lost while what is announced waits for room. */
-  waiting(): boolean {
+  protected waiting(): boolean {
     return this.#waiting || this.#state === 'room';
+  }
+
+  protected settled(): boolean {
+    return this.#state === 'settled';
   }
 
   written(): void {
@@ -99,135 +97,114 @@ class Hold implements Held {
 
   #onRoom(): void {
     this.#waiting = false;
-    if (this.#state === 'reading') this.#events?.resume();
+    if (this.#state === 'reading') this.resume();
   }
 
   #done(): void {
-    const { look, budgets, peer } = this.#settings;
+    const { look, budgets, peer } = this.settings;
     const bytes = look.harm() === undefined ? look.announcedBytes() : 0;
     this.#state = 'room';
-    this.#events?.pause();
+    if (bytes === 0) {
+      this.#ready();
+      return;
+    }
+    this.pause();
     this.#announced = budgets.announced.claim(peer, bytes, () => this.#ready());
     if (this.#announced === undefined) this.#refuse('shield_memory');
   }
 
   #ready(): void {
     if (this.#state !== 'room') return;
-    const events = this.#events;
     this.#settle();
-    events?.onReady();
+    this.ready();
   }
 
   #refuse(reason: HoldRefusal): void {
     if (this.#state === 'settled') return;
-    const events = this.#events;
     this.close();
-    events?.onRefused(reason);
+    this.refused(reason);
   }
 
   #settle(): void {
     this.#state = 'settled';
-    this.#events = undefined;
     this.#timer?.clear();
   }
 }
 
-export interface HeldRequestEvents {
+/** Who wants a held request; exactly one of these is called, once, maybe before `start` returns. */
+export interface HeldRequestTaker {
   /**
    * The look is done. The socket is paused and belongs to the caller again, who closes `held` with the stream. `ended`: nothing follows,
    * that is certain.
    */
-  onReady(held: Held, ended: boolean): void;
-  onRefused(reason: HoldRefusal): void;
+  requestHeld(held: Held, ended: boolean): void;
+  requestRefused(reason: HoldRefusal): void;
   /** The dialler closed or reset the connection before that. */
-  onGone(): void;
+  requestGone(): void;
 }
 
-/**
- * Reads a dialler's socket, of which `first` was read already, until the look is done; exactly one of the events' callbacks is called,
- * maybe before this returns.
- */
-export function holdRequest(
-  socket: StreamSocket,
-  first: Uint8Array,
-  settings: HoldSettings,
-  events: HeldRequestEvents,
-): void {
-  let reading = true;
-  let ended = false;
-  const end = (): void => {
-    ended = true;
-    hold.end();
-  };
-  const stop = (): void => {
-    reading = false;
-    socket.off('data', onData).off('end', onEnd).off('close', onClose);
-    socket.pause();
-  };
-  const hold = new Hold(settings, {
-    pause: () => socket.pause(),
-    resume: () => socket.resume(),
-    onReady() {
-      stop();
-      events.onReady(hold, ended);
-    },
-    onRefused(reason) {
-      stop();
-      events.onRefused(reason);
-    },
-  });
-  const onData = (chunk: Buffer): void => hold.push(chunk);
-  const onEnd = (): void => {
-    if (settings.look.isWhole()) end();
-    else confirmFin(socket, end);
-  };
-  const onClose = (): void => {
-    stop();
-    hold.close();
-    events.onGone();
-  };
-  socket.on('data', onData).on('end', onEnd).on('close', onClose);
-  hold.push(first);
-  if (!reading) return;
-  if (socket.readableEnded) onEnd();
-  else if (!hold.waiting()) socket.resume();
-}
+/** Reads a dialler's socket until the look is done; to be told of the socket's events from `start` on. */
+export class HeldRequest extends Hold implements SocketOwner {
+  readonly #socket: StreamSocket;
+  readonly #taker: HeldRequestTaker;
+  #ended = false;
 
-/**
- * An answer that is held before it flows. `release` says what is written in place of the held bytes, undefined when it has cut the
- * stream instead. The caller closes what `onHeld` is given with the stream.
- */
-export function holding(
-  settings: HoldSettings,
-  onHeld: (held: Held) => void,
-  release: () => readonly Uint8Array[] | undefined,
-): FlowOf {
-  return (sink) => {
-    let flowing = false;
-    let ended = false;
-    const hold = new Hold(settings, {
-      pause: () => sink.pause(),
-      resume: () => sink.resume(),
-      onReady() {
-        const out = release();
-        if (out === undefined) return;
-        flowing = true;
-        sink.resume();
-        for (const [i, bytes] of out.entries())
-          sink.write(bytes, i === out.length - 1 ? () => hold.written() : undefined);
-        if (ended) sink.finish();
-      },
-      onRefused: (reason) => sink.cut(reason),
-    });
-    onHeld(hold);
-    return {
-      push: (chunk) => (flowing ? sink.write(chunk) : hold.push(chunk)),
-      end() {
-        ended = true;
-        if (flowing) sink.finish();
-        else hold.end();
-      },
-      keeps: () => !flowing,
-    };
-  };
+  constructor(socket: StreamSocket, settings: HoldSettings, taker: HeldRequestTaker) {
+    super(settings);
+    this.#socket = socket;
+    this.#taker = taker;
+  }
+
+  /** `first` was read already. */
+  start(first: Uint8Array): void {
+    this.take(first);
+    if (this.settled()) return;
+    if (this.#socket.readableEnded) this.onEnd();
+    else if (!this.waiting()) this.#socket.resume();
+  }
+
+  onData(_socket: StreamSocket, chunk: Buffer): void {
+    this.take(chunk);
+  }
+
+  onEnd(): void {
+    if (this.settled()) return;
+    if (this.settings.look.isWhole()) this.#end();
+    else confirmFin(this.#socket, () => this.#end());
+  }
+
+  onDrain(): void {}
+
+  onConnect(): void {}
+
+  onError(): void {}
+
+  onClose(): void {
+    if (this.settled()) return;
+    this.close();
+    this.#taker.requestGone();
+  }
+
+  protected pause(): void {
+    this.#socket.pause();
+  }
+
+  protected resume(): void {
+    this.#socket.resume();
+  }
+
+  protected ready(): void {
+    this.#socket.pause();
+    this.#taker.requestHeld(this, this.#ended);
+  }
+
+  protected refused(reason: HoldRefusal): void {
+    this.#socket.pause();
+    this.#taker.requestRefused(reason);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.ended();
+  }
 }

@@ -5,6 +5,7 @@ import { type AppHealth, createAppHealth } from './app-health.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
 import type { ExchangeParts } from './exchange-rules.ts';
+import { ownedSocket } from './node-sockets.ts';
 import { type Connection, type Streams, streamsOf } from './streams.ts';
 import { NODE_TIMERS } from './timers.ts';
 import { TlsConnection } from './tls.ts';
@@ -17,13 +18,24 @@ export function createNodeStreams(
 ): Streams<Socket> {
   const { tls: terms, transport } = settings;
   const plain = (parts: ExchangeParts, socket: Socket, stream: AcceptedStream<Socket>): Connection => {
-    const exchange = () => new Exchange(parts, socket, stream);
+    const { direction, peer } = stream;
+    const dial = () => ownedSocket(stream.dial());
+    // Paused: one inside TLS would flow as soon as somebody listens.
+    const exchange = () => new Exchange(parts, ownedSocket(socket.pause()), { direction, peer, dial });
     if (transport !== 'alertmanager') return exchange();
     return new AlertmanagerConnection(parts, socket, stream, exchange);
   };
-  return streamsOf({ context, settings, health, timers: NODE_TIMERS }, (parts, socket: Socket, stream) => {
+  const streams = streamsOf({ context, settings, health, timers: NODE_TIMERS }, (parts, socket: Socket, stream) => {
     if (terms === undefined) return plain(parts, socket, stream);
     const inner = (tls: Socket, within: AcceptedStream<Socket>) => plain(parts, tls, within);
     return new TlsConnection({ context, settings, terms, inner }, socket, stream);
   });
+  return {
+    ...streams,
+    accept(socket, stream) {
+      // Reported by 'close'; without a listener a reset would end the process.
+      socket.on('error', () => undefined);
+      streams.accept(socket, stream);
+    },
+  };
 }

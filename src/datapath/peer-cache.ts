@@ -10,7 +10,8 @@ export type PeerCache = (address: string, port: number) => PacketPeer;
 export function createPeerCache(): PeerCache {
   const peers = new Map<string, PacketPeer>();
   return (address, port) => {
-    const key = `${address} ${port}`;
+    // Most have none: an inbound stream's says nothing.
+    const key = port === 0 ? address : `${address} ${port}`;
     const known = peers.get(key);
     if (known !== undefined) return known;
     if (peers.size >= PEERS_MAX) peers.clear();

@@ -10,8 +10,8 @@ import { MALFORMED_REASONS } from '../wire/reason.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import type { StreamSettings } from './engine.ts';
 import { reset } from './relay.ts';
-import type { StreamSocket } from './socket.ts';
-import type { Timers } from './timers.ts';
+import { IdleOwner, type SocketOwner, type StreamSocket } from './socket.ts';
+import type { Timer, Timers } from './timers.ts';
 import type { Watch } from './watch.ts';
 
 /** Characters of a foreign label in an error text: enough to recognise it. */
@@ -31,11 +31,11 @@ export interface RejectedStream {
   readonly timers: Timers;
 }
 
-/** Answers the dialler of a rejected stream as `rejectStreams` says; owns the socket from here on and closes it within the bounds. */
-export function rejectStream(socket: StreamSocket, stream: RejectedStream, settings: StreamSettings): void {
-  const { header, watch, seal, timers } = stream;
+/** Answers the dialler of a rejected stream as `rejectStreams` says and closes the socket within the bounds; the result is to be told of its events. */
+export function rejectStream(socket: StreamSocket, stream: RejectedStream, settings: StreamSettings): SocketOwner {
+  const { header, seal } = stream;
   const { rejectStreams } = settings;
-  socket.on('close', () => watch?.end(false));
+  const drain = new Drain(stream, settings);
   // Only memberlist streams can read an error frame, and the dialler of an encrypted one would refuse plaintext.
   const explainable =
     header.kind === 'stream' &&
@@ -44,10 +44,11 @@ export function rejectStream(socket: StreamSocket, stream: RejectedStream, setti
   if (rejectStreams === 'explain' && explainable) {
     const answer = encodeErrorFrame(explain(stream));
     socket.end(seal === undefined ? answer : seal(answer));
-    drain(socket, settings, timers, watch);
+    drain.start(socket);
   } else if (rejectStreams === 'silent' || (rejectStreams === 'explain' && header.kind === 'packet')) {
-    drain(socket, settings, timers, watch);
+    drain.start(socket);
   } else reset(socket);
+  return drain;
 }
 
 /** Whoever sent what is not even a STREAM frame may be one that only writes packets, and should dial again rather than be drained. */
@@ -56,22 +57,41 @@ function isAlertmanagerStream({ transport, labelAt }: StreamHeader): boolean {
 }
 
 /** Reads and forgets what the dialler still writes, then closes; bounded in bytes and time. */
-function drain(socket: StreamSocket, { limits }: StreamSettings, timers: Timers, watch: Watch | undefined): void {
-  let bytes = 0;
-  const onEnd = (): void => {
-    watch?.end(true);
+class Drain extends IdleOwner {
+  readonly #watch: Watch | undefined;
+  readonly #timers: Timers;
+  readonly #limits: StreamSettings['limits'];
+  #timer: Timer | undefined;
+  #bytes = 0;
+
+  constructor({ watch, timers }: RejectedStream, { limits }: StreamSettings) {
+    super();
+    this.#watch = watch;
+    this.#timers = timers;
+    this.#limits = limits;
+  }
+
+  start(socket: StreamSocket): void {
+    this.#timer = this.#timers.set(this.#limits.rejectDrainMs, () => socket.destroy());
+    if (socket.readableEnded) this.onEnd(socket);
+    else socket.resume();
+  }
+
+  override onData(socket: StreamSocket, chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes > this.#limits.rejectDrainBytes) socket.destroy();
+    else this.#watch?.push(chunk);
+  }
+
+  override onEnd(socket: StreamSocket): void {
+    this.#watch?.end(true);
     socket.end();
-  };
-  const timer = timers.set(limits.rejectDrainMs, () => socket.destroy());
-  socket.on('close', () => timer.clear());
-  socket.on('end', onEnd);
-  socket.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > limits.rejectDrainBytes) socket.destroy();
-    else watch?.push(chunk);
-  });
-  if (socket.readableEnded) onEnd();
-  else socket.resume();
+  }
+
+  override onClose(): void {
+    this.#timer?.clear();
+    this.#watch?.end(false);
+  }
 }
 
 /** The sentence in the error frame. It names the dialler's label and never ours: a stranger is not told what would be accepted. */

@@ -7,7 +7,7 @@
  */
 import type { RejectReason } from '../policy/reason.ts';
 import type { Flow, FlowOf, FlowSink } from './flow.ts';
-import type { StreamSocket } from './socket.ts';
+import type { Resettable, SocketOwner, StreamSocket } from './socket.ts';
 import type { Timer, Timers } from './timers.ts';
 
 /** Whose bytes are relayed: what they go through, and who is told. */
@@ -48,12 +48,15 @@ const NO_BYTES = Buffer.alloc(0);
  * Resets a connection (RST), and only closes it where it is not yet one. So too while its FIN is on the way: all its bytes are written
  * then, and libuv (uv_tcp_close_reset) would refuse with EINVAL and leave the socket open for good.
  */
-export function reset(socket: StreamSocket): void {
+export function reset(socket: Resettable): void {
   if (socket.destroyed) return;
   const finOnTheWay = socket.writableEnded && !socket.writableFinished;
   if (socket.connecting || finOnTheWay) socket.destroy();
   else socket.resetAndDestroy();
 }
+
+/** Whose end is asked for (confirmFin). */
+type FinSource = Pick<StreamSocket, 'writableEnded' | 'destroyed' | 'endIsFin' | 'write'>;
 
 /**
  * Calls `onFin` if the end that `socket` reported is a FIN. libuv reports a reset as an orderly end when it arrives together with
@@ -61,7 +64,7 @@ export function reset(socket: StreamSocket): void {
  * gives its 'error' instead. Once our own side has ended nothing can be written, and the end is taken at its word. So is that of a
  * socket whose end is a FIN and nothing else: a raw one, or TLS's (tls-socket.ts), whose peer may be gone by then for good reason.
  */
-export function confirmFin(socket: StreamSocket, onFin: () => void): void {
+export function confirmFin(socket: FinSource, onFin: () => void): void {
   if (socket.writableEnded || socket.destroyed || socket.endIsFin === true) onFin();
   else {
     socket.write(NO_BYTES, (error) => {
@@ -74,21 +77,27 @@ export function confirmFin(socket: StreamSocket, onFin: () => void): void {
 class Pump implements FlowSink {
   readonly #from: StreamSocket;
   readonly #to: StreamSocket;
-  readonly cut: FlowSink['cut'];
+  readonly #relay: Relay;
   #unwritten = 0;
   #finished = false;
   #broken = false;
   /** Whether chunks are to be lent some time: not where the other side keeps what waits to be written, as node's sockets do. */
   mayLend: boolean;
 
-  constructor(from: StreamSocket, to: StreamSocket, cut: FlowSink['cut']) {
+  constructor(from: StreamSocket, to: StreamSocket, relay: Relay) {
     this.#from = from;
     this.#to = to;
-    this.cut = cut;
+    this.#relay = relay;
     this.mayLend = from.lend !== undefined && to.lend !== undefined;
-    to.on('drain', () => {
-      if (!from.destroyed) from.resume();
-    });
+  }
+
+  cut(reason: RejectReason): void {
+    this.#relay.cut(reason);
+  }
+
+  /** The other side takes bytes again. */
+  drained(): void {
+    if (!this.#from.destroyed) this.#from.resume();
   }
 
   write(chunk: Uint8Array, written?: () => void): void {
@@ -143,15 +152,18 @@ class Pump implements FlowSink {
 }
 
 /**
- * Starts passing bytes between the two sockets, until both have closed. The caller listens for that, and for errors. `first` is what was
+ * Starts passing bytes between the two sockets, until both have closed. The caller listens for that; the result is to be told of both sockets' events. `first` is what was
  * read of the dialler's bytes before, as it is to be sent: already transformed, and counted by the caller; it is not kept.
  */
-export function startRelay(first: readonly Uint8Array[], relayed: Relayed): void {
-  new Relay(relayed).start(first);
+export function startRelay(first: readonly Uint8Array[], relayed: Relayed): SocketOwner {
+  const relay = new Relay(relayed);
+  relay.start(first);
+  return relay;
 }
 
-class Relay {
+class Relay implements SocketOwner {
   readonly #relayed: Relayed;
+  readonly #downstream: StreamSocket;
   readonly #request: Pump;
   readonly #answer: Pump;
   readonly #requestFlow: Flow;
@@ -161,29 +173,51 @@ class Relay {
   constructor(relayed: Relayed) {
     const { downstream, upstream } = relayed;
     this.#relayed = relayed;
-    const cut = (reason: RejectReason): void => this.#cut(reason);
-    this.#request = new Pump(downstream, upstream, cut);
-    this.#answer = new Pump(upstream, downstream, cut);
-    this.#idle = relayed.timers.set(relayed.idleTimeoutMs, () => cut('idle_timeout'));
+    this.#downstream = downstream;
+    this.#request = new Pump(downstream, upstream, this);
+    this.#answer = new Pump(upstream, downstream, this);
+    this.#idle = relayed.timers.set(relayed.idleTimeoutMs, () => this.cut('idle_timeout'));
     this.#requestFlow = relayed.request(this.#request);
     this.#answerFlow = relayed.answer(this.#answer);
   }
 
   start(first: readonly Uint8Array[]): void {
-    const { downstream, upstream } = this.#relayed;
-    downstream.on('data', (chunk: Buffer) => this.#onRequest(chunk));
-    upstream.on('data', (chunk: Buffer) => this.#onAnswer(chunk));
-    upstream.on('end', () => confirmFin(upstream, () => this.#endAnswer()));
-    downstream.on('error', () => this.#request.break());
-    upstream.on('error', () => this.#answer.break());
-    downstream.on('close', (hadError) => this.#closed(downstream, upstream, hadError));
-    upstream.on('close', (hadError) => this.#closed(upstream, downstream, hadError));
-    downstream.on('end', () => this.#onRequestEnd());
+    const { downstream } = this.#relayed;
     // Resumed before the first bytes are written, so that their backpressure can pause it again.
     downstream.resume();
     this.#writeFirst(first);
     if (this.#relayed.requestEnded) this.#endRequest();
     else if (downstream.readableEnded) this.#onRequestEnd();
+  }
+
+  onData(socket: StreamSocket, chunk: Buffer): void {
+    if (socket === this.#downstream) this.#onRequest(chunk);
+    else this.#onAnswer(chunk);
+  }
+
+  onEnd(socket: StreamSocket): void {
+    if (socket === this.#downstream) this.#onRequestEnd();
+    else confirmFin(socket, () => this.#endAnswer());
+  }
+
+  onDrain(socket: StreamSocket): void {
+    if (socket === this.#downstream) this.#answer.drained();
+    else this.#request.drained();
+  }
+
+  onConnect(): void {}
+
+  onError(socket: StreamSocket): void {
+    if (socket === this.#downstream) this.#request.break();
+    else this.#answer.break();
+  }
+
+  /** A side that was destroyed before it had ended takes the other with it; one that failed has told its pump. */
+  onClose(socket: StreamSocket, hadError: boolean): void {
+    const { downstream, upstream } = this.#relayed;
+    const other = socket === downstream ? upstream : downstream;
+    if (other.destroyed) this.#idle.clear();
+    else if (!hadError && !socket.readableEnded) reset(other);
   }
 
   #writeFirst(first: readonly Uint8Array[]): void {
@@ -230,17 +264,11 @@ class Relay {
     if (!to.destroyed) this.#idle.refresh();
   }
 
-  #cut(reason: RejectReason): void {
+  cut(reason: RejectReason): void {
     const { downstream, upstream } = this.#relayed;
     if (downstream.destroyed && upstream.destroyed) return;
     reset(upstream);
     reset(downstream);
     this.#relayed.onCut(reason);
-  }
-
-  /** A side that was destroyed before it had ended takes the other with it; one that failed has told its pump. */
-  #closed(side: StreamSocket, other: StreamSocket, hadError: boolean): void {
-    if (other.destroyed) this.#idle.clear();
-    else if (!hadError && !side.readableEnded) reset(other);
   }
 }

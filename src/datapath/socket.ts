@@ -1,47 +1,69 @@
 /**
- * A connection as the stream engine knows it: what it needs of node's Socket, which is one, so that the raw sockets of the Linux
- * engine (linux/raw-socket.ts) take the same way through judge, hold and relay.
- *
- * Events, as node's: `data` (a chunk), `end` (the other side has ended), `drain`, `connect`, `error` (then `close`), `close` (once, last,
- * whether it failed). Nothing is read while nobody listens to `data` or while paused. A half-close leaves the other half open.
+ * A connection as the stream engine knows it: what node's Socket does, so that node's (node-streams.ts) and the raw sockets of the Linux
+ * engine (linux/raw-socket.ts) take the same way through judge, hold and relay. Who owns it is told of its events; that is one object for a
+ * connection's whole life, so that nothing is registered or taken back on the way.
  */
-export interface StreamSocket {
+
+/** Who is told what happens to sockets; calls come one at a time, never from within a call of a socket's own method. */
+export interface SocketOwner {
+  /** Not while the socket is paused. */
+  onData(socket: StreamSocket, chunk: Buffer): void;
+  /** The other side has ended. */
+  onEnd(socket: StreamSocket): void;
+  onDrain(socket: StreamSocket): void;
+  onConnect(socket: StreamSocket): void;
+  /** `onClose` follows. */
+  onError(socket: StreamSocket, error: Error): void;
+  /** Once, last. */
+  onClose(socket: StreamSocket, hadError: boolean): void;
+}
+
+/** An owner that does nothing: for those whom only some of the events concern. */
+export class IdleOwner implements SocketOwner {
+  onData(_socket: StreamSocket, _chunk: Buffer): void {}
+  onEnd(_socket: StreamSocket): void {}
+  onDrain(_socket: StreamSocket): void {}
+  onConnect(_socket: StreamSocket): void {}
+  onError(_socket: StreamSocket, _error: Error): void {}
+  onClose(_socket: StreamSocket, _hadError: boolean): void {}
+}
+
+/** What can be reset (relay.ts). */
+export interface Resettable {
   /** No further use: closed, or closing. */
   readonly destroyed: boolean;
-  /** `close` was given. */
-  readonly closed: boolean;
   readonly connecting: boolean;
-  /** The other side's end was given as `end`. */
-  readonly readableEnded: boolean;
   /** `end` was called here. */
   readonly writableEnded: boolean;
   /** And its FIN is with the kernel. */
   readonly writableFinished: boolean;
-  on(event: 'data', listener: (chunk: Buffer) => void): this;
-  on(event: 'end' | 'drain' | 'connect', listener: () => void): this;
-  on(event: 'error', listener: (error: Error) => void): this;
-  on(event: 'close', listener: (hadError: boolean) => void): this;
-  off(event: 'data', listener: (chunk: Buffer) => void): this;
-  off(event: 'end' | 'drain' | 'connect', listener: () => void): this;
-  off(event: 'error', listener: (error: Error) => void): this;
-  off(event: 'close', listener: (hadError: boolean) => void): this;
+  /** Closes; with an error `onError` is told too. */
+  destroy(error?: Error): this;
+  /** Closes with a RST. */
+  resetAndDestroy(): this;
+}
+
+/** Nothing is read without an owner, or while paused. A half-close leaves the other half open. */
+export interface StreamSocket extends Resettable {
+  /** Nobody is told of what happens while there is none. */
+  owner?: SocketOwner | undefined;
+  /** `onClose` was told, or is about to be. */
+  readonly closed: boolean;
+  /** The other side's end was told. */
+  readonly readableEnded: boolean;
   pause(): this;
   resume(): this;
-  /** False: more than the high-water mark waits, and `drain` follows. `written` gets an error when the bytes were not taken. */
+  /** False: more than the high-water mark waits, and `onDrain` follows. `written` gets an error when the bytes were not taken. */
   write(bytes: Uint8Array, written?: (error?: Error | null) => void): boolean;
   /** A FIN after everything written, `bytes` included. */
   end(): this;
   end(bytes: Uint8Array): this;
-  /** Closes; with an error `error` is given too. */
-  destroy(error?: Error): this;
-  /** Closes with a RST. */
-  resetAndDestroy(): this;
   /**
-   * Where it exists, `end` is given for a FIN alone, never for a reset; node's sockets leave that open (relay.ts confirmFin).
+   * Where it exists, `onEnd` tells a FIN alone, never a reset; node's sockets leave that open (relay.ts confirmFin).
    */
   readonly endIsFin?: true;
   /**
-   * Where it exists: from the next chunk on chunks are lent, good only until the listener returns, which spares their memory. What is written
+   * Where it exists: from the next chunk on chunks are lent, good only until `onData` returns, which spares their memory. What is written
    * to a socket that has it may be lent bytes: it copies what it cannot hand over at once.
    */
   lend?(): void;

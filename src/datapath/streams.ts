@@ -9,7 +9,7 @@ import type { ExchangeParts } from './exchange-rules.ts';
 import { refuseUnread } from './judge.ts';
 import { createPeerCache } from './peer-cache.ts';
 import { reset } from './relay.ts';
-import type { StreamSocket } from './socket.ts';
+import type { Resettable, StreamSocket } from './socket.ts';
 import { NODE_TIMERS, type Timers } from './timers.ts';
 import { INSPECTED_PACKET_MAX_BYTES } from './watch.ts';
 
@@ -21,7 +21,7 @@ export interface Connection {
   cut(): void;
 }
 
-export interface Streams<S extends StreamSocket = StreamSocket> {
+export interface Streams<S extends Resettable = StreamSocket> {
   /**
    * Takes a connection over, of which nothing was read yet. One of node's must come from a server made with
    * `{ allowHalfOpen: true, pauseOnConnect: true }`: without the first a half-close is lost, without the second bytes can be.
@@ -55,7 +55,7 @@ export function createStreams(
 }
 
 /** The same of any kind of connection: `connection` makes what owns one. */
-export function streamsOf<S extends StreamSocket>(
+export function streamsOf<S extends Resettable>(
   common: Omit<ExchangeParts, 'labelHeader' | 'budgets' | 'peers'>,
   connection: (parts: ExchangeParts, socket: S, stream: AcceptedStream<S>) => Connection,
 ): Streams<S> {
@@ -65,10 +65,10 @@ export function streamsOf<S extends StreamSocket>(
   const parts = { inbound: partsOf(), outbound: partsOf() };
   // An array, each at its place: the tables that a Set leaves behind as it changes keep what was in them alive until the whole heap is collected.
   const open: { readonly connection: Connection; at: number }[] = [];
-  const ofPeer = new Map<string, number>();
+  const ofPeers = { inbound: new Map<string, number>(), outbound: new Map<string, number>() };
   const counts = { inbound: 0, outbound: 0 };
 
-  const refuse = (socket: S, { direction, peer }: AcceptedStream<S>, reason: LimitedReason): void => {
+  const refuse = (socket: S, { direction, peer, onClosed }: AcceptedStream<S>, reason: LimitedReason): void => {
     // Not a byte of it was read: as little is known of its label as of TLS.
     refuseUnread(
       context,
@@ -76,23 +76,26 @@ export function streamsOf<S extends StreamSocket>(
       reason,
     );
     reset(socket);
+    onClosed?.();
   };
 
   return {
     accept(socket, stream) {
-      // Reported by 'close'; without a listener a reset would end the process.
-      socket.on('error', () => undefined);
-      if (socket.destroyed) return;
       const { direction, peer } = stream;
+      if (socket.destroyed) {
+        stream.onClosed?.();
+        return;
+      }
       // A budget for each direction: strangers that hold connections open must not keep the app from dialling its peers.
-      const key = `${direction} ${peer.address}`;
-      const peerStreams = ofPeer.get(key) ?? 0;
+      const ofPeer = ofPeers[direction];
+      const { address } = peer;
+      const peerStreams = ofPeer.get(address) ?? 0;
       if (counts[direction] >= settings.limits.streams) return refuse(socket, stream, 'streams_limit');
       if (peerStreams >= settings.limits.streamsPerPeer) return refuse(socket, stream, 'peer_streams_limit');
       const exchange = connection(parts[direction], socket, stream);
       const entry = { connection: exchange, at: open.length };
       open.push(entry);
-      ofPeer.set(key, peerStreams + 1);
+      ofPeer.set(address, peerStreams + 1);
       counts[direction]++;
       exchange.start(() => {
         const last = open.pop();
@@ -101,9 +104,10 @@ export function streamsOf<S extends StreamSocket>(
           last.at = entry.at;
         }
         counts[direction]--;
-        const left = (ofPeer.get(key) ?? 1) - 1;
-        if (left > 0) ofPeer.set(key, left);
-        else ofPeer.delete(key);
+        const left = (ofPeer.get(address) ?? 1) - 1;
+        if (left > 0) ofPeer.set(address, left);
+        else ofPeer.delete(address);
+        stream.onClosed?.();
       });
     },
     counts: () => ({ ...counts }),

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import t from 'tap';
 import { passing } from '../../src/datapath/flow.ts';
+import { ownedSocket } from '../../src/datapath/node-sockets.ts';
 import { startRelay } from '../../src/datapath/relay.ts';
 import { NODE_TIMERS } from '../../src/datapath/timers.ts';
 import { dial, pause, startRecorder, until } from './harness.ts';
@@ -34,10 +35,10 @@ async function joined() {
   await once(server, 'listening');
   const accepted = once(server, 'connection');
   const dialler = await dial((server.address() as AddressInfo).port);
-  const [downstream] = (await accepted) as [Socket];
-  const upstream = connect({ port: target.port, host: '127.0.0.1', allowHalfOpen: true });
+  const downstream = ownedSocket(((await accepted) as [Socket])[0]);
+  const upstream = ownedSocket(connect({ port: target.port, host: '127.0.0.1', allowHalfOpen: true }));
   const cuts: string[] = [];
-  startRelay([], {
+  const relay = startRelay([], {
     downstream,
     upstream,
     requestEnded: false,
@@ -56,6 +57,8 @@ async function joined() {
     onAnswerEnd: () => undefined,
     onCut: (reason) => cuts.push(reason),
   });
+  downstream.owner = relay;
+  upstream.owner = relay;
   await until('the other side', () => target.connections.length === 1);
   const other = target.connections[0]?.socket as Socket;
   return { target, server, downstream, upstream, dialler: dialler.socket, other, cuts };

@@ -2,18 +2,18 @@
 import type { Endpoint, FenceContext } from '../engine.ts';
 import { refuseUnread } from '../judge.ts';
 import type { TcpSource } from '../options.ts';
-import type { StreamSocket } from '../socket.ts';
+import type { Resettable } from '../socket.ts';
 import type { Streams } from '../streams.ts';
 import { createLocalAddresses } from './local-addresses.ts';
 
-export interface Diallers<S extends StreamSocket> {
+export interface Diallers<S extends Resettable> {
   /** `from`: the local address to use, when the kernel's choice would not do. */
   plain(to: Endpoint, from?: string): S;
   /** Connects to the app at `app`, bound to `peer`'s address. `busy` tells source ports that the peer itself uses now. */
   asPeer(peer: string, app: Endpoint, busy: (port: number) => boolean): S;
 }
 
-export interface InterceptedOptions<S extends StreamSocket> {
+export interface InterceptedOptions<S extends Resettable> {
   readonly proxyPort: number;
   readonly tcpSource: TcpSource;
   readonly diallers: Diallers<S>;
@@ -21,9 +21,9 @@ export interface InterceptedOptions<S extends StreamSocket> {
 }
 
 /** Tells each connection's direction and hands it to the stream engine. `destination`: where it was dialled to before tproxy. */
-export type TakeIntercepted<S extends StreamSocket> = (socket: S, source: Endpoint, destination: Endpoint) => void;
+export type TakeIntercepted<S extends Resettable> = (socket: S, source: Endpoint, destination: Endpoint) => void;
 
-export function createInterceptedStreams<S extends StreamSocket>(
+export function createInterceptedStreams<S extends Resettable>(
   context: FenceContext,
   { proxyPort, tcpSource, diallers, streams }: InterceptedOptions<S>,
 ): TakeIntercepted<S> {
@@ -40,8 +40,8 @@ export function createInterceptedStreams<S extends StreamSocket>(
     if (local.inbound(source.address, destination.address)) {
       const key = `${source.address} ${source.port}`;
       open.add(key);
-      socket.on('close', () => open.delete(key));
-      streams.accept(socket, { direction: 'inbound', peer: source, dial: () => toApp(source, destination) });
+      const onClosed = () => void open.delete(key);
+      streams.accept(socket, { direction: 'inbound', peer: source, dial: () => toApp(source, destination), onClosed });
       return;
     }
     const family = destination.address.includes(':') ? 'IPv6' : 'IPv4';
@@ -52,9 +52,8 @@ export function createInterceptedStreams<S extends StreamSocket>(
   };
 }
 
-function refuseDirect(context: FenceContext, socket: StreamSocket, source: Endpoint): void {
+function refuseDirect(context: FenceContext, socket: Resettable, source: Endpoint): void {
   const where = { direction: 'inbound', transport: 'unknown', kind: 'stream' } as const;
   refuseUnread(context, { ...where, labelState: 'opaque', peer: source, bytes: 0 }, 'not_intercepted');
-  socket.on('error', () => undefined);
   socket.resetAndDestroy();
 }

@@ -40,6 +40,8 @@ function listen(fd: number, proxyPort: number, onStream: TakeIntercepted<net.Soc
     const { localAddress, localPort, remoteAddress, remotePort } = socket;
     // Undefined when the connection was reset before it was taken.
     if (!localAddress || !localPort || !remoteAddress || !remotePort) return void socket.destroy();
+    // Without a listener a reset would end the process.
+    socket.on('error', () => undefined);
     const source = { address: plainAddress(remoteAddress), port: remotePort };
     onStream(socket, source, { address: plainAddress(localAddress), port: localPort });
   });

@@ -17,6 +17,12 @@ export interface Watched {
   ready(events: number): void;
 }
 
+/** Somebody who asked for a call later in the turn. */
+export interface Deferred {
+  /** Must not throw. */
+  later(): void;
+}
+
 interface Entry {
   readonly watched: Watched;
   /** Tells a descriptor from a former one of the same number, of which an event may still be in hand. */
@@ -33,7 +39,7 @@ export class Loop {
   readonly #events = Buffer.from(new ArrayBuffer(EVENTS_MAX * EPOLL_EVENT_BYTES));
   readonly #eventsAt: number;
   readonly #queue;
-  #deferred: (() => void)[] = [];
+  #deferred: Deferred[] = [];
   #generation = 0;
   #nowMs: number;
 
@@ -75,9 +81,9 @@ export class Loop {
     if (!closing) this.#calls.streams.epollRemove(this.#epoll, fd);
   }
 
-  /** Calls `later` once, after the events in hand and before a wait that blocks. */
-  defer(later: () => void): void {
-    this.#deferred.push(later);
+  /** Calls `later` of `deferred` once, after the events in hand and before a wait that blocks. */
+  defer(deferred: Deferred): void {
+    this.#deferred.push(deferred);
   }
 
   /** Waits for events, at most `waitMs`, and carries them out: events, timers, what was deferred. */
@@ -97,7 +103,7 @@ export class Loop {
     for (let rounds = 0; rounds < DEFER_ROUNDS_MAX && this.#deferred.length > 0; rounds++) {
       const deferred = this.#deferred;
       this.#deferred = [];
-      for (const later of deferred) later();
+      for (const one of deferred) one.later();
     }
   }
 

@@ -3,13 +3,12 @@
  * bytes need. It is watched edge-triggered, so that pausing and resuming cost no call, and only once it has to wait for something.
  *
  * Its `end` is a FIN and nothing else. What had arrived before a reset is given before the error, also where writing met the reset first.
- * Events come from the loop, never from within a call of a method; `written` alone may be called before `write` returns.
+ * Its owner is told from the loop, never from within a call of a method; `written` alone may be called before `write` returns.
  */
-import type { StreamSocket } from '../socket.ts';
-import type { Watched } from './loop.ts';
+import type { SocketOwner, StreamSocket } from '../socket.ts';
+import type { Deferred, Watched } from './loop.ts';
 import type { RawIo } from './raw-io.ts';
 import { RawWriting } from './raw-writing.ts';
-import { type SocketEvent, SocketEvents, type SocketListeners } from './socket-events.ts';
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './stream-calls.ts';
 import { SystemError } from './system-error.ts';
 
@@ -17,11 +16,11 @@ import { SystemError } from './system-error.ts';
 const READS_MAX = 4;
 const ENDED = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-export class RawSocket extends RawWriting implements StreamSocket, Watched {
+export class RawSocket extends RawWriting implements StreamSocket, Watched, Deferred {
   readonly endIsFin = true;
+  owner: SocketOwner | undefined;
   closed = false;
   readableEnded = false;
-  readonly #events = new SocketEvents();
   /** What epoll watches for; 0: it does not know the socket. */
   #watched = 0;
   #paused: boolean;
@@ -29,8 +28,13 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
   #readable: boolean;
   /** And an end behind it: epoll has told so, once. */
   #endNear = false;
-  #readDeferred = false;
+  #isDeferred = false;
+  /** What was put off: the first write of one that dials, a read; the close needs no mark. */
+  #firstWrites: boolean;
+  #reads = false;
   #lends = false;
+  /** Why it was destroyed. */
+  #error: Error | undefined;
 
   /**
    * Owns `fd`, a non-blocking TCP socket: one just accepted (paused, as node's are with pauseOnConnect), or one whose connect has begun.
@@ -40,20 +44,10 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
     super(io, fd, connecting);
     this.#paused = !connecting;
     this.#readable = !connecting;
+    this.#firstWrites = connecting;
     if (failed !== undefined) this.destroy(failed);
-    else if (connecting) io.loop.defer(this.#firstWrite);
+    else if (connecting) this.#defer();
     else this.#readLater();
-  }
-
-  on<E extends SocketEvent>(event: E, listener: SocketListeners[E]): this {
-    this.#events.add(event, listener);
-    if (event === 'data') this.#readSoon();
-    return this;
-  }
-
-  off<E extends SocketEvent>(event: E, listener: SocketListeners[E]): this {
-    this.#events.remove(event, listener);
-    return this;
   }
 
   pause(): this {
@@ -76,13 +70,20 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
     this.destroyed = true;
     this.connecting = false;
     if (this.fd >= 0) this.io.close(this.fd);
-    this.io.loop.defer(() => {
-      this.forget(error);
-      if (error !== undefined) this.#events.error(error);
-      this.closed = true;
-      this.#events.close(error !== undefined);
-    });
+    this.#error = error;
+    this.#defer();
     return this;
+  }
+
+  /** Nobody is told anything after this. */
+  #close(): void {
+    const { owner } = this;
+    const error = this.#error;
+    this.forget(error);
+    if (error !== undefined) owner?.onError(this, error);
+    this.closed = true;
+    this.owner = undefined;
+    owner?.onClose(this, error !== undefined);
   }
 
   resetAndDestroy(): this {
@@ -106,11 +107,11 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
 
   protected connected(): void {
     this.connecting = false;
-    this.#events.connect();
+    this.owner?.onConnect(this);
   }
 
   protected drained(): void {
-    this.#events.drain();
+    this.owner?.onDrain(this);
   }
 
   protected finish(): void {
@@ -124,13 +125,28 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
     this.#readLater();
   }
 
+  /** From the loop alone. */
+  later(): void {
+    this.#isDeferred = false;
+    if (!this.destroyed && this.#firstWrites) this.#firstWrite();
+    if (!this.destroyed && this.#reads) this.#readNow();
+    if (this.destroyed && !this.closed) this.#close();
+  }
+
+  #defer(): void {
+    if (this.#isDeferred) return;
+    this.#isDeferred = true;
+    this.io.loop.defer(this);
+  }
+
   /** Connections on one machine are there by the time that connect returns, though it does not say so. */
-  readonly #firstWrite = (): void => {
+  #firstWrite(): void {
+    this.#firstWrites = false;
     if (!this.connecting) return;
     if (this.nothingWaits()) this.#watch(EPOLLOUT);
     else this.flush();
     if (!this.connecting) this.#watch(0);
-  };
+  }
 
   #endConnect(): void {
     const code = this.io.pendingError(this.fd);
@@ -146,21 +162,20 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
   }
 
   #readLater(): void {
-    if (this.#readDeferred) return;
-    this.#readDeferred = true;
-    this.io.loop.defer(this.#deferredRead);
+    this.#reads = true;
+    this.#defer();
   }
 
-  readonly #deferredRead = (): void => {
-    this.#readDeferred = false;
+  #readNow(): void {
+    this.#reads = false;
     if (this.#wantsRead()) this.#read();
     else if (this.fault !== undefined) this.#trouble();
     // One that has ended is watched only when it must wait to write.
     if (!this.readableEnded) this.#watch(0);
-  };
+  }
 
   #wantsRead(): boolean {
-    return !this.#paused && !this.destroyed && !this.connecting && !this.readableEnded && this.#events.hasData();
+    return !this.#paused && !this.destroyed && !this.connecting && !this.readableEnded && this.owner !== undefined;
   }
 
   #read(): void {
@@ -172,7 +187,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
         return;
       }
       const chunk = memory.subarray(0, length);
-      this.#events.data(this.#lends ? chunk : Buffer.from(chunk));
+      this.owner?.onData(this, this.#lends ? chunk : Buffer.from(chunk));
       // Whoever paused it finds it readable on resuming.
       if (!this.#wantsRead()) return;
       const more = this.#watched === 0 || this.#endNear || this.fault !== undefined;
@@ -192,7 +207,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched {
     else if (length < 0) this.#watch(0);
     else {
       this.readableEnded = true;
-      this.#events.end();
+      this.owner?.onEnd(this);
       if (this.writableFinished) this.destroy();
     }
   }

@@ -9,8 +9,10 @@ import { rawDialler, rawDiallers } from '../../../src/datapath/linux/raw-dial.ts
 import { RawIo } from '../../../src/datapath/linux/raw-io.ts';
 import type { RawSocket } from '../../../src/datapath/linux/raw-socket.ts';
 import type { Syscalls } from '../../../src/datapath/linux/syscalls.ts';
+import { ownedSocket } from '../../../src/datapath/node-sockets.ts';
 import { confirmFin } from '../../../src/datapath/relay.ts';
 import type { StreamSocket } from '../../../src/datapath/socket.ts';
+import { type Ears, earsOf } from '../ears.ts';
 import { dial, pause, type Recorded, startRecorder, until } from '../harness.ts';
 import { turnedLoop } from './raw-kit.ts';
 
@@ -27,23 +29,26 @@ interface Pair {
   /** What the subject told, in order; data by its bytes in all. */
   readonly story: string[];
   readonly got: Buffer[];
+  /** Who else listens to the subject. */
+  readonly ears: Ears;
   close(): void;
 }
 
 type Kind = 'node' | 'raw';
 
-function told(subject: StreamSocket): { story: string[]; got: Buffer[] } {
+function told(subject: StreamSocket): { story: string[]; got: Buffer[]; ears: Ears } {
   const story: string[] = [];
   const got: Buffer[] = [];
-  subject.on('data', (chunk) => {
-    got.push(Buffer.from(chunk));
-    if (story.at(-1) !== 'data') story.push('data');
-  });
-  subject.on('connect', () => story.push('connect'));
-  subject.on('end', () => confirmFin(subject, () => story.push('end')));
-  subject.on('error', () => story.push('error'));
-  subject.on('close', (hadError) => story.push(`close ${hadError}`));
-  return { story, got };
+  const ears = earsOf(subject)
+    .on('data', (chunk) => {
+      got.push(Buffer.from(chunk));
+      if (story.at(-1) !== 'data') story.push('data');
+    })
+    .on('connect', () => story.push('connect'))
+    .on('end', () => confirmFin(subject, () => story.push('end')))
+    .on('error', () => story.push('error'))
+    .on('close', (hadError) => story.push(`close ${hadError}`));
+  return { story, got, ears };
 }
 
 /** A subject that was accepted, and its dialler. */
@@ -62,7 +67,9 @@ async function accepted(kind: Kind): Promise<Pair> {
     });
     close = () => listener.close();
   } else {
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => sockets.push(socket));
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
+      sockets.push(ownedSocket(socket)),
+    );
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     port = (server.address() as AddressInfo).port;
@@ -80,11 +87,11 @@ async function dialled(kind: Kind): Promise<Pair> {
   const subject =
     kind === 'raw'
       ? rawDialler(io, { ...LOOPBACK, port: app.port })()
-      : connect({ port: app.port, host: '127.0.0.1', allowHalfOpen: true });
-  const { story, got } = told(subject);
+      : ownedSocket(connect({ port: app.port, host: '127.0.0.1', allowHalfOpen: true }));
+  const { story, got, ears } = told(subject);
   await until('a connection', () => app.connections.length > 0 && !subject.connecting);
   story.length = 0;
-  return { subject, peer: app.connections[0] as Recorded, story, got, close: () => void app.close() };
+  return { subject, peer: app.connections[0] as Recorded, story, got, ears, close: () => void app.close() };
 }
 
 type Script = (pair: Pair) => Promise<unknown> | unknown;
@@ -93,14 +100,14 @@ const closed = (pair: Pair) =>
   until('the close', () => pair.subject.closed && pair.story.at(-1)?.startsWith('close') === true);
 
 const SCRIPTS: Readonly<Record<string, Script>> = {
-  async 'the peer ends first'({ subject, peer }) {
-    subject.on('end', () => subject.end(Buffer.from('bye')));
+  async 'the peer ends first'({ subject, ears, peer }) {
+    ears.on('end', () => subject.end(Buffer.from('bye')));
     subject.resume();
     peer.socket.end('hello');
     await peer.ended();
   },
-  async 'the peer ends first, without a byte'({ subject, peer }) {
-    subject.on('end', () => subject.end());
+  async 'the peer ends first, without a byte'({ subject, ears, peer }) {
+    ears.on('end', () => subject.end());
     subject.resume();
     peer.socket.end();
     await peer.ended();
@@ -139,13 +146,15 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     subject.destroy();
     await peer.ended();
   },
-  async 'destroyed by who gets data'({ subject, peer }) {
-    subject.on('data', () => subject.destroy()).resume();
+  async 'destroyed by who gets data'({ subject, ears, peer }) {
+    ears.on('data', () => subject.destroy());
+    subject.resume();
     peer.socket.end('hello');
     await peer.ended();
   },
-  async 'destroyed by who gets the end'({ subject, peer }) {
-    subject.on('end', () => subject.destroy()).resume();
+  async 'destroyed by who gets the end'({ subject, ears, peer }) {
+    ears.on('end', () => subject.destroy());
+    subject.resume();
     peer.socket.end('hello');
     await peer.ended();
   },
@@ -153,10 +162,11 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     subject.end(Buffer.from('last'));
     subject.write(Buffer.from('too late'), () => undefined);
   },
-  async 'byte by byte, both ways'({ subject, peer }) {
+  async 'byte by byte, both ways'({ subject, ears, peer }) {
     peer.socket.setNoDelay(true);
-    subject.on('data', (chunk) => void subject.write(Buffer.from(chunk)));
-    subject.on('end', () => subject.end()).resume();
+    ears.on('data', (chunk) => void subject.write(Buffer.from(chunk)));
+    ears.on('end', () => subject.end());
+    subject.resume();
     for (let i = 0; i < 300; i++) {
       peer.socket.write(String.fromCharCode(97 + (i % 26)));
       if (i % 7 === 0) await pause(0);
@@ -164,12 +174,13 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     peer.socket.end();
     await peer.ended();
   },
-  async 'paused in between'({ subject, peer }) {
-    subject.on('data', () => {
+  async 'paused in between'({ subject, ears, peer }) {
+    ears.on('data', () => {
       subject.pause();
       setTimeout(() => subject.resume(), 2);
     });
-    subject.on('end', () => subject.end()).resume();
+    ears.on('end', () => subject.end());
+    subject.resume();
     for (let i = 0; i < 20; i++) {
       peer.socket.write(MEGABYTE.subarray(0, 10_000));
       await pause(1);
@@ -177,7 +188,7 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     peer.socket.end();
     await peer.ended();
   },
-  async 'ten megabytes to a slow reader, with its own on the way'({ subject, peer }) {
+  async 'ten megabytes to a slow reader, with its own on the way'({ subject, ears, peer }) {
     subject.resume();
     peer.socket.pause();
     let left = 10;
@@ -189,7 +200,7 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
       }
       subject.end();
     };
-    subject.on('drain', () => {
+    ears.on('drain', () => {
       drains++;
       more();
     });
@@ -286,8 +297,8 @@ t.test('nobody there, no such address, no socket: an error and a close', async (
   for (const [open, why] of cases) {
     const socket = open();
     const errors: string[] = [];
-    const { story } = told(socket);
-    socket.on('error', ({ message }) => errors.push(message));
+    const { story, ears } = told(socket);
+    ears.on('error', ({ message }) => errors.push(message));
     socket.write(Buffer.from('hello'));
     await until('the close', () => socket.closed);
     t.same(story, ['error', 'close true']);
@@ -315,9 +326,11 @@ t.test('lent bytes: a slow reader gets what was sent', async (t) => {
     onStream(from) {
       const to = rawDialler(io, { ...LOOPBACK, port: app.port })();
       from.lend();
-      from.on('data', (chunk) => void (to.write(chunk) || from.pause()));
-      to.on('drain', () => from.resume()).on('data', () => undefined);
-      from.on('end', () => to.end()).resume();
+      earsOf(from)
+        .on('data', (chunk) => void (to.write(chunk) || from.pause()))
+        .on('end', () => to.end());
+      earsOf(to).on('drain', () => from.resume());
+      from.resume();
     },
   });
   const sent = Buffer.alloc(6_000_000);
@@ -395,18 +408,22 @@ t.test('two thousand connections leave no descriptor behind', async (t) => {
   const open = new Set<RawSocket>();
   const track = (socket: RawSocket) => {
     open.add(socket);
-    socket.on('error', () => undefined).on('close', () => open.delete(socket));
+    return earsOf(socket).on('close', () => open.delete(socket));
   };
   const listener = acceptStreams(io, fd, {
     destinations: false,
     onFault: ({ message }) => t.fail(message),
     onStream(from) {
       const to = toApp();
-      for (const socket of [from, to]) track(socket);
-      from.on('data', (chunk) => to.write(chunk)).on('end', () => to.end());
-      to.on('data', (chunk) => from.write(chunk)).on('end', () => from.end());
-      from.on('close', () => to.destroy());
-      to.on('close', () => from.destroy());
+      for (const [socket, other] of [
+        [from, to],
+        [to, from],
+      ] as const) {
+        track(socket)
+          .on('data', (chunk) => other.write(chunk))
+          .on('end', () => other.end())
+          .on('close', () => other.destroy());
+      }
       from.resume();
     },
   });
