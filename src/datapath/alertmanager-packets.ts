@@ -16,11 +16,11 @@ import { formatEndpoint } from '../wire/address.ts';
 import { type AlertmanagerFrame, decodeAlertmanagerFrame, encodeAlertmanagerFrame } from '../wire/alertmanager.ts';
 import { ALERTMANAGER_FRAME_MAX_BYTES } from '../wire/limits.ts';
 import { dialForPackets, type PacketDial } from './alertmanager-dial.ts';
+import { reset } from './endings.ts';
 import type { AcceptedStream } from './engine.ts';
 import { judge, type Keep, refuseUnread } from './judge.ts';
 import { createPacketGate, type PacketGate, passedPacket } from './packet-gate.ts';
 import { createPacketPeer, type PacketPeer } from './packet-peer.ts';
-import { reset } from './relay.ts';
 import type { Connection } from './streams.ts';
 
 const NO_BYTES = Buffer.alloc(0);

@@ -6,9 +6,9 @@ import type { Socket } from 'node:net';
 import { decodeAlertmanagerFrame } from '../wire/alertmanager.ts';
 import type { PacketDial } from './alertmanager-dial.ts';
 import { AlertmanagerPackets, HELD_CHUNKS_MAX } from './alertmanager-packets.ts';
+import { reset } from './endings.ts';
 import type { AcceptedStream } from './engine.ts';
 import { judge } from './judge.ts';
-import { reset } from './relay.ts';
 import type { Connection } from './streams.ts';
 
 const NO_BYTES = Buffer.alloc(0);

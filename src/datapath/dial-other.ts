@@ -1,8 +1,8 @@
 /** Opening the other side of an exchange, bounded in time. */
 import type { AppHealth } from './app-health.ts';
+import { reset } from './endings.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
-import { reset } from './relay.ts';
 import type { StreamSocket } from './socket.ts';
 import type { Timer, Timers } from './timers.ts';
 

@@ -5,9 +5,12 @@ import type { LimitedReason, RejectReason, ShieldReason } from '../policy/reason
 import type { Where } from '../policy/tally.ts';
 import type { FrameSource } from '../ring/source.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
+import type { Transport } from '../wire/transport.ts';
 import type { AcceptedStream, FenceContext } from './engine.ts';
 import { judge, judgeLate, preview, type SeenFrame, stateOfLabel } from './judge.ts';
 import type { PacketPeer } from './packet-peer.ts';
+
+const NO_LABEL = new Uint8Array(0);
 
 /** The header's place among the counters. */
 interface Judged extends Where {
@@ -69,6 +72,12 @@ export class ExchangeRecord {
     this.#judged = { direction, transport, kind, labelState, label };
     this.#context.tally.limited(where, labelState, reason);
     this.#report(this.#judged, reason);
+  }
+
+  /** The same, of a stream whose header did not come in time; `head` came. */
+  headerLate(head: Uint8Array, transport: Transport): void {
+    const where = { direction: this.#stream.direction, transport, kind: 'stream' } as const;
+    this.limited(where, 'malformed', NO_LABEL, head.length, 'header_timeout');
   }
 
   /** The same, of a stream whose header is known. */

@@ -10,6 +10,7 @@ import type { RejectReason, ShieldReason } from '../policy/reason.ts';
 import type { StreamHeader } from '../wire/stream-header.ts';
 import { detectTransport } from '../wire/transport.ts';
 import { DialOther } from './dial-other.ts';
+import { reset } from './endings.ts';
 import type { AcceptedStream } from './engine.ts';
 import { ExchangeInside } from './exchange-inside.ts';
 import { ExchangeRecord } from './exchange-record.ts';
@@ -22,36 +23,19 @@ import { type Look, sizeOf } from './look.ts';
 import { isNeutral } from './neutral.ts';
 import { ObservedHeader } from './observed.ts';
 import { rejectStream } from './reject.ts';
-import { reset, startRelay } from './relay.ts';
-import { RelayedExchange } from './relayed-exchange.ts';
+import { startRelay } from './relay.ts';
+import { type Passing, RelayedExchange } from './relayed-exchange.ts';
 import { inFewWrites, packetTransform, rewriteHead, sendsLabel } from './rewrite.ts';
-import { IdleOwner, type SocketOwner, type StreamSocket } from './socket.ts';
+import { PhasedOwner, type StreamSocket } from './socket.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** What a judged stream is relayed with. */
-interface Passing {
-  readonly first: readonly Uint8Array[];
-  readonly request: FlowOf;
-  /** What was read after the label, for whoever reads along. */
-  readonly seen: readonly Uint8Array[];
-  /** A dskit packet after its label, which was held whole. */
-  readonly packet: Uint8Array | undefined;
-  /** Nothing follows, that is certain. */
-  readonly ended: boolean;
-}
-
-/** What no phase waits for. */
-const NO_PHASE: SocketOwner = new IdleOwner();
-
-export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
+export class Exchange extends PhasedOwner implements HeaderTaker, HeldRequestTaker {
   readonly #parts: ExchangeParts;
   readonly #socket: StreamSocket;
   readonly #stream: AcceptedStream;
   readonly #record: ExchangeRecord;
   readonly #inside: ExchangeInside;
-  /** Reading the header, holding, relaying, draining: who is told of the sockets' events now. */
-  #phase: SocketOwner = NO_PHASE;
   #dial: DialOther | undefined;
   #upstream: StreamSocket | undefined;
   #waited = false;
@@ -61,6 +45,7 @@ export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
   #onDone: (() => void) | undefined;
 
   constructor(parts: ExchangeParts, socket: StreamSocket, stream: AcceptedStream) {
+    super();
     this.#parts = parts;
     this.#socket = socket;
     this.#stream = stream;
@@ -84,31 +69,19 @@ export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
     reset(this.#socket);
   }
 
-  onData(socket: StreamSocket, chunk: Buffer): void {
-    this.#phase.onData(socket, chunk);
-  }
-
-  onEnd(socket: StreamSocket): void {
-    this.#phase.onEnd(socket);
-  }
-
-  onDrain(socket: StreamSocket): void {
-    this.#phase.onDrain(socket);
-  }
-
-  onConnect(socket: StreamSocket): void {
+  override onConnect(socket: StreamSocket): void {
     if (socket !== this.#socket) this.#dial?.connected();
   }
 
-  onError(socket: StreamSocket, error: Error): void {
+  override onError(socket: StreamSocket, error: Error): void {
     if (socket !== this.#socket) this.#dial?.failed(error);
-    this.#phase.onError(socket, error);
+    super.onError(socket, error);
   }
 
-  onClose(socket: StreamSocket, hadError: boolean): void {
+  override onClose(socket: StreamSocket, hadError: boolean): void {
     if (socket === this.#socket) this.#observed?.read(NO_BYTES, true);
     else this.#dial?.closed();
-    this.#phase.onClose(socket, hadError);
+    super.onClose(socket, hadError);
     if (this.#upstream?.closed === false || !this.#socket.closed) return;
     this.#inside.close();
     this.#onDone?.();
@@ -118,8 +91,14 @@ export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
   #begin(): void {
     // Cut while it waited.
     if (this.#socket.destroyed) return;
-    if (this.#inside.observes()) this.#observe();
-    else this.#guard();
+    if (this.#inside.observes()) {
+      this.#observe();
+      return;
+    }
+    const { settings, timers } = this.#parts;
+    const reader = new HeaderReader(settings.transport, this);
+    this.phase = reader;
+    reader.start(this.#socket, timers, settings.limits.headerTimeoutMs);
   }
 
   /** Whether it waits, the socket paused, until it is known who its peer is, or at which stage we are: `again` is called then. Once at most. */
@@ -127,13 +106,6 @@ export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
     if (this.#waited) return false;
     this.#waited = this.#parts.context.doubts.wait({ address: this.#stream.peer.address, reached: true }, 0, again);
     return this.#waited;
-  }
-
-  #guard(): void {
-    const { settings, timers } = this.#parts;
-    const reader = new HeaderReader(settings.transport, this);
-    this.#phase = reader;
-    reader.start(this.#socket, timers, settings.limits.headerTimeoutMs);
   }
 
   headerRead(header: StreamHeader, head: Buffer): void {
@@ -145,13 +117,10 @@ export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
       return;
     }
     const look = reason === undefined ? this.#inside.lookAtRequest(header, head) : undefined;
-    if (look === undefined) {
-      this.#decide(header, head, undefined, undefined);
-      return;
-    }
+    if (look === undefined) return this.#decide(header, head, undefined, undefined);
     this.#holding = { header, head, look };
     const hold = new HeldRequest(this.#socket, this.#inside.holdSettings(look), this);
-    this.#phase = hold;
+    this.phase = hold;
     hold.start(head.subarray(header.bodyAt));
   }
 
@@ -228,16 +197,13 @@ export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
     const seal = this.#inside.sealerOf(header, look);
     const { direction } = this.#stream;
     const { settings, timers } = this.#parts;
-    this.#phase = rejectStream(this.#socket, { header, direction, reason, seal, watch, timers }, settings);
+    this.phase = rejectStream(this.#socket, { header, direction, reason, seal, watch, timers }, settings);
   }
 
   requestRefused(reason: HoldRefusal): void {
     if (this.#holding === undefined) return;
     const { header, head, look } = this.#holding;
-    if (reason === 'shield_memory') {
-      this.#decide(header, head, look, reason);
-      return;
-    }
+    if (reason === 'shield_memory') return this.#decide(header, head, look, reason);
     const seen = look.taken();
     this.#record.limitedAfterHeader(header, header.bodyAt + sizeOf(seen), reason);
     if (reason === 'hold_timeout') reset(this.#socket);
@@ -246,14 +212,11 @@ export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
 
   headerLate(head: Buffer): void {
     const first = head[0];
-    if (first === undefined) {
-      this.#socket.destroy();
-      return;
+    if (first === undefined) this.#socket.destroy();
+    else {
+      this.#record.headerLate(head, detectTransport(first, this.#parts.settings.transport));
+      reset(this.#socket);
     }
-    const transport = detectTransport(first, this.#parts.settings.transport);
-    const where = { direction: this.#stream.direction, transport, kind: 'stream' } as const;
-    this.#record.limited(where, 'malformed', NO_BYTES, head.length, 'header_timeout');
-    reset(this.#socket);
   }
 
   #observe(): void {
@@ -280,6 +243,6 @@ export class Exchange implements SocketOwner, HeaderTaker, HeldRequestTaker {
     const { timers, settings } = this.#parts;
     const parts = { record: this.#record, inside: this.#inside, observed: this.#observed };
     const how = { downstream: this.#socket, upstream, request, answer, timers, requestEnded };
-    this.#phase = startRelay(first, new RelayedExchange(parts, how, settings.limits.idleTimeoutMs));
+    this.phase = startRelay(first, new RelayedExchange(parts, how, settings.limits.idleTimeoutMs));
   }
 }

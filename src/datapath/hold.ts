@@ -3,9 +3,9 @@
  * on their way through the relay (held-answer.ts). Bounded in time, in bytes of the stream and in bytes of all streams.
  */
 import { type AnnouncedClaim, type HoldClaim, type StreamBudgets, weightOf } from './budget.ts';
+import { confirmFin } from './endings.ts';
 import type { PathLimits } from './engine.ts';
 import type { Look } from './look.ts';
-import { confirmFin } from './relay.ts';
 import type { SocketOwner, StreamSocket } from './socket.ts';
 import type { Timer, Timers } from './timers.ts';
 

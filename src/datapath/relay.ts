@@ -6,8 +6,10 @@
  * In the sockets a half-close must leave the other half open (`allowHalfOpen: true`). At most a high-water mark of each socket (64 KiB) is held in each direction.
  */
 import type { RejectReason } from '../policy/reason.ts';
-import type { Flow, FlowOf, FlowSink } from './flow.ts';
-import type { Resettable, SocketOwner, StreamSocket } from './socket.ts';
+import { confirmFin, reset } from './endings.ts';
+import type { Flow, FlowOf } from './flow.ts';
+import { Pump } from './pump.ts';
+import type { SocketOwner, StreamSocket } from './socket.ts';
 import type { Timer, Timers } from './timers.ts';
 
 /** Whose bytes are relayed: what they go through, and who is told. */
@@ -40,115 +42,6 @@ export interface Relayed {
   onAnswerEnd(): void;
   /** A bound was hit and both sides were reset. */
   onCut(reason: RejectReason): void;
-}
-
-const NO_BYTES = Buffer.alloc(0);
-
-/**
- * Resets a connection (RST), and only closes it where it is not yet one. So too while its FIN is on the way: all its bytes are written
- * then, and libuv (uv_tcp_close_reset) would refuse with EINVAL and leave the socket open for good.
- */
-export function reset(socket: Resettable): void {
-  if (socket.destroyed) return;
-  const finOnTheWay = socket.writableEnded && !socket.writableFinished;
-  if (socket.connecting || finOnTheWay) socket.destroy();
-  else socket.resetAndDestroy();
-}
-
-/** Whose end is asked for (confirmFin). */
-type FinSource = Pick<StreamSocket, 'writableEnded' | 'destroyed' | 'endIsFin' | 'write'>;
-
-/**
- * Calls `onFin` if the end that `socket` reported is a FIN. libuv reports a reset as an orderly end when it arrives together with
- * data (uv__stream_io, POLLHUP after a partial read), but the kernel still knows: then writing nothing fails, and the socket
- * gives its 'error' instead. Once our own side has ended nothing can be written, and the end is taken at its word. So is that of a
- * socket whose end is a FIN and nothing else: a raw one, or TLS's (tls-socket.ts), whose peer may be gone by then for good reason.
- */
-export function confirmFin(socket: FinSource, onFin: () => void): void {
-  if (socket.writableEnded || socket.destroyed || socket.endIsFin === true) onFin();
-  else {
-    socket.write(NO_BYTES, (error) => {
-      if (!error) onFin();
-    });
-  }
-}
-
-/** One direction, and where its flow writes to. */
-class Pump implements FlowSink {
-  readonly #from: StreamSocket;
-  readonly #to: StreamSocket;
-  readonly #relay: Relay;
-  #unwritten = 0;
-  #finished = false;
-  #broken = false;
-  /** Whether chunks are to be lent some time: not where the other side keeps what waits to be written, as node's sockets do. */
-  mayLend: boolean;
-
-  constructor(from: StreamSocket, to: StreamSocket, relay: Relay) {
-    this.#from = from;
-    this.#to = to;
-    this.#relay = relay;
-    this.mayLend = from.lend !== undefined && to.lend !== undefined;
-  }
-
-  cut(reason: RejectReason): void {
-    this.#relay.cut(reason);
-  }
-
-  /** The other side takes bytes again. */
-  drained(): void {
-    if (!this.#from.destroyed) this.#from.resume();
-  }
-
-  write(chunk: Uint8Array, written?: () => void): void {
-    if (chunk.length === 0 || this.#to.destroyed || this.#to.writableEnded) return;
-    this.#unwritten++;
-    const done = written === undefined ? this.#written : () => this.#afterWrite(written);
-    if (!this.#to.write(chunk, done)) this.#from.pause();
-  }
-
-  /** A FIN, after every byte: ending earlier would make a later reset of the same socket impossible (libuv: EINVAL). */
-  finish(): void {
-    this.#finished = true;
-    this.#settle();
-  }
-
-  /** A reset, after what had arrived before it. */
-  break(): void {
-    this.#broken = true;
-    this.#settle();
-  }
-
-  pause(): void {
-    this.#from.pause();
-  }
-
-  resume(): void {
-    this.#from.resume();
-  }
-
-  /** From now on chunks are lent, unless somebody keeps them. */
-  lendUnless(kept: boolean): void {
-    if (kept) return;
-    this.mayLend = false;
-    this.#from.lend?.();
-  }
-
-  readonly #written = (): void => {
-    this.#unwritten--;
-    this.#settle();
-  };
-
-  #afterWrite(written: () => void): void {
-    this.#written();
-    written();
-  }
-
-  #settle(): void {
-    if (this.#to.destroyed || (this.#unwritten > 0 && !(this.#broken && this.#to.connecting))) return;
-    if (this.#broken) reset(this.#to);
-    else if (this.#finished && !this.#to.writableEnded) this.#to.end();
-  }
 }
 
 /**

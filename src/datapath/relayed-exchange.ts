@@ -10,6 +10,18 @@ import type { Timers } from './timers.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
+/** What a judged stream is relayed with. */
+export interface Passing {
+  readonly first: readonly Uint8Array[];
+  readonly request: FlowOf;
+  /** What was read after the label, for whoever reads along. */
+  readonly seen: readonly Uint8Array[];
+  /** A dskit packet after its label, which was held whole. */
+  readonly packet: Uint8Array | undefined;
+  /** Nothing follows, that is certain. */
+  readonly ended: boolean;
+}
+
 export interface RelayedParts {
   readonly record: ExchangeRecord;
   readonly inside: ExchangeInside;

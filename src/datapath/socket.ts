@@ -28,7 +28,37 @@ export class IdleOwner implements SocketOwner {
   onClose(_socket: StreamSocket, _hadError: boolean): void {}
 }
 
-/** What can be reset (relay.ts). */
+const NOBODY: SocketOwner = new IdleOwner();
+
+/** An owner that goes through phases, each of which is told in its place. */
+export abstract class PhasedOwner implements SocketOwner {
+  /** Who is told now. */
+  protected phase: SocketOwner = NOBODY;
+
+  onData(socket: StreamSocket, chunk: Buffer): void {
+    this.phase.onData(socket, chunk);
+  }
+
+  onEnd(socket: StreamSocket): void {
+    this.phase.onEnd(socket);
+  }
+
+  onDrain(socket: StreamSocket): void {
+    this.phase.onDrain(socket);
+  }
+
+  abstract onConnect(socket: StreamSocket): void;
+
+  onError(socket: StreamSocket, error: Error): void {
+    this.phase.onError(socket, error);
+  }
+
+  onClose(socket: StreamSocket, hadError: boolean): void {
+    this.phase.onClose(socket, hadError);
+  }
+}
+
+/** What can be reset (endings.ts). */
 export interface Resettable {
   /** No further use: closed, or closing. */
   readonly destroyed: boolean;
@@ -59,7 +89,7 @@ export interface StreamSocket extends Resettable {
   end(): this;
   end(bytes: Uint8Array): this;
   /**
-   * Where it exists, `onEnd` tells a FIN alone, never a reset; node's sockets leave that open (relay.ts confirmFin).
+   * Where it exists, `onEnd` tells a FIN alone, never a reset; node's sockets leave that open (endings.ts confirmFin).
    */
   readonly endIsFin?: true;
   /**

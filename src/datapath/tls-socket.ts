@@ -15,7 +15,7 @@
 import { isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect, type PeerCertificate, type SecureContext, TLSSocket } from 'node:tls';
 import { Ciphertext } from './ciphertext.ts';
-import { reset } from './relay.ts';
+import { reset } from './endings.ts';
 
 /** What of a server's certificate is checked: chain and name, the chain alone, or nothing. */
 export type VerifyServer = 'name' | 'chain' | 'none';

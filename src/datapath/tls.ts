@@ -14,9 +14,9 @@ import type { LimitedReason } from '../policy/reason.ts';
 import type { Where } from '../policy/tally.ts';
 import { formatEndpoint } from '../wire/address.ts';
 import type { MalformedReason } from '../wire/reason.ts';
+import { reset } from './endings.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import { judge, refuseUnread } from './judge.ts';
-import { reset } from './relay.ts';
 import type { Connection } from './streams.ts';
 import { causeOf, dialTls, type ServerCheck, serveTls, type TlsCause, type TlsTerms } from './tls-socket.ts';
 

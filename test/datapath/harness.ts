@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { confirmFin } from '../../src/datapath/endings.ts';
 import {
   type Endpoint,
   type Fault,
@@ -17,7 +18,6 @@ import type { Keep } from '../../src/datapath/judge.ts';
 import { createNodeStreams } from '../../src/datapath/node-streams.ts';
 import { createPacketGate, passedPacket } from '../../src/datapath/packet-gate.ts';
 import { createPacketPeer } from '../../src/datapath/packet-peer.ts';
-import { confirmFin } from '../../src/datapath/relay.ts';
 import type { Streams } from '../../src/datapath/streams.ts';
 import { type Cidr, createAdmission, NO_ADMISSION_RULES } from '../../src/policy/admission.ts';
 import { createSnapshot, type PolicySettings } from '../../src/policy/decide.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import t from 'tap';
-import { reset } from '../../src/datapath/relay.ts';
+import { reset } from '../../src/datapath/endings.ts';
 import { type Carrier, framed, MESSAGE, marked } from './cases.ts';
 import {
   cutAt,
