@@ -117,11 +117,13 @@ export class Exchange extends PhasedOwner implements HeaderTaker, HeldRequestTak
       return;
     }
     const look = reason === undefined ? this.#inside.lookAtRequest(header, head) : undefined;
-    if (look === undefined) return this.#decide(header, head, undefined, undefined);
-    this.#holding = { header, head, look };
-    const hold = new HeldRequest(this.#socket, this.#inside.holdSettings(look), this);
-    this.phase = hold;
-    hold.start(head.subarray(header.bodyAt));
+    if (look === undefined) this.#decide(header, head, undefined, undefined);
+    else {
+      this.#holding = { header, head, look };
+      const hold = new HeldRequest(this.#socket, this.#inside.holdSettings(look), this);
+      this.phase = hold;
+      hold.start(head.subarray(header.bodyAt));
+    }
   }
 
   /** A connection that never sent a byte was a probe, no frame. */
@@ -203,10 +205,10 @@ export class Exchange extends PhasedOwner implements HeaderTaker, HeldRequestTak
   requestRefused(reason: HoldRefusal): void {
     if (this.#holding === undefined) return;
     const { header, head, look } = this.#holding;
-    if (reason === 'shield_memory') return this.#decide(header, head, look, reason);
     const seen = look.taken();
-    this.#record.limitedAfterHeader(header, header.bodyAt + sizeOf(seen), reason);
-    if (reason === 'hold_timeout') reset(this.#socket);
+    if (reason !== 'shield_memory') this.#record.limitedAfterHeader(header, header.bodyAt + sizeOf(seen), reason);
+    if (reason === 'shield_memory') this.#decide(header, head, look, reason);
+    else if (reason === 'hold_timeout') reset(this.#socket);
     else this.#reject(header, seen, reason, look);
   }
 

@@ -20,12 +20,12 @@ export function rewriteHead(
   rewrite: Rewrite,
   labelHeader: Uint8Array,
 ): readonly Uint8Array[] {
-  const out = {
-    keep: () => [head.subarray(0, labelAt), head.subarray(labelAt, bodyAt)],
-    add: () => [head.subarray(0, labelAt), labelHeader],
-    strip: () => [head.subarray(0, labelAt)],
-  }[rewrite]();
-  return out.filter(({ length }) => length > 0);
+  const out: Uint8Array[] = [];
+  const add = (bytes: Uint8Array): void => void (bytes.length > 0 && out.push(bytes));
+  add(head.subarray(0, labelAt));
+  if (rewrite === 'add') add(labelHeader);
+  else if (rewrite === 'keep') add(head.subarray(labelAt, bodyAt));
+  return out;
 }
 
 /** First bytes up to this length are written at once: a copy costs less than a write. */

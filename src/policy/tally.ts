@@ -103,12 +103,19 @@ export interface FrameCells {
 /** Where a frame that is decided so counts: worked out once for frames that come often (Tally.counted). */
 export function frameCells(where: Where, state: FrameState, decision: Decision): FrameCells {
   const w = whereIndex(where);
-  const counts = [frameAt(w, labelStateOf(state), decision.verdict === 'reject')];
-  if (decision.reason !== undefined) counts.push(rejectedCell(where, decision.reason));
-  for (const { stage, reason } of decision.wouldReject) counts.push(wouldRejectAt(w, reason, stage));
-  for (const stage of decision.wouldStrand) counts.push(WOULD_STRAND_AT + STAGE_INDEX[stage]);
-  if (decision.fallback) counts.push(FALLBACKS_AT);
+  const counts: number[] = [];
+  eachCount(w, state, decision, (at) => counts.push(at));
   return { bytesAt: BYTES_AT + w, counts: Int32Array.from(counts) };
+}
+
+/** Visits each cell that a frame decided so counts in. */
+function eachCount(w: number, state: FrameState, decision: Decision, count: (at: number) => void): void {
+  count(frameAt(w, labelStateOf(state), decision.verdict === 'reject'));
+  const { reason: rejected, wouldReject, wouldStrand } = decision;
+  if (rejected !== undefined) count(REJECTED_AT + w * REJECT_REASONS.length + REASON_INDEX[rejected]);
+  for (const { stage, reason } of wouldReject) count(wouldRejectAt(w, reason, stage));
+  for (const stage of wouldStrand) count(WOULD_STRAND_AT + STAGE_INDEX[stage]);
+  if (decision.fallback) count(FALLBACKS_AT);
 }
 
 /** The writing side, owned by one thread. */
@@ -149,7 +156,7 @@ export function createTally(buffer: ArrayBufferLike): Tally {
     bump(bytesAt, passedBytes);
   };
   return {
-    frame: (where, state, decision) => counted(frameCells(where, state, decision), 0),
+    frame: (where, state, decision) => eachCount(whereIndex(where), state, decision, bump),
     counted,
     wouldReject(where, wouldReject) {
       for (const { stage, reason } of wouldReject) bump(wouldRejectAt(whereIndex(where), reason, stage));

@@ -26,6 +26,9 @@ const ACCEPTS_MAX = 32;
 /** Without descriptors or memory nothing is taken for so long, ms; connections wait in the backlog. */
 const EXHAUSTED_WAIT_MS = 50;
 
+/** Addresses that a listener remembers as text; full, it starts anew. */
+const TEXTS_MAX = 1_024;
+
 const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
 export interface AcceptOptions {
@@ -81,6 +84,8 @@ class Name {
   readonly #bytes = Buffer.from(new ArrayBuffer(SOCKADDR_MAX_BYTES + 4));
   readonly #place = sockaddrPlace();
   readonly #at: number;
+  /** IPv4 addresses as text. */
+  readonly #texts = new Map<number, string>();
 
   constructor(calls: Syscalls) {
     this.#calls = calls;
@@ -104,7 +109,19 @@ class Name {
 
   endpoint(): Endpoint | undefined {
     if (!readSockaddr(this.#bytes, 0, this.#place)) return undefined;
-    return { address: formatAddress(this.#place.address), port: this.#place.port };
+    const isV4 = this.#bytes.readUInt16LE(0) === AF_INET;
+    return { address: isV4 ? this.#textOfV4() : formatAddress(this.#place.address), port: this.#place.port };
+  }
+
+  /** Peers come again: one string for each. */
+  #textOfV4(): string {
+    const number = this.#bytes.readUInt32BE(4);
+    const known = this.#texts.get(number);
+    if (known !== undefined) return known;
+    if (this.#texts.size >= TEXTS_MAX) this.#texts.clear();
+    const text = formatAddress(this.#place.address);
+    this.#texts.set(number, text);
+    return text;
   }
 }
 
