@@ -142,9 +142,9 @@ export async function composeInsideFence(
 async function composeListenFence(
   config: FenceConfig & { readonly mode: ListenMode },
   env: FenceEnv,
+  core: Core,
   { linux, why }: EngineChoice,
 ): Promise<Fence> {
-  const core = await createCore(config, env);
   const { listen, app } = config.mode;
   const options = { listen, app, streams: core.tls.streams };
   if (linux === undefined) {
@@ -159,10 +159,10 @@ async function composeListenFence(
 async function composeTransparentFence(
   config: FenceConfig & { readonly mode: TransparentMode },
   env: FenceEnv,
+  core: Core,
   { linux, why }: EngineChoice,
 ): Promise<Fence> {
   if (linux === undefined) throw new TypeError('a transparent fence needs the Linux engine');
-  const core = await createCore(config, env);
   const { createTransparentPath } = await import('../datapath/linux/transparent.ts');
   const { kind: _kind, whenDown: _whenDown, ...ports } = config.mode;
   const options = { ...ports, streams: core.tls.streams, worker: workerOptions(config, core) };
@@ -175,8 +175,9 @@ async function composeTransparentFence(
  */
 export async function composeFence(config: FenceConfig, env: FenceEnv): Promise<Fence> {
   const { mode } = config;
-  const engine = await env.engines.choose(config);
+  // The engine's thread comes up meanwhile.
+  const [core, engine] = await Promise.all([createCore(config, env), env.engines.choose(config)]);
   return mode.kind === 'listen'
-    ? await composeListenFence({ ...config, mode }, env, engine)
-    : await composeTransparentFence({ ...config, mode }, env, engine);
+    ? await composeListenFence({ ...config, mode }, env, core, engine)
+    : await composeTransparentFence({ ...config, mode }, env, core, engine);
 }
