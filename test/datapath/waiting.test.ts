@@ -29,7 +29,7 @@ import {
   throughGate,
   until,
 } from './harness.ts';
-import { createPacketPathKit, sourceOf } from './linux/kernel-kit.ts';
+import { createPacketPathKit, endsOf } from './linux/kernel-kit.ts';
 
 const HEADER = encodeLabelHeader(OWN);
 const PEER = { address: '127.0.0.1', port: 7946 };
@@ -203,8 +203,8 @@ t.test('the transparent path keeps a copy: the memory that packets arrive in is 
   path.batches.received.memory.fill(0xff);
   one.answer('10.0.0.7');
   t.strictSame(
-    path.sent.map(({ flow, bytes }) => `${sourceOf(flow)} ${flow.sourcePort} ${flow.to} ${bytes}`),
-    ['10.0.0.7 2 10.0.0.1 \bfirst', '10.0.0.7 3 10.0.0.1 \bother'],
+    path.sent.map(({ flow, bytes }) => `${endsOf(flow).from} ${endsOf(flow).to} ${bytes}`),
+    ['10.0.0.7 2 10.0.0.1 2 \bfirst', '10.0.0.7 3 10.0.0.1 2 \bother'],
   );
 });
 

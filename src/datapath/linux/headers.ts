@@ -5,7 +5,7 @@
  *   IPv6  0x60… len16 next hop src[16] dst[16] [44: 17 0 offset16 id32] · UDP … · payload
  *
  * The headers are written in front of the payload, where it is. Addresses are in the 16-byte form of wire/address.ts; both ends are of one
- * family. DF is clear: routers may fragment (RFC 791).
+ * family. DF is clear: routers may fragment (RFC 791). Checksums are sums of 16-bit words with the low byte first, which RFC 1071 allows.
  */
 
 export const IPV4_HEADER_BYTES = 20;
@@ -17,6 +17,10 @@ const PROTOCOL_UDP = 17;
 const NEXT_FRAGMENT = 44;
 const MORE_FRAGMENTS_V4 = 0x2000;
 const HOP_LIMIT = 64;
+/** First words of the headers: version and what is zero, hop limit and protocol. */
+const VERSION_4 = 0x4500_0000;
+const VERSION_6 = 0x6000_0000;
+const HOPS_AND_UDP = (HOP_LIMIT << 8) | PROTOCOL_UDP;
 
 /** The largest datagram that the 16-bit lengths of either family can say. */
 const LENGTH_MAX = 65_535;
@@ -25,33 +29,47 @@ const MTU_MIN = 576;
 
 export type Family = 4 | 6;
 
-/** Where a datagram comes from and goes to, with what of its headers never changes. */
+/** Where a datagram comes from and goes to, as headers have it; what of their checksums never changes is summed up already. */
 export interface Flow {
   readonly family: Family;
-  readonly sourcePort: number;
-  readonly destinationPort: number;
-  /** Source and destination as they stand in the IP header. */
-  readonly addresses: Uint8Array;
-  /** Their part of the UDP checksum, with the ports and the protocol: a sum of 16-bit words, low byte first. */
+  /** Source and destination, each 32 bits as they lie in memory. */
+  readonly addresses: Int32Array;
+  /** Source port in the upper half, destination port in the lower. */
+  readonly ports: number;
+  /** Of the UDP checksum: addresses, ports and protocol. NO_CHECKSUM: the datagram has none. */
   readonly sum: number;
+  /** Of the IPv4 header checksum: all but length, identification and fragment. */
+  readonly headerSum: number;
+  /** The identification of whole IPv4 packets; 0: the kernel chooses one for each. */
+  readonly id: number;
 }
 
-/** `source` and `destination`: 16 bytes each. */
+const NO_CHECKSUM = -1;
+
+/**
+ * `source` and `destination`: 16 bytes each. `stays`: what is sent goes no further than this host's own lo, and the kernel has checked it
+ * when it came: over IPv4 it needs neither a checksum (RFC 768) nor, as it is never cut, an identification of its own (RFC 6864).
+ */
 export function createFlow(
   source: Uint8Array,
   sourcePort: number,
   destination: Uint8Array,
   destinationPort: number,
   family: Family,
+  stays: boolean,
 ): Flow {
   const skip = family === 4 ? 12 : 0;
-  const addresses = Uint8Array.from([...source.subarray(skip, 16), ...destination.subarray(skip, 16)]);
-  const sum =
-    sumWords(new DataView(addresses.buffer), 0, addresses.length) +
-    swapped(sourcePort) +
-    swapped(destinationPort) +
-    swapped(PROTOCOL_UDP);
-  return { family, sourcePort, destinationPort, addresses, sum };
+  const bytes = Uint8Array.from([...source.subarray(skip, 16), ...destination.subarray(skip, 16)]);
+  const ends = sumWords(new DataView(bytes.buffer), 0, bytes.length);
+  const bare = stays && family === 4;
+  return {
+    family,
+    addresses: new Int32Array(bytes.buffer),
+    ports: (sourcePort << 16) | destinationPort,
+    sum: bare ? NO_CHECKSUM : ends + swapped(sourcePort) + swapped(destinationPort) + swapped(PROTOCOL_UDP),
+    headerSum: ends + swapped(VERSION_4 >>> 16) + swapped(HOPS_AND_UDP),
+    id: bare ? 1 : 0,
+  };
 }
 
 /** Whether a UDP payload of `bytes` can be sent at all. */
@@ -73,8 +91,7 @@ export function writeHeaders(memory: DataView, at: number, bytes: number, flow: 
   const datagramAt = at - UDP_HEADER_BYTES;
   const length = bytes + UDP_HEADER_BYTES;
   if (flow.family === 4) {
-    // Identification 0: the kernel chooses one for a packet that is no fragment.
-    writeIpv4(memory, datagramAt - IPV4_HEADER_BYTES, flow, length, 0, 0);
+    writeIpv4(memory, datagramAt - IPV4_HEADER_BYTES, flow, length, flow.id, 0);
     return datagramAt - IPV4_HEADER_BYTES;
   }
   writeIpv6(memory, datagramAt - IPV6_HEADER_BYTES, flow, length, PROTOCOL_UDP);
@@ -117,7 +134,9 @@ export function createFragmenter(firstId: number): Fragmenter {
         const size = Math.min(room, datagram.length - from);
         const more = from + size < datagram.length;
         piece.set(datagram.subarray(from, from + size), bodyAt);
-        if (flow.family === 4) writeIpv4(view, 0, flow, size, id, (from >> 3) | (more ? MORE_FRAGMENTS_V4 : 0));
+        // 0 would make the kernel choose one for each fragment.
+        const id16 = (id % 0xffff) + 1;
+        if (flow.family === 4) writeIpv4(view, 0, flow, size, id16, (from >> 3) | (more ? MORE_FRAGMENTS_V4 : 0));
         else writeFragment6(view, flow, size, id, from | (more ? 1 : 0));
         if (!send(piece, bodyAt + size)) return false;
       }
@@ -127,38 +146,35 @@ export function createFragmenter(firstId: number): Fragmenter {
 }
 
 /** Writes the UDP header of the payload of `bytes` at `at` in front of it. */
-function writeUdp(memory: DataView, at: number, bytes: number, flow: Flow): void {
+function writeUdp(memory: DataView, at: number, bytes: number, { ports, sum }: Flow): void {
   const length = UDP_HEADER_BYTES + bytes;
-  memory.setUint16(at - 8, flow.sourcePort);
-  memory.setUint16(at - 6, flow.destinationPort);
+  memory.setUint32(at - 8, ports);
   memory.setUint16(at - 4, length);
-  // The length is summed twice: in the pseudo header and in the UDP header.
-  const sum = flow.sum + 2 * swapped(length) + sumWords(memory, at, at + bytes);
-  // RFC 768: an all-zero checksum means none, so a computed zero is sent as its other form.
-  memory.setUint16(at - 2, fold(sum) || 0xffff, true);
+  if (sum === NO_CHECKSUM) {
+    memory.setUint16(at - 2, 0);
+    return;
+  }
+  // The length is summed twice: in the pseudo header and in the UDP header. RFC 768: an all-zero checksum means none, so a computed zero
+  // is sent as its other form.
+  const total = sum + 2 * swapped(length) + sumWords(memory, at, at + bytes);
+  memory.setUint16(at - 2, fold(total) || 0xffff, true);
 }
 
 function writeIpv4(memory: DataView, at: number, flow: Flow, payload: number, id: number, fragment: number): void {
-  memory.setUint16(at, 0x4500);
-  memory.setUint16(at + 2, IPV4_HEADER_BYTES + payload);
-  // 0 would make the kernel choose one for each fragment.
-  memory.setUint16(at + 4, fragment === 0 ? 0 : (id % 0xffff) + 1);
-  memory.setUint16(at + 6, fragment);
-  memory.setUint16(at + 8, (HOP_LIMIT << 8) | PROTOCOL_UDP);
-  memory.setUint16(at + 10, 0);
-  writeAddresses(memory, at + 12, flow);
-  memory.setUint16(at + 10, fold(sumWords(memory, at, at + IPV4_HEADER_BYTES)), true);
+  const { addresses, headerSum } = flow;
+  const length = IPV4_HEADER_BYTES + payload;
+  memory.setUint32(at, VERSION_4 | length);
+  memory.setUint32(at + 4, (id << 16) | fragment);
+  memory.setUint16(at + 8, HOPS_AND_UDP);
+  memory.setUint16(at + 10, fold(headerSum + swapped(length) + swapped(id) + swapped(fragment)), true);
+  memory.setInt32(at + 12, addresses[0] as number, true);
+  memory.setInt32(at + 16, addresses[1] as number, true);
 }
 
-function writeIpv6(memory: DataView, at: number, flow: Flow, payload: number, next: number): void {
-  memory.setUint32(at, 0x6000_0000);
-  memory.setUint16(at + 4, payload);
-  memory.setUint16(at + 6, (next << 8) | HOP_LIMIT);
-  writeAddresses(memory, at + 8, flow);
-}
-
-function writeAddresses(memory: DataView, at: number, { addresses }: Flow): void {
-  for (let k = 0; k < addresses.length; k++) memory.setUint8(at + k, addresses[k] as number);
+function writeIpv6(memory: DataView, at: number, { addresses }: Flow, payload: number, next: number): void {
+  memory.setUint32(at, VERSION_6);
+  memory.setUint32(at + 4, (payload << 16) | (next << 8) | HOP_LIMIT);
+  for (let k = 0; k < addresses.length; k++) memory.setInt32(at + 8 + 4 * k, addresses[k] as number, true);
 }
 
 function writeFragment6(memory: DataView, flow: Flow, payload: number, id: number, offsetAndMore: number): void {
@@ -168,19 +184,19 @@ function writeFragment6(memory: DataView, flow: Flow, payload: number, id: numbe
   memory.setUint32(IPV6_HEADER_BYTES + 4, id);
 }
 
-/** A 16-bit word in network order as the sums below see it. */
-function swapped(word: number): number {
+/** A 16-bit word as it lies in memory in network order. */
+export function swapped(word: number): number {
   return ((word & 0xff) << 8) | (word >> 8);
 }
 
-/**
- * Sum for the checksum, of words with the low byte first: RFC 1071 holds in either order, and four bytes at a time. An odd end counts as if
- * a zero followed. At most 64 KiB, so the sum stays exact.
- */
+/** Sum for the checksum, four bytes at a time. An odd end counts as if a zero followed. At most 64 KiB, so the sum stays exact. */
 function sumWords(memory: DataView, from: number, to: number): number {
   let sum = 0;
   let i = from;
-  for (; i + 4 <= to; i += 4) sum += memory.getUint32(i, true);
+  for (; i + 4 <= to; i += 4) {
+    const word = memory.getInt32(i, true);
+    sum += (word & 0xffff) + (word >>> 16);
+  }
   if (i + 2 <= to) {
     sum += memory.getUint16(i, true);
     i += 2;
@@ -188,9 +204,8 @@ function sumWords(memory: DataView, from: number, to: number): number {
   return i < to ? sum + memory.getUint8(i) : sum;
 }
 
-/** One's complement of the folded sum (RFC 1071), low byte first. */
+/** One's complement of the folded sum (RFC 1071), low byte first. `total` is below 2 ** 32. */
 function fold(total: number): number {
-  let sum = total;
-  while (sum > 0xffff) sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
-  return ~sum & 0xffff;
+  const once = (total & 0xffff) + (total >>> 16);
+  return ~((once & 0xffff) + (once >>> 16)) & 0xffff;
 }

@@ -20,10 +20,11 @@ export class PacketFlow extends Named implements Flow {
   readonly inbound: boolean;
   readonly peer: PacketPeer;
   readonly family: Family;
-  readonly sourcePort: number;
-  readonly destinationPort: number;
-  readonly addresses: Uint8Array;
+  readonly addresses: Int32Array;
+  readonly ports: number;
   readonly sum: number;
+  readonly headerSum: number;
+  readonly id: number;
   /** Our end. */
   readonly own: Named;
   /** Where it goes, as 16 bytes and as text. */
@@ -51,13 +52,10 @@ export class PacketFlow extends Named implements Flow {
     this.toName = target.name.map((word, k) => (k === 0 ? word & FAMILY_MASK : word));
     this.toNameBytes = target.nameBytes;
     this.family = target.isV4 ? 4 : 6;
-    const flow = createFlow(source.address, source.port, destination.address, destination.port, this.family);
-    ({
-      sourcePort: this.sourcePort,
-      destinationPort: this.destinationPort,
-      addresses: this.addresses,
-      sum: this.sum,
-    } = flow);
+    // Towards one of our own addresses.
+    const stays = inbound && revision !== UNCLEAR;
+    const flow = createFlow(source.address, source.port, destination.address, destination.port, this.family, stays);
+    ({ addresses: this.addresses, ports: this.ports, sum: this.sum, headerSum: this.headerSum, id: this.id } = flow);
   }
 }
 

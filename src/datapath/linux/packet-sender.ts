@@ -1,6 +1,7 @@
 /**
  * Sends datagrams from any address and port through raw sockets: in batches, or fragmented by hand, one by one, when they are larger than
- * the route's MTU (a raw socket refuses those). Needs CAP_NET_RAW.
+ * the route's MTU (a raw socket refuses those). Needs CAP_NET_RAW. (A UDP socket bound to the peer's address and port costs a little less,
+ * but as long as it is open nobody here can bind that port to the wildcard address, and peers' port is the app's own: it could not restart.)
  */
 import { randomBytes } from 'node:crypto';
 import type { DropReason } from '../../policy/tally.ts';

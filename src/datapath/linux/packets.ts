@@ -7,6 +7,7 @@ import { createPacketGate, type PacketGate } from '../packet-gate.ts';
 import { createTokenBucket } from '../token-bucket.ts';
 import type { ReceiveBatch } from './datagram-batch.ts';
 import { CONTROL_BYTES } from './datagram-memory.ts';
+import { swapped } from './headers.ts';
 import type { LocalAddresses } from './local-addresses.ts';
 import { Outgoing } from './outgoing.ts';
 import { type PacketFlow, PacketFlows } from './packet-flows.ts';
@@ -47,6 +48,8 @@ class Path implements PacketPath, SenderEvents {
   readonly events = this;
   readonly #context: FenceContext;
   readonly #options: PacketPathOptions;
+  /** As the upper half of a sockaddr's first word has it. */
+  readonly #proxyPort: number;
   readonly #flows: PacketFlows;
   readonly #gates: Readonly<Record<Direction, PacketGate>>;
   readonly #outgoing = new Outgoing();
@@ -63,6 +66,7 @@ class Path implements PacketPath, SenderEvents {
   constructor(context: FenceContext, options: PacketPathOptions) {
     this.#context = context;
     this.#options = options;
+    this.#proxyPort = swapped(options.proxyPort);
     this.#flows = new PacketFlows(options.local);
     this.#gates = {
       inbound: createPacketGate(context, 'inbound', 'native'),
@@ -105,12 +109,12 @@ class Path implements PacketPath, SenderEvents {
   }
 
   #take(i: number, sender: PacketSender, arrivedMs: number): void {
-    const { received, proxyPort } = this.#options;
+    const { received } = this.#options;
     const { memory, words } = received;
     const sourceAt = received.nameAt(i);
     const destinationAt = destinationOf(received, i);
     if (destinationAt === NOWHERE || !isNamed(words, sourceAt >> 2)) return;
-    if (memory.readUInt16BE(destinationAt + 2) === proxyPort) {
+    if ((words[destinationAt >> 2] as number) >>> 16 === this.#proxyPort) {
       this.#refuseDirect(i);
       return;
     }

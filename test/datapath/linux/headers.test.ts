@@ -18,8 +18,8 @@ const ENDS = {
 } as const;
 
 const FLOWS = {
-  4: createFlow(ENDS[4].source, 7946, ENDS[4].destination, 53, 4),
-  6: createFlow(ENDS[6].source, 1, ENDS[6].destination, 65_535, 6),
+  4: createFlow(ENDS[4].source, 7946, ENDS[4].destination, 53, 4, false),
+  6: createFlow(ENDS[6].source, 1, ENDS[6].destination, 65_535, 6, false),
 } as const;
 
 const fragmenter = createFragmenter(0xffff_ffff);
@@ -151,4 +151,20 @@ t.test('the edges', async (t) => {
 
 t.test('a refused fragment ends the datagram', async (t) => {
   t.equal(build(4, Buffer.alloc(5_000), 1_500, 64, 2).length, 2);
+});
+
+t.test('what stays on this host', async (t) => {
+  const build = (family: Family) => {
+    const { source, sourcePort, destination, destinationPort } = ENDS[family];
+    const memory = Buffer.alloc(64 + 100, 0xf7);
+    const flow = createFlow(source, sourcePort, destination, destinationPort, family, true);
+    const view = new DataView(memory.buffer, memory.byteOffset, memory.length);
+    return memory.subarray(writeHeaders(view, 64, 100, flow));
+  };
+  const four = build(4);
+  const { data, id } = readIpv4(four);
+  t.equal(id, 1, 'IPv4: the kernel need not choose an identification');
+  t.equal(data.subarray(0, 8).toString('hex'), '1f0a0035006c0000', 'nor the receiver compare a checksum');
+  t.ok(data.subarray(8).equals(Buffer.alloc(100, 0xf7)));
+  t.ok(receive(6, [build(6)]).equals(Buffer.alloc(100, 0xf7)), 'IPv6 has no datagrams without a checksum');
 });

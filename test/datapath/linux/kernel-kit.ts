@@ -179,7 +179,8 @@ export function createPacketPathKit(
   };
 }
 
-/** As formatAddress writes the source of a flow. */
-export function sourceOf({ inbound, own, address }: PacketFlow): string {
-  return inbound ? address : own.address;
+/** Where a flow comes from and where it goes, as text, with the ports. */
+export function endsOf(flow: PacketFlow): { readonly from: string; readonly to: string } {
+  const [source, target] = flow.inbound ? [flow, flow.own] : [flow.own, flow];
+  return { from: `${source.address} ${source.port}`, to: `${target.address} ${target.port}` };
 }

@@ -30,14 +30,19 @@ function harness(refused = -1, mtu = 1_500) {
   return { opened, kernel, calls: kernel.calls, batches, events, told };
 }
 
-/** A sender with one batch of datagrams received, of `sizes`. */
-function received(sizes: readonly number[], mtu?: number, ends = { own: '10.0.0.1', peer: '10.0.0.2' }) {
+/** A sender with one batch of datagrams received, of `sizes`; `local`: whose address is one of ours. */
+function received(
+  sizes: readonly number[],
+  mtu?: number,
+  ends = { own: '10.0.0.1', peer: '10.0.0.2' },
+  local = ends.own,
+) {
   const made = harness(undefined, mtu);
   const { batches, kernel } = made;
   const sender = createPacketSender(made.calls as Syscalls, ends.own.includes(':') ? 6 : 4, batches, made.events);
   const flows = new PacketFlows({
-    has: (text) => text === ends.own,
-    inbound: (_from, to) => to === ends.own,
+    has: (text) => text === local,
+    inbound: (from, to) => to === local || from !== local,
     several: () => false,
     revision: () => 1,
   });
@@ -85,6 +90,17 @@ t.test('whole packets leave in a batch, with their headers, in their order', asy
   t.equal(second?.bytes.subarray(28).toString(), 'a'.repeat(10));
   t.equal(second?.name.toString('hex'), '020000000a0000020000000000000000', 'to the address, and no port');
   t.same(told, ['sent 10.0.0.2', 'sent 10.0.0.2', 'sent 10.0.0.2']);
+});
+
+t.test('only what goes to one of our own addresses goes without a checksum', async (t) => {
+  const checksum = (local?: string) => {
+    const { sendAll, kernel } = received([10], undefined, undefined, local);
+    sendAll();
+    return kernel.sent[0]?.bytes.readUInt16BE(26);
+  };
+  t.equal(checksum('10.0.0.2'), 0);
+  t.not(checksum('10.0.0.1'), 0, 'from one of ours');
+  t.not(checksum('10.0.0.9'), 0, 'between strangers, as far as is known');
 });
 
 t.test('IPv6: a raw socket takes no port', async (t) => {

@@ -10,7 +10,7 @@ import { createTally, TALLY_BYTES } from '../../../src/policy/tally.ts';
 import { readTallies } from '../../../src/policy/tally-reading.ts';
 import { createPeerTable, peerTableBytes } from '../../../src/ring/peers.ts';
 import { encodeLabelHeader } from '../../../src/wire/label.ts';
-import { createPacketPathKit, type SendOutcome, sourceOf } from './kernel-kit.ts';
+import { createPacketPathKit, endsOf, type SendOutcome } from './kernel-kit.ts';
 
 const LABEL = Buffer.from('one');
 const HEADER = Buffer.from(encodeLabelHeader(LABEL));
@@ -50,8 +50,7 @@ function harness(stage: Stage, outcome: SendOutcome = {}) {
   const sent = (): Sent[] =>
     path.sent.map(({ flow, bytes }) => ({
       family: flow.family,
-      from: `${sourceOf(flow)} ${flow.sourcePort}`,
-      to: `${flow.to} ${flow.destinationPort}`,
+      ...endsOf(flow),
       bytes,
     }));
   return { path, sent, rejections, faults, tests, reading: () => readTallies([buffer]) };
