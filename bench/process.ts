@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Forwarder, fenceCommand, fenceConfig, type Way } from './engines.ts';
 import { type Context, type Engine, type Figures, inTurn, type Measure, type Round, type Stand } from './measure.ts';
+import { describeMemory } from './memory-map.ts';
 import { gossipPacket } from './packets.ts';
 import { sleep, withChildren } from './processes.ts';
 import { dskitPackets } from './tcp-payloads.ts';
@@ -55,15 +56,23 @@ async function openMemory(context: Context): Promise<Stand> {
   const measure = (kind: string): Round =>
     Object.fromEntries(proxies().map(({ engine, program }) => [engine, memoryOf(program.pid, kind)]));
   let idle: Round | undefined;
+  const mapped: string[] = [];
+  const map = (when: string) => {
+    for (const { engine, program } of proxies()) {
+      if (engine === 'linux' || engine === 'portable')
+        mapped.push(`${engine} ${when}, MiB: ${describeMemory(program.pid)}`);
+    }
+  };
   const { node } = context.ringfence;
   const empty = await emptyNode(node);
   return {
-    notes: () => whereItGoes(empty, idle ?? {}),
+    notes: () => [...whereItGoes(empty, idle ?? {}), ...mapped],
     async round() {
       // The first round, which the runner throws away, is the wait.
       if (idle === undefined) {
         await sleep(waitMs);
         idle = measure('rss_idle');
+        map('at rest');
         return {};
       }
       for (const { proxy } of arms.values()) {
@@ -73,6 +82,7 @@ async function openMemory(context: Context): Promise<Stand> {
       }
       await sleep(waitMs);
       const loaded = measure('rss_loaded');
+      map('after a flood');
       return Object.fromEntries(
         proxies().map(({ engine }) => {
           const after = arms.has(engine) ? loaded[engine] : {};
