@@ -7,6 +7,8 @@ export interface Floor {
   readonly engine: Engine;
   /** Against whose figure; the best of several; none: the figure itself. */
   readonly versus?: readonly Engine[];
+  /** Against another figure of the same engine, in place of another engine's. */
+  readonly against?: string;
   /** Which way is good, and where the floor lies. */
   readonly atLeast?: number;
   readonly atMost?: number;
@@ -14,6 +16,9 @@ export interface Floor {
 
 /** Everybody on the machine who does the same work. */
 const PEERS = ['nginx', 'nginx_oneway', 'haproxy', 'c', 'go'] as const satisfies readonly Engine[];
+
+/** What flat is: the cost at the largest size over that at the smallest. */
+const GROWTH = 1.3;
 
 export const FLOORS: readonly Floor[] = [
   ...(['udp_forward', 'udp_forward_64'] as const).flatMap((figure): Floor[] => [
@@ -50,4 +55,20 @@ export const FLOORS: readonly Floor[] = [
   { name: 'rss_idle_mb', figure: 'rss_idle_mb', engine: 'linux', atMost: 60 },
   { name: 'rss_loaded_mb', figure: 'rss_loaded_mb', engine: 'linux', atMost: 70 },
   { name: 'start_ms', figure: 'start_ms', engine: 'linux', atMost: 200 },
+  ...(['linux', 'portable'] as const).flatMap((engine): Floor[] => [
+    {
+      name: `a datagram with 10,000 peers against one with 1, ${engine}`,
+      figure: 'growth_peers_10000',
+      against: 'growth_peers_1',
+      engine,
+      atMost: GROWTH,
+    },
+    {
+      name: `a datagram with 100 fences against one with 1, ${engine}`,
+      figure: 'growth_fences_100',
+      against: 'growth_fences_1',
+      engine,
+      atMost: GROWTH,
+    },
+  ]),
 ];

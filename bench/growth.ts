@@ -3,7 +3,6 @@ import { type Forwarder, startProxy, type Way } from './engines.ts';
 import type { Context, Engine, Figures, Measure, Stand } from './measure.ts';
 import { inTurn } from './measure.ts';
 import { gossipPacket, LABEL } from './packets.ts';
-import { median } from './results.ts';
 import { type Arm, closeArms, flood } from './udp-forward.ts';
 import { startSink } from './udp-sink.ts';
 
@@ -69,7 +68,6 @@ async function openGrowth(context: Context, kind: Kind): Promise<Stand> {
   const packet = gossipPacket();
   const arms = new Map<number, Map<Engine, Arm>>(kind.sizes.map((size) => [size, new Map()]));
   const engines = kind.engines.filter((engine) => context.engines.includes(engine));
-  const costs = new Map<Engine, Map<number, number[]>>();
   const close = async () => {
     for (const bySize of arms.values()) await closeArms(bySize);
   };
@@ -79,10 +77,7 @@ async function openGrowth(context: Context, kind: Kind): Promise<Stand> {
     // By one call each, however many sources: how they are sent must not differ between sizes.
     const options = { ...kind.load(size), rate: RATE, batch: 1, warmMs: WARM_MS };
     const { cpuSeconds, packets } = await flood(context, packet, arm, options);
-    const us = (cpuSeconds / packets) * US;
-    const bySize = costs.get(engine) ?? new Map<number, number[]>();
-    costs.set(engine, bySize.set(size, [...(bySize.get(size) ?? []), us]));
-    return us;
+    return (cpuSeconds / packets) * US;
   };
   try {
     for (const [size, byEngine] of arms) {
@@ -99,17 +94,8 @@ async function openGrowth(context: Context, kind: Kind): Promise<Stand> {
         for (const size of kind.sizes) figures[keyOf(kind, size)] = await cost(engine, size);
         return figures satisfies Figures;
       }),
-    notes: () => [...costs].map(([engine, bySize]) => curve(engine, kind, bySize)),
     close,
   };
-}
-
-/** A line for each engine; the first round, which warms up, does not count. */
-function curve(engine: Engine, { what }: Kind, bySize: ReadonlyMap<number, readonly number[]>): string {
-  const medians = [...bySize].map(([size, costs]) => [size, median(costs.slice(1))] as const);
-  const first = medians[0]?.[1] ?? Number.NaN;
-  const points = medians.map(([size, us]) => `${size}: ${us.toFixed(2)} µs (${(us / first).toFixed(2)})`);
-  return `${engine}, ${what}: ${points.join(', ')}; in brackets against the first`;
 }
 
 async function openPeers(context: Context, engine: Engine, size: number): Promise<Arm> {

@@ -76,9 +76,30 @@ function floorTable({ results }: Report): string {
 }
 
 function section(measure: Measure, report: Report): string {
-  const tables = Object.entries(measure.figures).map(([figure, words]) => figureTable(figure, words, report));
+  const tables =
+    measure.group === 'growth'
+      ? [curveTable(measure, report)]
+      : Object.entries(measure.figures).map(([figure, words]) => figureTable(figure, words, report));
   const notes = (report.notes.get(measure.name) ?? []).map((note) => `- ${note}`);
   return [`## ${measure.name}`, ...tables, ...(notes.length > 0 ? [notes.join('\n')] : [])].join('\n\n');
+}
+
+/** A row for each size, in the order of the measure's figures: medians, how far rounds lay from them, and what that is of the smallest size. */
+function curveTable({ figures }: Measure, { results }: Report): string {
+  const names = Object.keys(figures);
+  const engines = ENGINES.filter((engine) => names.some((name) => results.series.get(name)?.[engine] !== undefined));
+  const cell = (name: string, engine: Engine) => {
+    const values = results.series.get(name)?.[engine] ?? [];
+    const first = results.series.get(names[0] ?? '')?.[engine] ?? [];
+    const [low, high] = spread(values);
+    const growth = median(values.map((value, round) => value / (first[round] ?? Number.NaN)));
+    return `${median(values).toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)}), ${growth.toFixed(2)} ×`;
+  };
+  const rows = Object.entries(figures).map(
+    ([name, words]) => `| \`${name}\`: ${words} | ${engines.map((engine) => cell(name, engine)).join(' | ')} |`,
+  );
+  const columns = `| median (spread), against the first row | ${engines.join(' | ')} |\n|---|${engines.map(() => '---|').join('')}`;
+  return `${columns}\n${rows.join('\n')}`;
 }
 
 function figureTable(figure: string, words: string, { results }: Report): string {

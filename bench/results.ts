@@ -79,7 +79,7 @@ export function resultsOf(
       if (Object.keys(against).length > 0) ratios[engine === 'linux' ? figure : `${figure}_${engine}`] = against;
     }
   }
-  return { series, medians, ratios, floors: asked.map((floor) => judge(floor, series.get(floor.figure) ?? {})) };
+  return { series, medians, ratios, floors: asked.map((floor) => judge(floor, series)) };
 }
 
 /** The median of the rounds' ratios. Of several others the best of the round counts (the highest: used where more is better). */
@@ -96,20 +96,30 @@ function ratio(series: Series, engine: Engine, others: readonly Engine[]): numbe
   );
 }
 
-function judge({ name, figure, engine, versus, atLeast, atMost }: Floor, series: Series): FloorResult {
-  const value = versus === undefined ? median(series[engine] ?? []) : ratio(series, engine, versus);
-  const floor = atLeast ?? atMost ?? Number.NaN;
+function judge(floor: Floor, all: ReadonlyMap<string, Series>): FloorResult {
+  const { name, figure, atLeast, atMost } = floor;
+  const value = measured(floor, all);
+  const bound = atLeast ?? atMost ?? Number.NaN;
   // NaN, an engine or a figure that was not measured, is below every floor.
-  const within = (slack: number) => (atLeast === undefined ? value <= floor * slack : value >= floor / slack);
+  const within = (slack: number) => (atLeast === undefined ? value <= bound * slack : value >= bound / slack);
   return {
     name,
     figure,
     value,
-    floor,
+    floor: bound,
     bound: atLeast === undefined ? 'at most' : 'at least',
     ok: within(1),
     halfOk: within(2),
   };
+}
+
+function measured({ figure, engine, versus, against }: Floor, all: ReadonlyMap<string, Series>): number {
+  const series = all.get(figure) ?? {};
+  if (versus !== undefined) return ratio(series, engine, versus);
+  const own = series[engine] ?? [];
+  if (against === undefined) return median(own);
+  const other = all.get(against)?.[engine] ?? [];
+  return median(own.map((value, round) => value / (other[round] ?? Number.NaN)));
 }
 
 /**

@@ -9,6 +9,9 @@ import { type Counts, checkCounts, type Sink, startSink } from './udp-sink.ts';
 /** How long the load runs before the measured time, and how long what is under way may take to arrive after it. */
 const WARM_MS = 250;
 const SETTLE_MS = 200;
+/** Before an engine is measured first: datagrams that it must have forwarded, so that what is compiled as it runs is; within so long. */
+const WARM_PACKETS = 400_000;
+const WARM_MAX_MS = 6_000;
 /** How often the two are compared before they are found to differ. */
 const LOOKS_MAX = 5;
 const UDP_ENGINES = ['linux', 'portable', 'nginx', 'nginx_oneway', 'c', 'go'] as const satisfies readonly Engine[];
@@ -159,6 +162,7 @@ export async function flood(context: Context, packet: Packet, { proxy, sink }: A
   const [countsFirst, passedFirst] = [await sink.counts(), await passed()];
   const load = await startLoad(context, packet, proxy.way.listen, options);
   await sleep(options.warmMs ?? WARM_MS);
+  if (options.rate === undefined) await untilWarm(sink);
   const before = await reading(context, proxy.program, sink);
   await sleep(context.sampleMs);
   const after = await reading(context, proxy.program, sink);
@@ -188,6 +192,16 @@ export async function flood(context: Context, packet: Packet, { proxy, sink }: A
     cpuSeconds: (after.cpuMs - before.cpuMs) / 1_000,
     saturated: sent > (arrived + lost) * (1 + SATURATED),
   };
+}
+
+/** Waits until the app was sent enough since it was started: at once but for the first time. */
+async function untilWarm(sink: Sink): Promise<void> {
+  const deadlineMs = performance.now() + WARM_MAX_MS;
+  for (;;) {
+    const { packets, lost } = await sink.counts();
+    if (packets + lost >= WARM_PACKETS || performance.now() > deadlineMs) return;
+    await sleep(WARM_MS);
+  }
 }
 
 /** Packets that a fence says it let through, NaN for who counts none. */

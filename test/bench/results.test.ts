@@ -51,6 +51,25 @@ t.test('the best of several peers is the best of each round', async (t) => {
   t.equal(floorOf('tcp_bulk_mbps', /best peer/, bulk)?.value, 0.9);
 });
 
+t.test('growth is judged against the smallest size of the same engine, and shown as one curve', async (t) => {
+  const series = new Map<string, Series>([
+    ['growth_peers_1', { linux: [4, 5, 6] }],
+    ['growth_peers_10000', { linux: [5, 10, 6] }],
+  ]);
+  const { floors } = resultsOf(series, ENGINES, [...series.keys()]);
+  t.match(
+    floors.find(({ name }) => /10,000 peers.*linux/.test(name)),
+    { value: 1.25, floor: 1.3, bound: 'at most', ok: true },
+  );
+  const growth = MEASURES.filter(({ name }) => name === 'growth_peers');
+  const machine = { cpu: 'a cpu', cores: 2, memoryMb: 1, kernel: 'k', versions: {} };
+  const context = { cores: { proxy: 1, load: 0 }, rounds: 3, sampleMs: 1 };
+  const results = resultsOf(series, ENGINES, [...series.keys()]);
+  const text = reportText({ machine, context, results, notes: new Map(), failed: [], measures: growth });
+  t.match(text, /`growth_peers_1`: [^\n]* 5\.00 \(0\.80–1\.20\), 1\.00 × \|/);
+  t.match(text, /`growth_peers_10000`: [^\n]* 6\.00 \(0\.83–1\.67\), 1\.25 × \|/);
+});
+
 t.test('a floor is reached, within half of it, or missed; both ways', async (t) => {
   const pps = (linux: number) =>
     floorOf('udp_forward', /^udp_forward vs nginx, a session/, { linux: [linux], nginx_oneway: [100] });
@@ -86,8 +105,8 @@ t.test('a round without an engine, or with a figure that is no number, is none',
 });
 
 t.test('the floors', async (t) => {
-  const stand = FLOORS.map(({ figure, engine, versus, atLeast, atMost }) =>
-    [figure, engine, versus?.join() ?? 'alone', atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`].join(' '),
+  const stand = FLOORS.map(({ figure, engine, versus, against = 'alone', atLeast, atMost }) =>
+    [figure, engine, versus?.join() ?? against, atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`].join(' '),
   );
   const udp = (figure: string) => [
     `${figure} linux nginx_oneway >= 4`,
@@ -108,18 +127,25 @@ t.test('the floors', async (t) => {
     'rss_idle_mb linux alone <= 60',
     'rss_loaded_mb linux alone <= 70',
     'start_ms linux alone <= 200',
+    'growth_peers_10000 linux growth_peers_1 <= 1.3',
+    'growth_fences_100 linux growth_fences_1 <= 1.3',
+    'growth_peers_10000 portable growth_peers_1 <= 1.3',
+    'growth_fences_100 portable growth_fences_1 <= 1.3',
   ]);
 });
 
-t.test('every floor has a measure that gives its figure for its engines, in the short form too', async (t) => {
-  for (const { name, figure, engine, versus = [] } of FLOORS) {
-    const measure = MEASURES.find(({ figures }) => figure in figures);
-    t.ok(measure, name);
-    t.notOk(measure?.fullOnly, name);
-    t.ok(measure?.engines.includes(engine), name);
-    t.ok(versus.length === 0 || versus.some((one) => measure?.engines.includes(one)), name);
-  }
-});
+t.test(
+  'every floor has a measure that gives its figures for its engines, in the short form too but for growth',
+  async (t) => {
+    for (const { name, figure, engine, versus = [], against = figure } of FLOORS) {
+      const measure = MEASURES.find(({ figures }) => figure in figures && against in figures);
+      t.ok(measure, name);
+      t.equal(measure?.fullOnly ?? false, measure?.group === 'growth', name);
+      t.ok(measure?.engines.includes(engine), name);
+      t.ok(versus.length === 0 || versus.some((one) => measure?.engines.includes(one)), name);
+    }
+  },
+);
 
 t.test('keys of the JSON', async (t) => {
   const keys = MEASURES.flatMap(({ figures }) => Object.keys(figures));
