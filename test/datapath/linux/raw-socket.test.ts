@@ -282,6 +282,32 @@ t.test('a paused socket notices a reset, with nothing left to read', async (t) =
   pair.close();
 });
 
+t.test('after its close nobody is told anything, whatever was still in hand', async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const pair = await accepted('raw');
+    const late: string[] = [];
+    pair.subject.resume();
+    pair.ears.on('data', () => {
+      // More is there to read, an end behind it, and a write that the kernel did not take whole.
+      pair.subject.write(MEGABYTE);
+      pair.subject.write(MEGABYTE);
+      pair.subject.destroy();
+    });
+    pair.peer.socket.write(MEGABYTE.subarray(0, 300_000));
+    pair.peer.socket.end(MEGABYTE.subarray(0, 300_000));
+    await closed(pair);
+    t.equal(pair.subject.owner, undefined);
+    const told = pair.story.length;
+    for (const event of ['data', 'end', 'drain', 'error', 'close'] as const)
+      pair.ears.on(event, () => late.push(event));
+    pair.subject.resume().destroy(new Error('again'));
+    await pause(5);
+    t.same([late, pair.story.length], [[], told]);
+    pair.peer.socket.destroy();
+    pair.close();
+  }
+});
+
 t.test('nobody there, no such address, no socket: an error and a close', async (t) => {
   const gone = await startRecorder();
   await gone.close();
