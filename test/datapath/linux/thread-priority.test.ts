@@ -32,7 +32,7 @@ t.test('the engine thread keeps its nice value, all others are nicer, and what t
   const first = [...after].filter(([, nice]) => nice === base);
   t.equal(first.length, 1, 'one thread');
   t.notOk(before.has(first[0]?.[0] ?? ''), 'which is new');
-  t.same(new Set(after.values()), new Set([base, Math.min(NICE_MAX, base + 10)]));
+  t.same(new Set(after.values()), new Set([base, Math.min(NICE_MAX, base + 5)]));
   await thread.stop();
 });
 
