@@ -8,8 +8,9 @@ import { startSink } from './udp-sink.ts';
 
 /** Datagrams a second, whatever the size. */
 const RATE = 20_000;
-/** Every peer is heard several times before the measured time, the last of 10,000 too. */
-const WARM_MS = 2_000;
+/** How often every peer is heard before the measured time, the last of 10,000 too, and how long that takes at least, ms. */
+const WARM_TIMES = 4;
+const WARM_MIN_MS = 1_000;
 const ROUNDS_MAX = 3;
 const PEERS = [1, 10, 100, 1_000, 10_000] as const;
 const FENCES = [1, 10, 100] as const;
@@ -75,7 +76,9 @@ async function openGrowth(context: Context, kind: Kind): Promise<Stand> {
     const arm = arms.get(size)?.get(engine);
     if (arm === undefined) throw new Error(`no ${engine} for ${size}`);
     // By one call each, however many sources: how they are sent must not differ between sizes.
-    const options = { ...kind.load(size), rate: RATE, batch: 1, warmMs: WARM_MS };
+    const load = kind.load(size);
+    const warmMs = Math.max(WARM_MIN_MS, (load.sources * WARM_TIMES * 1_000) / RATE);
+    const options = { ...load, rate: RATE, batch: 1, warmMs };
     const { cpuSeconds, packets } = await flood(context, packet, arm, options);
     return (cpuSeconds / packets) * US;
   };
