@@ -55,7 +55,7 @@ export class LastPackets {
       return;
     }
     peer.last ??= new LastPacket();
-    peer.last.keep(memory, at, length, inside.free, this.#context.admission().revision);
+    peer.last.keep(memory, this.#words, at, length, inside.free, this.#context.admission().revision);
     peer.last.state = state;
     peer.last.bodyOffset = bodyAt - at;
   }
@@ -74,9 +74,20 @@ export class LastPacket {
   #shownMs = Number.NEGATIVE_INFINITY;
 
   /** Keeps the datagram of `length` bytes (at most LAST_PACKET_MAX_BYTES) at `at` of `memory`; `free` counts in `memory`. `revision`: of the rules. */
-  keep(memory: Uint8Array, at: number, length: number, free: FreeBytes, revision: number): void {
+  keep(
+    memory: Uint8Array,
+    words: Int32Array | undefined,
+    at: number,
+    length: number,
+    free: FreeBytes,
+    revision: number,
+  ): void {
     const bytes = this.#bytes;
-    for (let k = 0; k < length; k++) bytes[k] = memory[at + k] as number;
+    const own = this.#words;
+    const whole = words !== undefined && at % WORD_BYTES === 0 ? length >> 2 : 0;
+    const first = at / WORD_BYTES;
+    if (words !== undefined) for (let k = 0; k < whole; k++) own[k] = words[first + k] as number;
+    for (let k = whole * WORD_BYTES; k < length; k++) bytes[k] = memory[at + k] as number;
     this.#length = length;
     this.#freeFrom = free.end > 0 ? free.at - at : 0;
     this.#freeTo = free.end > 0 ? free.end - at : 0;
