@@ -19,7 +19,6 @@ import { createStreamLook, needsLook } from './stream-look.ts';
 import { type LateLook, type Watch, watchPacket, watchStream } from './watch.ts';
 
 const NO_BYTES = new Uint8Array(0);
-
 /** What members of protocol version 2 and later seal with, and all open (memberlist net.go `encryptionVersion`). */
 const SEAL_VERSION = 1;
 
@@ -149,10 +148,11 @@ export class ExchangeInside {
   }
 
   sawAnswer(chunk: Uint8Array): void {
-    const isFirst = this.#answerWatch !== undefined;
-    if (isFirst && this.#stream.direction === 'inbound') noteStreamOfApp(this.#parts.context, chunk);
-    if (this.#answerWatch !== undefined) this.#answers = this.#answerWatch();
-    this.#answerWatch = undefined;
+    if (this.#answerWatch !== undefined) {
+      if (this.#stream.direction === 'inbound') noteStreamOfApp(this.#parts.context, chunk);
+      this.#answers = this.#answerWatch();
+      this.#answerWatch = undefined;
+    }
     this.#answers?.push(chunk);
   }
 
@@ -165,10 +165,17 @@ export class ExchangeInside {
     return !this.#watched || this.#answerWatch !== undefined || this.#answers?.keeps() === true;
   }
 
+  /** Whether who reads along, or may yet, may look at the next bytes. */
+  looksAtRequest(): boolean {
+    return !this.#watched || this.#requestWatch?.looks() === true;
+  }
+  looksAtAnswer(): boolean {
+    return !this.#watched || this.#answerWatch !== undefined || this.#answers?.looks() === true;
+  }
+
   requestEnded(): void {
     this.#requestWatch?.end(true);
   }
-
   answerEnded(): void {
     this.#answers?.end(true);
   }
@@ -216,15 +223,14 @@ export class ExchangeInside {
 
   #watch(header: StreamHeader, rejected: boolean, answer: boolean): Watch | undefined {
     const source = this.#record.source(header, rejected, answer);
-    const { inside } = this.#parts.context;
     const counts = !rejected && this.#rules.observes();
     if (header.kind === 'packet') {
       const onPacket = (body: Uint8Array): void => this.#onPacket(header, source, body, counts);
       return answer ? undefined : watchPacket(this.#parts.budgets, source, onPacket);
     }
-    const tap = inside.stream(source);
+    const tap = this.#parts.context.inside.stream(source);
     const late = counts ? this.#lateLook(header, answer) : undefined;
-    return tap === undefined && late === undefined ? undefined : watchStream(tap, late);
+    return tap === undefined && late === undefined ? undefined : watchStream(source, tap, late);
   }
 
   #onPacket(header: StreamHeader, source: FrameSource, body: Uint8Array, counts: boolean): void {

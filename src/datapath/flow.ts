@@ -22,6 +22,8 @@ export interface Flow {
   end(): void;
   /** Whether it may hold what the next `push` brings, rather than write it at once. Once false, it stays so. */
   keeps(): boolean;
+  /** Whether it writes all that comes at once and as it is. Once true, it stays so. */
+  passes(): boolean;
 }
 
 export type FlowOf = (sink: FlowSink) => Flow;
@@ -46,6 +48,10 @@ class Passing implements Flow {
 
   keeps(): boolean {
     return false;
+  }
+
+  passes(): boolean {
+    return true;
   }
 }
 
@@ -72,6 +78,7 @@ export function transforming(transform: Transform): FlowOf {
         if (pass(transform.end())) sink.finish();
       },
       keeps: () => false,
+      passes: () => false,
     };
   };
 }

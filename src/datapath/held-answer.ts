@@ -46,6 +46,10 @@ class HeldAnswer extends Hold implements Flow {
     return !this.#flowing;
   }
 
+  passes(): boolean {
+    return this.#flowing;
+  }
+
   protected pause(): void {
     this.#sink.pause();
   }

@@ -5,8 +5,8 @@ import type { Keyring } from '../wire/encryption.ts';
 
 /** Reads along with one direction of a stream. Never throws; stops by itself when its budget is used up. */
 export interface StreamTap {
-  /** Bytes after the label, in order, encrypted or not; read before it returns, not kept. */
-  push(chunk: Uint8Array): void;
+  /** Bytes after the label, in order, encrypted or not; read before it returns, not kept. False: what follows is not read. */
+  push(chunk: Uint8Array): boolean;
   /** The side that wrote them has ended; `complete` is false when the stream was cut. */
   end(complete: boolean): void;
 }

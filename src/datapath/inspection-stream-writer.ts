@@ -78,7 +78,7 @@ class Writer implements StreamRingWriter {
     let ended = false;
     return {
       push: (chunk) => {
-        if (cut || ended || this.#isSatisfied(slot)) return;
+        if (cut || ended || this.#isSatisfied(slot)) return false;
         for (let from = 0; from < chunk.length && !cut; from += PIECE_MAX_BYTES) {
           const bytes = Math.min(PIECE_MAX_BYTES, chunk.length - from);
           const at = this.#begin(bytes, 0);
@@ -92,6 +92,7 @@ class Writer implements StreamRingWriter {
             this.#finish(BYTES, slot, bytes);
           }
         }
+        return !cut;
       },
       end: (complete) => {
         if (ended) return;

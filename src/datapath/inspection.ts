@@ -112,10 +112,11 @@ function createTap(stream: InspectedStream, lane: MemoryLane, onCutShort: () => 
   let ended = false;
   return {
     push(chunk) {
-      if (cutShort || ended || stream.satisfied || chunk.length === 0) return;
-      if (lane.stream(stream, chunk)) return;
+      if (cutShort || ended || stream.satisfied) return false;
+      if (chunk.length === 0 || lane.stream(stream, chunk)) return true;
       cutShort = true;
       onCutShort();
+      return false;
     },
     end(complete) {
       if (ended) return;

@@ -14,12 +14,15 @@ export class Pump implements FlowSink {
   #broken = false;
   /** Whether chunks are to be lent some time: not where the other side keeps what waits to be written, as node's sockets do. */
   mayLend: boolean;
+  /** Whether bytes are to go on unseen some time. */
+  mayPass: boolean;
 
   constructor(from: StreamSocket, to: StreamSocket, relay: Pick<FlowSink, 'cut'>) {
     this.#from = from;
     this.#to = to;
     this.#relay = relay;
     this.mayLend = from.lend !== undefined && to.lend !== undefined;
+    this.mayPass = from.passTo !== undefined;
   }
 
   cut(reason: RejectReason): void {
@@ -63,6 +66,12 @@ export class Pump implements FlowSink {
     if (kept) return;
     this.mayLend = false;
     this.#from.lend?.();
+  }
+
+  /** From now on bytes may go on unseen. */
+  pass(passed: (bytes: number) => void): void {
+    this.mayPass = false;
+    this.#from.passTo?.(this.#to, passed);
   }
 
   readonly #written = (): void => {

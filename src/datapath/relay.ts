@@ -3,7 +3,9 @@
  * reset passed on as a reset. The difference matters: a dskit reader delivers whatever a FIN ended (tcp_transport.go
  * `handleConnection`), so an exchange that broke off must never look complete.
  *
- * In the sockets a half-close must leave the other half open (`allowHalfOpen: true`). At most a high-water mark of each socket (64 KiB) is held in each direction.
+ * In the sockets a half-close must leave the other half open (`allowHalfOpen: true`). In each direction less than a high-water mark of the
+ * socket written to (64 KiB) is held, and what one more read brings: 64 KiB of node's sockets, 256 KiB of raw ones. Bulk between raw ones that
+ * nobody looks at waits in the kernel instead, in a pipe of 1 MiB (linux/raw-splice.ts).
  */
 import type { RejectReason } from '../policy/reason.ts';
 import { confirmFin, reset } from './endings.ts';
@@ -37,6 +39,11 @@ export interface Relayed {
   /** Whether those may keep the next bytes. Once false, it stays so. */
   keepsRequest(): boolean;
   keepsAnswer(): boolean;
+  /** Whether those look at the next bytes at all. Once false, it stays so, and of bytes that go on as they are only the count may be told. */
+  looksAtRequest(): boolean;
+  looksAtAnswer(): boolean;
+  /** So many bytes went on, either way, without being given to the above. */
+  onPassed(bytes: number): void;
   /** The dialler, or the side that was dialled, ended with a FIN. */
   onRequestEnd(): void;
   onAnswerEnd(): void;
@@ -127,6 +134,8 @@ class Relay implements SocketOwner {
     this.#requestFlow.push(chunk);
     relayed.afterRequest(chunk);
     if (this.#request.mayLend) this.#request.lendUnless(this.#requestFlow.keeps() || relayed.keepsRequest());
+    if (this.#request.mayPass && this.#requestFlow.passes() && !relayed.looksAtRequest())
+      this.#request.pass(this.#passed);
   }
 
   #onAnswer(chunk: Buffer): void {
@@ -136,7 +145,13 @@ class Relay implements SocketOwner {
     this.#answerFlow.push(chunk);
     relayed.afterAnswer(chunk);
     if (this.#answer.mayLend) this.#answer.lendUnless(this.#answerFlow.keeps() || relayed.keepsAnswer());
+    if (this.#answer.mayPass && this.#answerFlow.passes() && !relayed.looksAtAnswer()) this.#answer.pass(this.#passed);
   }
+
+  readonly #passed = (bytes: number): void => {
+    this.#idle.refresh();
+    this.#relayed.onPassed(bytes);
+  };
 
   #onRequestEnd(): void {
     confirmFin(this.#relayed.downstream, () => this.#endRequest());

@@ -88,6 +88,18 @@ export class RelayedExchange implements Relayed {
     return this.#inside.keepsAnswer();
   }
 
+  looksAtRequest(): boolean {
+    return this.#inside.looksAtRequest();
+  }
+
+  looksAtAnswer(): boolean {
+    return this.#inside.looksAtAnswer();
+  }
+
+  onPassed(bytes: number): void {
+    this.#record.count(bytes);
+  }
+
   onRequestEnd(): void {
     this.#observed?.read(NO_BYTES, true);
     this.#observed?.watch();

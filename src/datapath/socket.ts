@@ -97,4 +97,9 @@ export interface StreamSocket extends Resettable {
    * to a socket that has it may be lent bytes: it copies what it cannot hand over at once.
    */
   lend?(): void;
+  /**
+   * Where it exists: nobody looks at what comes from here on, and all of it is written to `to`, as it is. So what comes in bulk may go there
+   * without being given as `data`; `passed` is told how much. Whatever else is told, an end or an error too, comes after it was written.
+   */
+  passTo?(to: StreamSocket, passed: (bytes: number) => void): void;
 }

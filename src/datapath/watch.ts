@@ -1,6 +1,7 @@
 /** Reading along with one direction of a stream after its bytes have gone on: inspection, and in `observe` the shield, which only counts. */
 import type { ShieldReason } from '../policy/reason.ts';
 import type { FrameSource } from '../ring/source.ts';
+import { createStreamInterest } from '../ring/stream-interest.ts';
 import { DSKIT_DIGEST_BYTES } from '../wire/limits.ts';
 import { type HoldClaim, type StreamBudgets, weightOf } from './budget.ts';
 import type { HoldSettings } from './hold.ts';
@@ -17,6 +18,8 @@ export interface Watch {
   end(complete: boolean): void;
   /** Whether it may keep what the next `push` brings. Once false, it stays so. */
   keeps(): boolean;
+  /** Whether it may look at what the next `push` brings. Once false, it stays so. */
+  looks(): boolean;
 }
 
 /** What looks for harm beside a stream that is not held: within the budget of held bytes, or not at all. */
@@ -24,13 +27,15 @@ export interface LateLook extends HoldSettings {
   onHarm(harm: ShieldReason): void;
 }
 
-/** Watches a stream of messages. */
-export function watchStream(tap: StreamTap | undefined, late: LateLook | undefined): Watch {
+/** Watches a stream of messages; inspection, as far as it is interested. */
+export function watchStream(source: FrameSource, tap: StreamTap | undefined, late: LateLook | undefined): Watch {
+  const interest = createStreamInterest(source);
+  let inspects = tap !== undefined;
   const beside = late === undefined ? undefined : new Beside(late);
   let ended = false;
   return {
     push(chunk) {
-      tap?.push(chunk);
+      if (inspects) inspects = tap?.push(chunk) === true && interest.push(chunk);
       beside?.push(chunk);
     },
     end(complete) {
@@ -40,6 +45,7 @@ export function watchStream(tap: StreamTap | undefined, late: LateLook | undefin
       beside?.end(complete);
     },
     keeps: () => beside?.keeps() === true,
+    looks: () => inspects || beside?.keeps() === true,
   };
 }
 
@@ -72,6 +78,7 @@ export function watchPacket(
       }
     },
     keeps: () => chunks !== undefined,
+    looks: () => chunks !== undefined,
   };
 }
 

@@ -20,6 +20,7 @@ import { describeKey, describeMessage, describeRow, Excerpt } from './excerpt.ts
 import type { Inspected } from './inspect-packet.ts';
 import type { PushPullHeader, Ring } from './ring.ts';
 import type { FrameSource } from './source.ts';
+import { collectsUser, isRead } from './stream-interest.ts';
 
 /** Bytes of one stream that are read, and that an encrypted one may hold. */
 export interface StreamBudget {
@@ -32,9 +33,6 @@ export const STREAM_BUDGET: StreamBudget = {
   maxBytes: 2 * SEALED_STREAM_MAX_BYTES,
   sealedBytes: SEALED_STREAM_MAX_BYTES,
 };
-
-/** A streamed user message that is collected to read the dskit pair in it. */
-const USER_MESSAGE_HELD_BYTES = 1024 * 1024;
 
 /** Failures that are listed; one stream has one message, so one is usual. */
 const FAILURES_MAX = 8;
@@ -116,7 +114,7 @@ class Inspection implements StreamInspection {
     const { state, failure } = this.#reader.push(bytes);
     if (failure !== undefined) this.#fail(failure);
     const wantsUser = this.#kv !== undefined || this.#user !== undefined;
-    if (state === 'done' || (state === 'body' && !wantsUser)) this.#finish(true);
+    if (isRead(state, wantsUser)) this.#finish(true);
   }
 
   #collect(sealed: Pending, chunk: Uint8Array): void {
@@ -192,7 +190,7 @@ class Inspection implements StreamInspection {
       userMessage: (bytes) => {
         this.#messages++;
         this.#excerpt.add(() => `user ${bytes} bytes`);
-        if (this.#isDskit && bytes <= USER_MESSAGE_HELD_BYTES) this.#user = new Pending();
+        if (collectsUser(source, bytes)) this.#user = new Pending();
       },
       user: (piece) => {
         this.#kv?.push(piece);

@@ -122,6 +122,7 @@ function recording(tapped: Tapped[]): Partial<Inside> {
       return {
         push: (chunk) => {
           entry.bytes += Buffer.from(chunk).toString('hex');
+          return true;
         },
         end: (complete) => {
           entry.ended = complete;
@@ -147,8 +148,12 @@ t.test('inspection reads requests and answers as they came, after the label', as
           [{ source: { answer: false, rejected: false, labelState: 'own' } }, { source: { answer: true } }],
           what,
         );
-        t.ok(tapped[0]?.bytes === request.toString('hex'), `${what}: request`);
-        t.ok(tapped[1]?.bytes === answer.toString('hex'), `${what}: answer`);
+        // Of a native push/pull what follows the table is of no interest; dskit's state is.
+        const [table, whole] = carrier === 'native' ? [request.length - STATE.length, false] : [request.length, true];
+        const [read = '', answered = ''] = tapped.map(({ bytes }) => bytes);
+        t.ok(request.toString('hex').startsWith(read) && read.length >= 2 * table, `${what}: request`);
+        t.ok(answer.toString('hex').startsWith(answered), `${what}: answer`);
+        t.equal(answered.length >= 2 * (answer.length - (whole ? 0 : STATE.length)), true, `${what}: all of interest`);
         t.same(
           tapped.map(({ ended }) => ended),
           [true, true],
@@ -164,13 +169,13 @@ t.test('inspection reads rejected streams, what is drained of them too', async (
   for (const split of [false, true]) {
     const tapped: Tapped[] = [];
     const made = withInside(makeContext({ stage: 'enforce' }), recording(tapped));
-    const sent = marked('foreign', request);
+    const sent = framed('dskit-stream', marked('foreign', request));
     await exchange(made, split ? [...bytewise(sent.subarray(0, 100)), sent.subarray(100)] : [sent], Buffer.alloc(0));
     t.equal(tapped.length, 1);
     t.match(tapped[0]?.source, { rejected: true, labelState: 'foreign', answer: false });
     t.ok(tapped[0]?.bytes === request.toString('hex'), 'all of it');
     t.equal(tapped[0]?.ended, true);
-    t.same(rejected(made.reading()), { 'inbound native stream label_foreign': 1 });
+    t.same(rejected(made.reading()), { 'inbound dskit stream label_foreign': 1 });
   }
 });
 

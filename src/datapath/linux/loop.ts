@@ -8,6 +8,8 @@ import type { Syscalls } from './syscalls.ts';
 
 /** Events that one wait takes. */
 const EVENTS_MAX = 256;
+/** Bulk is served for so long in a turn, ms: whoever has events waits no longer for it. */
+const BULK_MS = 1;
 /** What is deferred may defer more, which is carried out without a wait between so many times. */
 const DEFER_ROUNDS_MAX = 8;
 
@@ -40,6 +42,7 @@ export class Loop {
   readonly #eventsAt: number;
   readonly #queue;
   #deferred: Deferred[] = [];
+  readonly #bulk: Deferred[] = [];
   #generation = 0;
   #nowMs: number;
 
@@ -86,11 +89,16 @@ export class Loop {
     this.#deferred.push(deferred);
   }
 
+  /** The same for bulk: in the order of asking, but in a later turn if the time of this one is used up. */
+  deferBulk(deferred: Deferred): void {
+    this.#bulk.push(deferred);
+  }
+
   /** Waits for events, at most `waitMs`, and carries them out: events, timers, what was deferred. */
   turn(waitMs: number): void {
     const nextMs = this.#queue.nextMs();
     const untilTimer = nextMs === undefined ? waitMs : Math.max(0, Math.ceil(nextMs - this.#clock()));
-    const timeoutMs = this.#deferred.length > 0 ? 0 : Math.min(waitMs, untilTimer);
+    const timeoutMs = this.#deferred.length + this.#bulk.length > 0 ? 0 : Math.min(waitMs, untilTimer);
     const count = this.#calls.streams.epollWait(this.#epoll, this.#eventsAt, EVENTS_MAX, timeoutMs);
     this.#nowMs = this.#clock();
     for (let i = 0; i < count; i++) {
@@ -104,6 +112,15 @@ export class Loop {
       const deferred = this.#deferred;
       this.#deferred = [];
       for (const one of deferred) one.later();
+    }
+    if (this.#bulk.length > 0) this.#serveBulk();
+  }
+
+  #serveBulk(): void {
+    const untilMs = this.#clock() + BULK_MS;
+    for (let left = this.#bulk.length; left > 0; left--) {
+      this.#bulk.shift()?.later();
+      if (this.#clock() >= untilMs) return;
     }
   }
 

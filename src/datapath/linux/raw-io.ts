@@ -1,6 +1,7 @@
 /** What all raw sockets of one loop share: the system calls, and memory to read into and to put small writes together in. */
 import { getSystemErrorName } from 'node:util';
 import type { Loop } from './loop.ts';
+import { SplicePipes } from './splice-pipes.ts';
 import type { StreamCalls } from './stream-calls.ts';
 import type { Syscalls } from './syscalls.ts';
 import { createGatherRoom } from './write-queue.ts';
@@ -20,11 +21,14 @@ export class RawIo {
   readonly memory = Buffer.from(new ArrayBuffer(READ_BYTES));
   readonly memoryAt: number;
   readonly room = createGatherRoom();
+  /** For bulk between sockets. */
+  readonly pipes: SplicePipes;
 
   constructor(loop: Loop, syscalls: Syscalls) {
     this.loop = loop;
     this.syscalls = syscalls;
     this.calls = syscalls.streams;
+    this.pipes = new SplicePipes(this.calls, (fd) => syscalls.close(fd));
     this.memoryAt = Number(syscalls.address(this.memory));
   }
 

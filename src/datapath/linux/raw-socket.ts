@@ -8,15 +8,14 @@
 import type { SocketOwner, StreamSocket } from '../socket.ts';
 import type { Deferred, Watched } from './loop.ts';
 import type { RawIo } from './raw-io.ts';
+import { RawSplice, type SpliceSource } from './raw-splice.ts';
 import { RawWriting } from './raw-writing.ts';
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './stream-calls.ts';
 import { SystemError } from './system-error.ts';
 
-/** Reads in a row before others have their turn. */
-const READS_MAX = 4;
 const ENDED = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-export class RawSocket extends RawWriting implements StreamSocket, Watched, Deferred {
+export class RawSocket extends RawWriting implements StreamSocket, Watched, Deferred, SpliceSource {
   readonly endIsFin = true;
   owner: SocketOwner | undefined;
   closed = false;
@@ -35,6 +34,8 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
   #lends = false;
   /** Why it was destroyed. */
   #error: Error | undefined;
+  /** Where what comes goes, once nobody looks at it. */
+  #splice: RawSplice | undefined;
 
   /**
    * Owns `fd`, a non-blocking TCP socket: one just accepted (paused, as node's are with pauseOnConnect), or one whose connect has begun.
@@ -65,9 +66,14 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     this.#lends = true;
   }
 
+  passTo(to: StreamSocket, passed: (bytes: number) => void): void {
+    if (to instanceof RawSocket) this.#splice ??= new RawSplice(this.io, this, to, passed);
+  }
+
   destroy(error?: Error): this {
     if (this.destroyed) return this;
     this.destroyed = true;
+    this.#splice?.close();
     this.connecting = false;
     if (this.fd >= 0) this.io.close(this.fd);
     this.#error = error;
@@ -96,7 +102,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     if (this.connecting) this.#endConnect();
     this.#readable ||= (events & (EPOLLIN | ENDED)) !== 0;
     this.#endNear ||= (events & ENDED) !== 0;
-    if (this.#readable && this.#wantsRead()) this.#read();
+    if (this.#readable && this.wantsRead()) this.#read();
     else if ((events & EPOLLERR) !== 0) this.#trouble();
     if ((events & EPOLLOUT) !== 0 && !this.nothingWaits()) this.flush();
   }
@@ -133,10 +139,11 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     if (this.destroyed && !this.closed) this.#close();
   }
 
-  #defer(): void {
+  #defer(bulk = false): void {
     if (this.#isDeferred) return;
     this.#isDeferred = true;
-    this.io.loop.defer(this);
+    if (bulk) this.io.loop.deferBulk(this);
+    else this.io.loop.defer(this);
   }
 
   /** Connections on one machine are there by the time that connect returns, though it does not say so. */
@@ -158,7 +165,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
   }
 
   #readSoon(): void {
-    if (this.#readable && this.#wantsRead()) this.#readLater();
+    if (this.#readable && this.wantsRead()) this.#readLater();
   }
 
   #readLater(): void {
@@ -168,39 +175,41 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
 
   #readNow(): void {
     this.#reads = false;
-    if (this.#wantsRead()) this.#read();
+    if (this.wantsRead()) this.#read();
     else if (this.fault !== undefined) this.#trouble();
     // One that has ended is watched only when it must wait to write.
     if (!this.readableEnded) this.#watch(0);
   }
 
-  #wantsRead(): boolean {
+  wantsRead(): boolean {
     return !this.#paused && !this.destroyed && !this.connecting && !this.readableEnded && this.owner !== undefined;
   }
 
   #read(): void {
     const { calls, memory, memoryAt } = this.io;
-    for (let reads = 0; reads < READS_MAX; reads++) {
-      const length = calls.recv(this.fd, memoryAt, memory.length);
+    for (let bytes = 0, length = 0; bytes < memory.length; bytes += length) {
+      if (this.#splice?.moves() === true) return;
+      length = calls.recv(this.fd, memoryAt, memory.length);
       if (length <= 0) {
-        this.#readNothing(length);
+        this.onNothing(length, length < 0 ? this.io.failure() : undefined);
         return;
       }
+      this.#splice?.copied(length);
       const chunk = memory.subarray(0, length);
       this.owner?.onData(this, this.#lends ? chunk : Buffer.from(chunk));
       // Whoever paused it finds it readable on resuming.
-      if (!this.#wantsRead()) return;
+      if (!this.wantsRead()) return;
       const more = this.#watched === 0 || this.#endNear || this.fault !== undefined;
       if (length < memory.length && !more) {
         this.#readable = false;
         return;
       }
     }
-    this.#readLater();
+    this.#reads = true;
+    this.#defer(true);
   }
 
-  #readNothing(length: number): void {
-    const code = length < 0 ? this.io.failure() : undefined;
+  onNothing(length: number, code: string | undefined): void {
     this.#readable = false;
     if (this.fault !== undefined) this.destroy(this.fault);
     else if (code !== undefined) this.destroy(new SystemError('read', code));

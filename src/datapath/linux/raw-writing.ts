@@ -1,23 +1,26 @@
 /** The writing half of a raw socket (raw-socket.ts): straight to the kernel, and what it does not take waits here. */
 import type { RawIo } from './raw-io.ts';
+import type { SpliceTarget } from './raw-splice.ts';
 import { SystemError } from './system-error.ts';
 import { WriteQueue, type Written } from './write-queue.ts';
 
 /** From this many unsent bytes on `write` says to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
 
-export abstract class RawWriting {
+export abstract class RawWriting implements SpliceTarget {
   destroyed = false;
   connecting: boolean;
   writableEnded = false;
   writableFinished = false;
   protected readonly io: RawIo;
-  protected readonly fd: number;
+  readonly fd: number;
   /** Why nothing can be written any more. */
   protected fault: Error | undefined;
   readonly #queue = new WriteQueue();
   #needsDrain = false;
   #sends = 0;
+  /** Who moves bytes past the queue and waits for room. */
+  #whenRoom: (() => void) | undefined;
 
   constructor(io: RawIo, fd: number, connecting: boolean) {
     this.io = io;
@@ -62,8 +65,23 @@ export abstract class RawWriting {
     return this;
   }
 
+  takesNow(): boolean {
+    return (
+      !this.destroyed && !this.connecting && !this.writableEnded && this.fault === undefined && this.#queue.isEmpty()
+    );
+  }
+
+  takeFrom(pipe: number, bytes: number, whenRoom: () => void): number {
+    const took = this.takesNow() ? this.io.calls.splice(pipe, this.fd, bytes) : 0;
+    if (took > 0) return took;
+    if (took === 0 || !this.#mayRetry()) return -1;
+    this.#whenRoom = whenRoom;
+    this.awaitRoom();
+    return 0;
+  }
+
   protected nothingWaits(): boolean {
-    return this.#queue.isEmpty();
+    return this.#queue.isEmpty() && this.#whenRoom === undefined;
   }
 
   /** Gives the kernel what waits, as much as it takes. */
@@ -90,6 +108,9 @@ export abstract class RawWriting {
       this.#needsDrain = false;
       this.drained();
     }
+    const whenRoom = this.#whenRoom;
+    this.#whenRoom = undefined;
+    whenRoom?.();
   }
 
   /** Nothing of what waits will be sent. */

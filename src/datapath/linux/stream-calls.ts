@@ -26,6 +26,12 @@ const MSG_PEEK = 0x2;
 const MSG_DONTWAIT_NOSIGNAL = 0x4040;
 const MSG_MORE = 0x8000;
 
+/** SPLICE_F_MOVE | SPLICE_F_NONBLOCK. */
+const SPLICE_FLAGS = 0x3;
+/** O_NONBLOCK | O_CLOEXEC. */
+const PIPE_FLAGS = 0x80800;
+const F_SETPIPE_SZ = 1031;
+
 const SHUT_WR = 1;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
@@ -58,6 +64,12 @@ export interface StreamCalls {
   pendingError(fd: number): number;
   /** Makes the next close a RST. */
   lingerZero(fd: number): void;
+  /** A pipe, non-blocking, close-on-exec; undefined on failure. */
+  pipe(): { readonly reads: number; readonly writes: number } | undefined;
+  /** What it holds from then on, maybe more than was asked for. */
+  setPipeSize(fd: number, bytes: number): number;
+  /** Moves up to `bytes` between a pipe and a socket, never waiting. A broken connection raises SIGPIPE, which node ignores. */
+  splice(from: number, to: number, bytes: number): number;
   recvmmsg(fd: number, headers: number, count: number): number;
   sendmmsg(fd: number, headers: number, count: number): number;
 }
@@ -78,6 +90,9 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
     send: bind('long send(int, size_t, size_t, int)'),
     sendBytes: bind('long send(int, void *, size_t, int)'),
     shutdown: bind('int shutdown(int, int)'),
+    pipe: bind('int pipe2(size_t, int)'),
+    fcntl: bind('int fcntl(int, int, int)'),
+    splice: bind('long splice(int, size_t, int, size_t, size_t, uint)'),
     getsockopt: bind('int getsockopt(int, int, int, size_t, size_t)'),
     setsockopt: bind('int setsockopt(int, int, int, size_t, uint)'),
     recvmmsg: bind('int recvmmsg(int, size_t, uint, int, size_t)'),
@@ -116,6 +131,12 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
       raw.getsockopt(fd, SOL_SOCKET, SO_ERROR, scratchAt, scratchAt + 8);
       return scratch.readInt32LE(0);
     },
+    pipe() {
+      if (raw.pipe(scratchAt, PIPE_FLAGS) < 0) return undefined;
+      return { reads: scratch.readInt32LE(0), writes: scratch.readInt32LE(4) };
+    },
+    setPipeSize: (fd, bytes) => raw.fcntl(fd, F_SETPIPE_SZ, bytes),
+    splice: (from, to, bytes) => raw.splice(from, 0, to, 0, bytes, SPLICE_FLAGS),
     lingerZero(fd) {
       scratch.writeInt32LE(1, 0);
       scratch.writeInt32LE(0, 4);

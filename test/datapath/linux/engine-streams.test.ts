@@ -138,6 +138,12 @@ function createReader(lane: Lane): () => readonly Read[] {
   };
 }
 
+/** Whether a push/pull was told up to its user state of so many bytes at least, which is of no interest. */
+function tellsTable(read: Read | undefined, message: Buffer, stateBytes: number): boolean {
+  const length = read?.bytes.length ?? 0;
+  return length >= message.length - stateBytes && read?.bytes.equals(message.subarray(0, length)) === true;
+}
+
 const answering = (answer: Uint8Array) => (recorded: Recorded) =>
   void recorded.socket.on('end', () => void sendAll(recorded, [answer]));
 
@@ -156,7 +162,7 @@ t.before(async () => {
 });
 
 t.test(
-  'passed streams: requests and answers reach inspection whole, and the app is seen to write plainly',
+  'passed streams: of requests and answers all of interest reaches inspection, and the app is seen to write plainly',
   { skip },
   async (t) => {
     const request = pushPull(['one', 'two'], Buffer.alloc(600_000, 'r'));
@@ -171,8 +177,8 @@ t.test(
     const [first, second] = read();
     t.match(first?.source, { answer: false, rejected: false, labelState: 'own', peer: { address: '127.0.0.1' } });
     t.match(second?.source, { answer: true, rejected: false });
-    t.ok(first?.bytes.equals(request) && first.complete, 'the request, whole');
-    t.ok(second?.bytes.equals(answer) && second.complete, 'the answer, whole');
+    t.ok(tellsTable(first, request, 600_000) && first?.complete, 'the request');
+    t.ok(tellsTable(second, answer, 700_000) && second?.complete, 'the answer');
     t.equal(appSeals(fence.made.context), false);
     t.same(fence.own.skipped(), { queue_full: 0, streams_limit: 0, stream_cut_short: 0 });
   },
@@ -197,7 +203,7 @@ t.test('rejected streams: inspection reads what is drained of them, and the repo
   const read = createReader(fence.rejectedOnes);
   await until('its end', () => read()[0]?.complete !== undefined);
   t.match(read()[0], { source: { rejected: true, labelState: 'foreign' }, complete: true });
-  t.ok(read()[0]?.bytes.equals(request), 'all of it');
+  t.ok(tellsTable(read()[0], request, 200_000), 'all of interest');
   await until('the report', () => fence.made.rejections.length > 0);
   t.match(fence.made.rejections, [
     { reason: 'label_foreign', direction: 'inbound', kind: 'stream', peer: { address: '127.0.0.1' } },
@@ -211,7 +217,11 @@ t.test('rejected streams: inspection reads what is drained of them, and the repo
 t.test('a stream that breaks off, or that finds no room, is never told as whole', { skip }, async (t) => {
   const fence = await open(t, { onConnection: answering(pushPull(['three'])) });
   const read = createReader(fence.own);
-  const request = marked('own', pushPull(['one'], Buffer.alloc(6_000_000, 'r')));
+  // Sealed: only the whole of it is of use to who has the key.
+  const sealed = Buffer.alloc(6_000_005, 'r');
+  sealed[0] = 10;
+  sealed.writeUInt32BE(6_000_000, 1);
+  const request = marked('own', sealed);
   const broken = await dial(fence.port);
   broken.socket.write(request.subarray(0, 300_000));
   await until('a part of it', () => (fence.arrived()?.received().length ?? 0) > 200_000);

@@ -1,0 +1,137 @@
+/**
+ * One direction of a relay whose bytes nobody looks at any more: once it has shown to be bulk they go from socket to socket inside the
+ * kernel, through a pipe (splice(2)), uncopied. What is in the pipe is written before more is read, so a slow reader holds its writer back, and
+ * an end or an error is met only once everything before it has been written.
+ */
+import type { Deferred } from './loop.ts';
+import type { RawIo } from './raw-io.ts';
+import { SPLICE_BYTES, type SplicePipe } from './splice-pipes.ts';
+
+/** So much is copied first: what is shorter would spend more on calls than it spares. */
+export const BULK_FROM_BYTES = 256 * 1024;
+/** Bytes that are moved before others have their turn. */
+const GO_BYTES = 1024 * 1024;
+
+/** The socket that the bytes go to. */
+export interface SpliceTarget {
+  /** Whether nothing waits to be written before, and writing is possible. */
+  takesNow(): boolean;
+  /**
+   * Takes up to `bytes` from the reading end of a pipe that holds as many. 0: there is no room, and `whenRoom` is called once, when there
+   * is; below: nothing can be written any more.
+   */
+  takeFrom(pipe: number, bytes: number, whenRoom: () => void): number;
+}
+
+/** The socket that is read. */
+export interface SpliceSource {
+  readonly fd: number;
+  wantsRead(): boolean;
+  /** What was read instead of bytes, as recv says it: 0, the FIN; below, nothing for now or, with a `code`, never again. All before is written. */
+  onNothing(length: number, code: string | undefined): void;
+  /** Reads on by itself: nothing can be written any more, but an end may be of use. */
+  resume(): void;
+}
+
+export class RawSplice implements Deferred {
+  readonly #io: RawIo;
+  readonly #from: SpliceSource;
+  readonly #to: SpliceTarget;
+  readonly #passed: (bytes: number) => void;
+  #pipe: SplicePipe | undefined;
+  /** Bytes in the pipe. */
+  #held = 0;
+  /** Bytes that were copied since a pipe was last asked for. */
+  #copied = 0;
+  #state: 'rests' | 'scheduled' | 'waits' | 'over' = 'rests';
+
+  /** `passed` is told what left `from`. */
+  constructor(io: RawIo, from: SpliceSource, to: SpliceTarget, passed: (bytes: number) => void) {
+    this.#io = io;
+    this.#from = from;
+    this.#to = to;
+    this.#passed = passed;
+  }
+
+  /** So much was copied. */
+  copied(bytes: number): void {
+    this.#copied += bytes;
+  }
+
+  /** Whether what there is to read is moved, in this turn or a later one, rather than to be read by the caller. */
+  moves(): boolean {
+    if (this.#pipe === undefined && !this.#begins()) return false;
+    if (this.#state === 'rests') this.#schedule();
+    return true;
+  }
+
+  /** Nothing is moved from here on; what is in the pipe is gone. */
+  close(): void {
+    this.#state = 'over';
+    this.#letGo();
+  }
+
+  #begins(): boolean {
+    if (this.#state === 'over' || this.#copied < BULK_FROM_BYTES || !this.#to.takesNow()) return false;
+    this.#pipe = this.#io.pipes.take();
+    // Asked for again after as much.
+    if (this.#pipe === undefined) this.#copied = 0;
+    return this.#pipe !== undefined;
+  }
+
+  #letGo(): void {
+    if (this.#pipe !== undefined) this.#io.pipes.give(this.#pipe, this.#held === 0);
+    this.#pipe = undefined;
+  }
+
+  #schedule(): void {
+    this.#state = 'scheduled';
+    this.#io.loop.deferBulk(this);
+  }
+
+  /** From the loop alone. */
+  later(): void {
+    if (this.#state !== 'scheduled') return;
+    this.#state = 'rests';
+    if (this.#pipe !== undefined && this.#from.wantsRead()) this.#move(this.#pipe);
+  }
+
+  #move(pipe: SplicePipe): void {
+    for (let moved = 0; moved < GO_BYTES; ) {
+      if (!this.#write(pipe)) return;
+      const bytes = this.#io.calls.splice(this.#from.fd, pipe.writes, SPLICE_BYTES);
+      if (bytes <= 0) {
+        const code = bytes < 0 ? this.#io.failure() : undefined;
+        this.#letGo();
+        this.#from.onNothing(bytes, code);
+        return;
+      }
+      this.#held = bytes;
+      moved += bytes;
+      this.#passed(bytes);
+    }
+    if (this.#write(pipe)) this.#schedule();
+  }
+
+  /** Whether the pipe is empty; otherwise it goes on when there is room, or never. */
+  #write(pipe: SplicePipe): boolean {
+    while (this.#held > 0) {
+      const took = this.#to.takeFrom(pipe.reads, this.#held, this.#onRoom);
+      if (took === 0) {
+        this.#state = 'waits';
+        return false;
+      }
+      if (took < 0) {
+        this.close();
+        this.#from.resume();
+        return false;
+      }
+      this.#held -= took;
+    }
+    return true;
+  }
+
+  readonly #onRoom = (): void => {
+    if (this.#state === 'waits') this.#schedule();
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * Pipes that carry bytes from one socket to another inside the kernel (splice(2)): a few for a thread, of which one is held only while
+ * bytes are in it. Their size is what the kernel grants (fs.pipe-max-size, fs.pipe-user-pages-soft, which other programs of the user share).
+ */
+import type { StreamCalls } from './stream-calls.ts';
+
+/** Pipes at once; a stream that finds none is read and written as any other. Each holds SPLICE_BYTES at most. */
+export const PIPES_MAX = 16;
+/** What one pipe is asked to hold, and what is moved into one at most. */
+export const SPLICE_BYTES = 1024 * 1024;
+/** One that holds less spares nothing. */
+const PIPE_MIN_BYTES = 64 * 1024;
+/** Empty ones that are kept. */
+const IDLE_MAX = 2;
+
+export interface SplicePipe {
+  readonly reads: number;
+  readonly writes: number;
+}
+
+export class SplicePipes {
+  readonly #calls: StreamCalls;
+  readonly #close: (fd: number) => void;
+  readonly #max: number;
+  readonly #idle: SplicePipe[] = [];
+  #open = 0;
+
+  /** `close` closes a descriptor. */
+  constructor(calls: StreamCalls, close: (fd: number) => void, max = PIPES_MAX) {
+    this.#calls = calls;
+    this.#close = close;
+    this.#max = max;
+  }
+
+  /** Pipes that exist, in use or kept. */
+  get open(): number {
+    return this.#open;
+  }
+
+  /** An empty pipe, the caller's until `give`; undefined while all are in use, or the kernel grants none that is worth it. */
+  take(): SplicePipe | undefined {
+    return this.#idle.pop() ?? (this.#open < this.#max ? this.#make() : undefined);
+  }
+
+  /** Gives a pipe back; one that is not empty is closed, and what is in it is gone. */
+  give(pipe: SplicePipe, empty: boolean): void {
+    if (empty && this.#idle.length < IDLE_MAX) this.#idle.push(pipe);
+    else this.#end(pipe);
+  }
+
+  #make(): SplicePipe | undefined {
+    const pipe = this.#calls.pipe();
+    if (pipe === undefined) return undefined;
+    this.#open++;
+    for (let bytes = SPLICE_BYTES; bytes >= PIPE_MIN_BYTES; bytes /= 2) {
+      if (this.#calls.setPipeSize(pipe.writes, bytes) >= bytes) return pipe;
+    }
+    this.#end(pipe);
+    return undefined;
+  }
+
+  #end({ reads, writes }: SplicePipe): void {
+    this.#open--;
+    this.#close(reads);
+    this.#close(writes);
+  }
+}
