@@ -228,14 +228,14 @@ t.test('a stream that breaks off, or that finds no room, is never told as whole'
   broken.socket.resetAndDestroy();
   await until('the end of it', () => read()[0]?.complete !== undefined);
   t.equal(read()[0]?.complete, false, 'broken off');
-  // Nobody reads along meanwhile: there is room for 4 MiB.
+  // Nobody reads along meanwhile: there is room for 4 MiB at most, less where the ring has just begun anew.
   await exchange(fence.port, request);
   const requests = () => read().filter(({ source }) => !source.answer);
   await until('the ends', () => requests().length === 2 && read().every(({ complete }) => complete !== undefined));
   const large = requests()[1];
   t.equal(large?.complete, false, 'no room');
   const told = large?.bytes.length ?? 0;
-  t.ok(told > 1_000_000 && told < 4_200_000, `${told} bytes were told`);
+  t.ok(told > 100_000 && told < 4_200_000, `${told} bytes were told`);
   t.equal(fence.own.skipped().stream_cut_short, 1);
   t.ok(
     fence.app.connections.some(({ received }) => received().length === request.length - OWN.length - 2),
