@@ -12,7 +12,6 @@ import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import type { Transport } from '../wire/transport.ts';
 import type { FenceContext } from './engine.ts';
 import { isReported, type Keep, learn, report, stateOfLabel, strangerOf, teaches, turnsOnPeer } from './judge.ts';
-import { LastPackets } from './last-packet.ts';
 import { PacketInside } from './packet-inside.ts';
 import type { PacketPeer } from './packet-peer.ts';
 
@@ -83,14 +82,11 @@ class Gate implements PacketGate {
   /** Of the packet at hand. */
   #state: FrameState = 'none';
   #bodyAt = 0;
-  /** Of datagrams towards the app. */
-  readonly #lasts: LastPackets | undefined;
 
   constructor(context: FenceContext, direction: Direction, transport: Transport) {
     this.#context = context;
     this.#way = { direction, transport, kind: 'packet' };
     this.#handshake = transport !== 'native';
-    this.#lasts = direction === 'inbound' && transport === 'native' ? new LastPackets(context) : undefined;
     this.#inside = new PacketInside(context, this.#way);
     this.header = encodeLabelHeader(context.label);
   }
@@ -98,18 +94,12 @@ class Gate implements PacketGate {
   pass(memory: Uint8Array, at: number, length: number, peer: PacketPeer, nowMs: number, keep?: Keep): boolean {
     const context = this.#context;
     if (keep !== undefined && context.starting() && this.#waits(peer, length, keep)) return false;
-    const lasts = this.#lasts;
-    const again = lasts?.again(memory, at, length, peer);
-    if (again === undefined) this.#readLabel(memory, at, at + length);
-    else {
-      this.#state = again.state;
-      this.#bodyAt = at + again.bodyOffset;
-    }
+    this.#readLabel(memory, at, at + length);
     const inside = this.#inside;
     inside.take(memory, this.#bodyAt, at + length, peer);
     const view = peer.view(context, nowMs);
     let plan = this.#planOf(view);
-    if (plan.looks && again === undefined) {
+    if (plan.looks) {
       const harm = inside.look();
       if (harm !== undefined) plan = this.#makePlan(view, harm);
     }
@@ -121,9 +111,7 @@ class Gate implements PacketGate {
     }
     if (plan.notesSent) peer.known(context).sent(nowMs);
     if (plan.reported) this.#report(plan, memory, at, length, peer, nowMs);
-    if (again === undefined) lasts?.note(memory, at, length, peer, inside, this.#state, this.#bodyAt);
-    const wanted = rejected || again === undefined || !again.isShown(nowMs);
-    if (wanted && context.inside.room(rejected, at + length - this.#bodyAt)) this.#offer(plan, memory, at, peer, nowMs);
+    if (context.inside.room(rejected, at + length - this.#bodyAt)) this.#offer(plan, memory, at, peer, nowMs);
     return !rejected && this.#send(plan, memory, at, length);
   }
 
@@ -206,9 +194,7 @@ class Gate implements PacketGate {
     report(this.#context, frame, plan.decision, nowMs);
   }
 
-  #offer({ state, rejected }: Plan, memory: Uint8Array, at: number, from: PacketPeer, atMs: number): void {
-    const { address, port } = from;
-    if (!rejected && this.#lasts !== undefined) from.last?.shown(atMs);
+  #offer({ state, rejected }: Plan, memory: Uint8Array, at: number, { address, port }: PacketPeer, atMs: number): void {
     const { direction, transport, kind } = this.#way;
     const label = this.#label(memory, at);
     const labelState = labelStateOf(state);

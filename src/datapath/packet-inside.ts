@@ -6,7 +6,7 @@
 import type { Direction } from '../policy/facts.ts';
 import type { ShieldReason } from '../policy/reason.ts';
 import { appSealForm, wireSealForm } from '../policy/seal-form.ts';
-import { type FreeBytes, harmOfPacket, type MayReach } from '../policy/shield-packet.ts';
+import { harmOfPacket, type MayReach } from '../policy/shield-packet.ts';
 import { quarantinePacket } from '../ring/quarantine-packet.ts';
 import { formatAddress } from '../wire/address.ts';
 import { type Keyring, looksEncrypted, type Opened, openPacket, sealPacket } from '../wire/encryption.ts';
@@ -39,9 +39,6 @@ export class PacketInside {
   #keyring: Keyring | undefined;
   #opened: Opened | undefined;
   #tried = false;
-  #settled = false;
-  /** Of what was looked at: bytes that could be any others, by their offset in the memory given. */
-  readonly free: FreeBytes = { at: 0, end: 0 };
 
   constructor(context: FenceContext, way: PacketWay) {
     this.#context = context;
@@ -58,21 +55,12 @@ export class PacketInside {
     this.#keyring = undefined;
     this.#opened = undefined;
     this.#tried = false;
-    this.#settled = false;
   }
 
   /** The packet after its label: a view. */
   body(): Uint8Array {
     this.#body ??= this.#memory.subarray(this.#at, this.#end);
     return this.#body;
-  }
-
-  /**
-   * Whether the last look would find no harm either in the same bytes, and whatever in `free`, from the same peer, as long as the
-   * admission rules are the same and there are no keys.
-   */
-  settled(): boolean {
-    return this.#settled;
   }
 
   /** What in it would crash or exhaust the app; undefined for what the app itself sends. */
@@ -84,9 +72,7 @@ export class PacketInside {
     if (this.#open() === 'harm') return 'shield_empty_plaintext';
     const datagram = this.#way.transport === 'native';
     if (this.#opened !== undefined) return harmOfPacket(this.#opened.plain, this.#mayReach, datagram);
-    this.#settled = this.#keyring === undefined;
-    const harm = harmOfPacket(this.#memory, this.#mayReach, datagram, this.#at, this.#end, this.free);
-    if (harm !== undefined) this.#settled = false;
+    const harm = harmOfPacket(this.#memory, this.#mayReach, datagram, this.#at, this.#end);
     // Ciphertext reads like a broken ping now and then, and the app drops what it cannot open. No chance names a field like Target.
     return harm !== undefined && harm !== 'shield_reflection' && mayBeSealed(this.#context, this.body())
       ? undefined
@@ -158,9 +144,6 @@ export class PacketInside {
     const from = this.#peer.bytes;
     if (from !== undefined && sameBytes(from, address)) return true;
     const { admission, peers, now } = this.#context;
-    if (admission().admits(formatAddress(address))) return true;
-    // Memory fades.
-    this.#settled = false;
-    return peers.recall(address, now()).proven;
+    return admission().admits(formatAddress(address)) || peers.recall(address, now()).proven;
   };
 }

@@ -4,21 +4,18 @@ import { MEMORY } from '../ring/known-peer.ts';
 import type { KnownPeer } from '../ring/peers.ts';
 import { ADDRESS_BYTES, parseAddress } from '../wire/address.ts';
 import type { Endpoint, FenceContext } from './engine.ts';
-import type { LastPacket } from './last-packet.ts';
 
 const UNKNOWN_ADDRESS = new Uint8Array(ADDRESS_BYTES);
 
 /**
  * One address and port, of one fence in one thread: it remembers what that fence's rules said, and where its table has it. Whoever makes
- * it bounds how many there are; about a kilobyte each.
+ * it bounds how many there are; about half a kilobyte each.
  */
 export class PacketPeer implements Endpoint {
   readonly address: string;
   readonly port: number;
   /** The address as 16 bytes; undefined when it is none. */
   readonly bytes: Uint8Array | undefined;
-  /** What it sent last, of datagrams towards the app; undefined before the first that may be kept. */
-  last: LastPacket | undefined;
   #known: KnownPeer | undefined;
   /** Of the rules that said the next two. */
   #revision = 0;

@@ -15,29 +15,19 @@ import {
 } from '../wire/limits.ts';
 import { decodeLzw } from '../wire/lzw.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
-import { scanPlan } from '../wire/msgpack-plan.ts';
+import { MESSAGE_SCHEMAS } from '../wire/messages.ts';
+import { type ScanPlan, scanPlan } from '../wire/msgpack-plan.ts';
 import { bytesLength, integerAt, isList, rawStart, SCAN, scanStruct } from '../wire/msgpack-scan.ts';
 import { decodeSnappy } from '../wire/snappy.ts';
 import type { ShieldReason } from './reason.ts';
-import { BODIES, WATCH } from './shield-bodies.ts';
 import { harmOfIncarnation, harmOfScan, harmOfVersions } from './shield-rules.ts';
 
 /** Whether gossip may be sent to an address (16 bytes, wire/address.ts) because a packet asks for it. The bytes are lent. */
 export type MayReach = (address: Uint8Array) => boolean;
 
-/** Bytes of a packet that the answer does not depend on: from `at` to before `end`, which is 0 for none. The caller owns it. */
-export interface FreeBytes {
-  at: number;
-  end: number;
-}
-
 const CRC_HEADER_BYTES = 5;
-const NO_BYTES = new Uint8Array(0);
 
 interface Scan {
-  free: FreeBytes;
-  /** Whose bytes may be free; empty once some of them may be read in two ways. */
-  packet: Uint8Array;
   /** Of the scan at hand; undefined before the first. */
   mayReach: MayReach | undefined;
   datagram: boolean;
@@ -56,14 +46,12 @@ interface Scan {
 
 /** One for all: a scan is over before another begins, and makes no objects. */
 const SCANNING: Scan = {
-  free: { at: 0, end: 0 },
-  packet: NO_BYTES,
   mayReach: undefined,
   datagram: true,
   expandedLeft: 0,
   visitsLeft: 0,
   harm: undefined,
-  watches: NO_BYTES,
+  watches: new Uint8Array(0),
   versions: false,
   bufAt: 0,
   bufEnd: 0,
@@ -78,7 +66,7 @@ const ADDRESS_IPV4 = Uint8Array.from({ length: ADDRESS_BYTES }, (_, i) => (i ===
  * The first thing in the packet from `at` to `end` of `bytes` that is known to crash or exhaust a receiver; undefined when there is none. Total. `datagram`: it came
  * over UDP, where an empty one is ignored by every release, and where releases before v0.2.4 listen, which misread a compound of 128
  * parts and more; a dskit packet holds such compounds rightly. Not for ciphertext: it starts like a ping, and about one packet in a
- * hundred reads like one that would harm a member without encryption. `free`: is told which bytes of a packet without harm could be any others.
+ * hundred reads like one that would harm a member without encryption.
  */
 export function harmOfPacket(
   bytes: Uint8Array,
@@ -86,13 +74,9 @@ export function harmOfPacket(
   datagram: boolean,
   at = 0,
   end = bytes.length,
-  free: FreeBytes = SCANNING.free,
 ): ShieldReason | undefined {
-  free.end = 0;
   if (at === end) return datagram ? undefined : 'shield_empty_message';
   const scan = SCANNING;
-  scan.free = free;
-  scan.packet = bytes;
   scan.mayReach = mayReach;
   scan.datagram = datagram;
   scan.expandedLeft = datagram ? DATAGRAM_EXPANDED_MAX_BYTES : WALK_EXPANDED_MAX_BYTES;
@@ -136,10 +120,6 @@ function visitCompound(
   const partsAt = table + 2 * count;
   // Before v0.2.4 `count * 2` wraps at 256, in the check of the table's length and in where the parts begin.
   const wrappedAt = table + ((2 * count) & 0xff);
-  if (wrappedAt !== partsAt) {
-    scan.packet = NO_BYTES;
-    scan.free.end = 0;
-  }
   if (partsAt > end) return wrappedAt !== partsAt && wrappedAt <= end ? 'shield_empty_message' : undefined;
   const harm = visitParts(bytes, table, count, partsAt, end, depth, scan);
   if (harm !== undefined || wrappedAt === partsAt || !scan.datagram) return harm;
@@ -220,20 +200,42 @@ function visitAddress(bytes: Uint8Array, at: number, scan: Scan): number {
   return stop(scan.mayReach?.(address) === true ? undefined : 'shield_reflection', scan);
 }
 
-/** Nothing is read of a number that counts questions but its first byte, which says how wide it is. One in a packet is enough. */
-function noteNumber(bytes: Uint8Array, at: number, end: number, scan: Scan): number {
-  const { free } = scan;
-  if (bytes !== scan.packet || free.end > 0 || end - at < 2) return 0;
-  free.at = at + 1;
-  free.end = end;
-  return 0;
+interface Body {
+  /** Shows the watched fields alone. */
+  readonly plan: ScanPlan;
+  /** By field: what is watched in it. */
+  readonly watches: Uint8Array;
 }
+
+const WATCH = { nothing: 0, address: 1, versions: 2, incarnation: 3 } as const;
+
+const WATCHED: Readonly<Record<string, number>> = {
+  SourceAddr: WATCH.address,
+  Target: WATCH.address,
+  Vsn: WATCH.versions,
+  Incarnation: WATCH.incarnation,
+};
 
 function visitField(field: number, bytes: Uint8Array, at: number, end: number, scan: Scan): number {
   const watch = scan.watches[field];
   if (watch === WATCH.address) return visitAddress(bytes, at, scan);
-  if (watch === WATCH.number) return noteNumber(bytes, at, end, scan);
   if (watch === WATCH.incarnation) return stop(harmOfIncarnation(integerAt(bytes, at)), scan);
   scan.versions = true;
   return stop(harmOfVersions(bytes, at, end, true), scan);
 }
+
+function bodyOf(type: keyof typeof MESSAGE_SCHEMAS): Body {
+  const schema = MESSAGE_SCHEMAS[type];
+  return {
+    plan: scanPlan(schema, new Set(Object.keys(WATCHED))),
+    watches: Uint8Array.from(Object.keys(schema.fields), (name) => WATCHED[name] ?? WATCH.nothing),
+  };
+}
+
+/** By type byte; types without a body of fields, or unknown, are left alone: memberlist hands them on or logs them. */
+const BODIES: readonly (Body | undefined)[] = Array.from({ length: 256 }, (_, byte) => {
+  const type = (['ping', 'indirectPing', 'ackResp', 'nackResp', 'suspect', 'alive', 'dead'] as const).find(
+    (name) => MESSAGE_TYPE[name] === byte,
+  );
+  return type === undefined ? undefined : bodyOf(type);
+});
