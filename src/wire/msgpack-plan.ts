@@ -16,6 +16,8 @@ export interface ScanField {
 /** Fields in Go's declaration order, at most 31. */
 export interface ScanPlan {
   readonly fields: readonly ScanField[];
+  /** Those of every field, one after the other, 256 each. */
+  readonly sizes: Uint8Array;
   /** Bit by position: whether a visitor is told of the field. */
   readonly shown: number;
   /** The names, NAME_ROOM_BYTES for each field. */
@@ -43,12 +45,14 @@ function slotOf(length: number, last: number): number {
 export function scanPlan({ fields, omitEmpty }: Schema, watched?: ReadonlySet<string>): ScanPlan {
   const names = Object.keys(fields);
   if (names.length > FIELDS_MAX) throw new RangeError(`a plan has at most ${FIELDS_MAX} fields`);
+  const sizes = Uint8Array.from(Object.values(fields).flatMap(sizesOf));
   const plan = {
-    fields: Object.entries(fields).map(([name, kind]) => ({
+    fields: Object.entries(fields).map(([name, kind], i) => ({
       kind,
       isLate: omitEmpty?.has(name) === true,
-      sizes: Uint8Array.from({ length: 256 }, (_, byte) => sizeOf(kind, byte)),
+      sizes: sizes.subarray(i * 256, (i + 1) * 256),
     })),
+    sizes,
     shown: names.reduce((shown, name, i) => (watched?.has(name) === false ? shown : shown | (1 << i)), 0),
     names: new Uint8Array(names.length * NAME_ROOM_BYTES),
     slots: new Uint8Array(slotOf(NAME_MAX_BYTES + 1, 0)).fill(NO_FIELD),
@@ -61,6 +65,10 @@ export function scanPlan({ fields, omitEmpty }: Schema, watched?: ReadonlySet<st
     plan.names.set(bytes, i * NAME_ROOM_BYTES);
   });
   return plan;
+}
+
+function sizesOf(kind: FieldKind): number[] {
+  return Array.from({ length: 256 }, (_, byte) => sizeOf(kind, byte));
 }
 
 /** The size of a value by its first byte, where that says it and every go-msgpack takes the value for the kind. */

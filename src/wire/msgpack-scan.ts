@@ -157,13 +157,22 @@ export function scanStruct<C>(
     if (!isMap) field = i < plan.fields.length ? i : -1;
     else {
       const keyAt = next;
-      next = skipKey(bytes, next, end);
-      if (next < 0) return next;
-      field = fieldOf(plan, bytes, keyAt, next);
-      if (field === SCAN.disguised) return field;
+      const byte = next < end ? (bytes[next] as number) : 0;
+      // What members write: a short text. The rest of the loop would do as well, and slower.
+      if (byte >= 0xa0 && byte < 0xc0 && next + 1 + (byte & 0x1f) <= end) {
+        next += 1 + (byte & 0x1f);
+        field = fieldNamed(plan, bytes, keyAt + 1, next);
+      } else {
+        next = skipKey(bytes, next, end);
+        if (next < 0) return next;
+        field = fieldOf(plan, bytes, keyAt, next);
+        if (field === SCAN.disguised) return field;
+      }
     }
     const valueAt = next;
-    next = field < 0 ? skipValue(bytes, next, end) : skipField(plan.fields[field] as ScanField, bytes, next, end);
+    const size = field < 0 || valueAt >= end ? 0 : (plan.sizes[(field << 8) | (bytes[valueAt] as number)] as number);
+    if (size > 0 && valueAt + size <= end) next = valueAt + size;
+    else next = field < 0 ? skipValue(bytes, next, end) : skipField(plan.fields[field] as ScanField, bytes, next, end);
     if (next < 0) return next;
     if (field < 0) continue;
     const bit = 1 << field;
