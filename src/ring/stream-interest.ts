@@ -1,6 +1,7 @@
 /**
  * How far inspection is interested in a stream (inspect-stream.ts), told where its bytes pass: inspection itself comes to them later, in
- * another thread maybe. Rows are skipped, not decoded, and nothing is opened. Pure and total.
+ * another thread maybe. Rows are skipped, not decoded, and nothing is opened or unpacked: 15 KB may unpack to 20 MB, for which packets
+ * would wait. Pure and total.
  */
 import { SEALED_STREAM_HEADER_BYTES, streamFrameBytes } from '../wire/encryption.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
@@ -22,7 +23,10 @@ export function isRead(state: StreamProgress['state'], wantsUser: boolean): bool
 }
 
 export interface StreamInterest {
-  /** The next bytes after the label, read before it returns. False once nothing that follows is of interest. */
+  /**
+   * The next bytes after the label, read before it returns. False once nothing that follows is of interest; of a compressed message that
+   * is never said, for it ends where its stream does.
+   */
   push(chunk: Uint8Array): boolean;
 }
 
@@ -36,6 +40,7 @@ class Interest implements StreamInterest {
   #wantsUser = false;
   /** The head of an encrypted message. */
   #sealed: Pending | undefined;
+  #isCompressed = false;
   #bytes = 0;
   #over = false;
 
@@ -52,8 +57,9 @@ class Interest implements StreamInterest {
 
   push(chunk: Uint8Array): boolean {
     if (this.#over || chunk.length === 0) return !this.#over;
-    if (this.#bytes === 0 && chunk[0] === MESSAGE_TYPE.encrypt) this.#sealed = new Pending();
+    if (this.#bytes === 0) this.#begin(chunk[0]);
     this.#bytes += chunk.length;
+    if (this.#isCompressed) return true;
     if (this.#sealed === undefined) {
       const { state } = this.#reader.push(chunk);
       this.#over = isRead(state, this.#wantsUser);
@@ -63,5 +69,10 @@ class Interest implements StreamInterest {
       this.#over = size !== undefined && this.#bytes >= size;
     }
     return !this.#over;
+  }
+
+  #begin(type: number | undefined): void {
+    if (type === MESSAGE_TYPE.encrypt) this.#sealed = new Pending();
+    this.#isCompressed = type === MESSAGE_TYPE.compress;
   }
 }

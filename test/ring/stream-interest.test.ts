@@ -28,7 +28,6 @@ const STREAMS: readonly Uint8Array[] = [
   encodePushPull({ join: false, nodes: [], userState: new Uint8Array(0) }),
   encodeUserStream(encodeKvPair(PAIR)),
   encodeUserStream(new Uint8Array(1024 * 1024 + 1)),
-  encodeCompress(rows, 0),
   sealStream(KEYRING, rows, new Uint8Array(0), 1, 0),
   message,
   Uint8Array.of(99, 1, 2, 3),
@@ -80,4 +79,12 @@ t.test('what a table is followed by interests in dskit alone', async (t) => {
   t.equal(native.push(state), false);
   const dskit = createStreamInterest(DSKIT);
   t.same([dskit.push(head), dskit.push(state.subarray(1)), dskit.push(state.subarray(0, 1))], [true, true, false]);
+});
+
+t.test('a compressed message is of interest to its end, and is not unpacked for that', async (t) => {
+  const bomb = encodeCompress(encodePushPull({ join: true, nodes, userState: new Uint8Array(8 * 1024 * 1024) }), 0);
+  t.ok(bomb.length < 10_000);
+  const interest = createStreamInterest(NATIVE);
+  for (let i = 0; i < bomb.length; i += 1_000) t.equal(interest.push(bomb.subarray(i, i + 1_000)), true);
+  t.equal(interest.push(new Uint8Array(1)), true, 'its end is not known');
 });
