@@ -36,19 +36,26 @@ export interface Flow {
   readonly addresses: Int32Array;
   /** Source port in the upper half, destination port in the lower. */
   readonly ports: number;
-  /** Of the UDP checksum: addresses, ports and protocol. NO_CHECKSUM: the datagram has none. */
+  /** Of the UDP checksum: addresses, ports and protocol. */
   readonly sum: number;
   /** Of the IPv4 header checksum: all but length, identification and fragment. */
   readonly headerSum: number;
-  /** The identification of whole IPv4 packets; 0: the kernel chooses one for each. */
-  readonly id: number;
+  /** Small whole packets have neither a UDP checksum nor an identification of their own. */
+  readonly bare: boolean;
 }
 
-const NO_CHECKSUM = -1;
+/** Every link carries this much (RFC 8200 for IPv6, and no IPv4 link in use carries less). */
+export const MTU_EVERYWHERE = 1_280;
+
+/** The identification of bare packets; of others the kernel chooses one for each. */
+const BARE_ID = 1;
+const KERNELS_ID = 0;
 
 /**
  * `source` and `destination`: 16 bytes each. `stays`: what is sent goes no further than this host's own lo, and the kernel has checked it
- * when it came: over IPv4 it needs neither a checksum (RFC 768) nor, as it is never cut, an identification of its own (RFC 6864).
+ * when it came: over IPv4 it needs neither a checksum (RFC 768) nor, as it is never cut, an identification of its own (RFC 6864). That
+ * holds up to MTU_EVERYWHERE; what is larger could be cut after all, where the kernel sends it elsewhere (DNAT, an address that has just
+ * moved), and pieces of several would be put together, with no checksum to tell.
  */
 export function createFlow(
   source: Uint8Array,
@@ -61,14 +68,13 @@ export function createFlow(
   const skip = family === 4 ? 12 : 0;
   const bytes = Uint8Array.from([...source.subarray(skip, 16), ...destination.subarray(skip, 16)]);
   const ends = sumWords(new DataView(bytes.buffer), 0, bytes.length);
-  const bare = stays && family === 4;
   return {
     family,
     addresses: new Int32Array(bytes.buffer),
     ports: (sourcePort << 16) | destinationPort,
-    sum: bare ? NO_CHECKSUM : ends + swapped(sourcePort) + swapped(destinationPort) + swapped(PROTOCOL_UDP),
+    sum: ends + swapped(sourcePort) + swapped(destinationPort) + swapped(PROTOCOL_UDP),
     headerSum: ends + swapped(VERSION_4 >>> 16) + swapped(HOPS_AND_UDP),
-    id: bare ? 1 : 0,
+    bare: stays && family === 4,
   };
 }
 
@@ -87,11 +93,12 @@ export function packetBytes(family: Family, bytes: number): number {
  * IPV6_HEADER_BYTES and UDP_HEADER_BYTES, and it must fit (fitsDatagram).
  */
 export function writeHeaders(memory: DataView, at: number, bytes: number, flow: Flow): number {
-  writeUdp(memory, at, bytes, flow);
+  const bare = flow.bare && packetBytes(4, bytes) <= MTU_EVERYWHERE;
+  writeUdp(memory, at, bytes, flow, bare);
   const datagramAt = at - UDP_HEADER_BYTES;
   const length = bytes + UDP_HEADER_BYTES;
   if (flow.family === 4) {
-    writeIpv4(memory, datagramAt - IPV4_HEADER_BYTES, flow, length, flow.id, 0);
+    writeIpv4(memory, datagramAt - IPV4_HEADER_BYTES, flow, length, bare ? BARE_ID : KERNELS_ID, 0);
     return datagramAt - IPV4_HEADER_BYTES;
   }
   writeIpv6(memory, datagramAt - IPV6_HEADER_BYTES, flow, length, PROTOCOL_UDP);
@@ -121,7 +128,7 @@ export function createFragmenter(firstId: number): Fragmenter {
   let id = firstId >>> 0;
   return {
     cut(memory, at, bytes, flow, mtu, send) {
-      writeUdp(memory, at, bytes, flow);
+      writeUdp(memory, at, bytes, flow, false);
       const datagram = new Uint8Array(
         memory.buffer,
         memory.byteOffset + at - UDP_HEADER_BYTES,
@@ -146,11 +153,11 @@ export function createFragmenter(firstId: number): Fragmenter {
 }
 
 /** Writes the UDP header of the payload of `bytes` at `at` in front of it. */
-function writeUdp(memory: DataView, at: number, bytes: number, { ports, sum }: Flow): void {
+function writeUdp(memory: DataView, at: number, bytes: number, { ports, sum }: Flow, bare: boolean): void {
   const length = UDP_HEADER_BYTES + bytes;
   memory.setUint32(at - 8, ports);
   memory.setUint16(at - 4, length);
-  if (sum === NO_CHECKSUM) {
+  if (bare) {
     memory.setUint16(at - 2, 0);
     return;
   }

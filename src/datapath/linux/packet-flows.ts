@@ -24,7 +24,7 @@ export class PacketFlow extends Named implements Flow {
   readonly ports: number;
   readonly sum: number;
   readonly headerSum: number;
-  readonly id: number;
+  readonly bare: boolean;
   /** Our end. */
   readonly own: Named;
   /** Where it goes, as 16 bytes and as text. */
@@ -55,7 +55,13 @@ export class PacketFlow extends Named implements Flow {
     // Towards one of our own addresses.
     const stays = inbound && revision !== UNCLEAR;
     const flow = createFlow(source.address, source.port, destination.address, destination.port, this.family, stays);
-    ({ addresses: this.addresses, ports: this.ports, sum: this.sum, headerSum: this.headerSum, id: this.id } = flow);
+    ({
+      addresses: this.addresses,
+      ports: this.ports,
+      sum: this.sum,
+      headerSum: this.headerSum,
+      bare: this.bare,
+    } = flow);
   }
 }
 

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import type { DropReason } from '../../policy/tally.ts';
 import { StartError } from '../engine.ts';
 import type { ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
-import { createFragmenter, type Family, fitsDatagram, packetBytes, writeHeaders } from './headers.ts';
+import { createFragmenter, type Family, fitsDatagram, MTU_EVERYWHERE, packetBytes, writeHeaders } from './headers.ts';
 import { createMtuOracle } from './mtu.ts';
 import type { PacketFlow } from './packet-flows.ts';
 import { MARK_FENCE } from './rules.ts';
@@ -26,8 +26,6 @@ import {
 
 /** Send buffer that is asked for; the kernel caps it at net.core.wmem_max. */
 const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
-/** Every link carries this much (RFC 8200 for IPv6, and no IPv4 link in use carries less), so smaller packets need no look at the route. */
-const MTU_EVERYWHERE = 1_280;
 
 /** What became of one datagram, told once for each that was given to `send`, in `send` or by the next flush. */
 export interface SenderEvents {
@@ -91,6 +89,7 @@ class RawSender implements PacketSender, Refused {
       return;
     }
     const whole = packetBytes(this.#family, bytes);
+    // Smaller packets need no look at the route.
     const mtu = whole <= MTU_EVERYWHERE ? undefined : this.#oracle.mtu(flow.to, flow.destination, nowMs);
     if (mtu !== undefined && whole > mtu) {
       this.#fragments(flow, at, bytes, mtu);

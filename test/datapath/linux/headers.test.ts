@@ -5,6 +5,7 @@ import {
   createFragmenter,
   type Family,
   fitsDatagram,
+  MTU_EVERYWHERE,
   packetBytes,
   writeHeaders,
 } from '../../../src/datapath/linux/headers.ts';
@@ -154,17 +155,22 @@ t.test('a refused fragment ends the datagram', async (t) => {
 });
 
 t.test('what stays on this host', async (t) => {
-  const build = (family: Family) => {
+  const build = (family: Family, bytes = 100) => {
     const { source, sourcePort, destination, destinationPort } = ENDS[family];
-    const memory = Buffer.alloc(64 + 100, 0xf7);
+    const memory = Buffer.alloc(64 + bytes, 0xf7);
     const flow = createFlow(source, sourcePort, destination, destinationPort, family, true);
     const view = new DataView(memory.buffer, memory.byteOffset, memory.length);
-    return memory.subarray(writeHeaders(view, 64, 100, flow));
+    return memory.subarray(writeHeaders(view, 64, bytes, flow));
   };
   const four = build(4);
   const { data, id } = readIpv4(four);
   t.equal(id, 1, 'IPv4: the kernel need not choose an identification');
   t.equal(data.subarray(0, 8).toString('hex'), '1f0a0035006c0000', 'nor the receiver compare a checksum');
   t.ok(data.subarray(8).equals(Buffer.alloc(100, 0xf7)));
+  const room = MTU_EVERYWHERE - 28;
+  t.equal(readIpv4(build(4, room)).data.readUInt16BE(6), 0);
+  const large = build(4, room + 1);
+  t.equal(readIpv4(large).id, 0, 'what somebody might cut after all has an identification of its own');
+  t.ok(receive(4, [large]).equals(Buffer.alloc(room + 1, 0xf7)), 'and a checksum');
   t.ok(receive(6, [build(6)]).equals(Buffer.alloc(100, 0xf7)), 'IPv6 has no datagrams without a checksum');
 });
