@@ -1,8 +1,9 @@
 /** The main thread's hold on the engine's thread as such: its start, messages either way, its end. */
 import { closeSync, existsSync, writeSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { StartError } from '../engine.ts';
-import type { FromFence, FromWorker, ToWorker } from './worker-protocol.ts';
+import type { FromFence, FromWorker, ToWorker, WorkerStart } from './worker-protocol.ts';
 
 /** How long the thread may take to come up: it loads in a tenth of a second, longer on a starved machine. */
 const START_TIMEOUT_MS = 15_000;
@@ -14,6 +15,9 @@ const STOP_TIMEOUT_MS = 1_000;
  * live for a whole exchange, so that a nursery as small as the main thread's keeps copying them.
  */
 const YOUNG_MB = 12;
+
+/** Before any of these threads made the others nicer (thread-priority.ts). */
+const FIRST_NICE = getPriority();
 
 /** What is written to an eventfd: one, as a u64. */
 const ONE = Buffer.from(new BigUint64Array([1n]).buffer);
@@ -50,7 +54,9 @@ export interface ThreadEvents {
 
 /** Throws a StartError when its code is missing. */
 export function startThread(events: ThreadEvents): EngineThread {
-  const worker = new Worker(workerFile(), { name: 'engine', resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
+  const workerData: WorkerStart = { firstNice: FIRST_NICE };
+  const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MB };
+  const worker = new Worker(workerFile(), { name: 'engine', resourceLimits, workerData });
   worker.unref();
   let state: 'starting' | 'up' | 'ending' = 'starting';
   let wakeFd: number | undefined;

@@ -3,7 +3,7 @@
  * from what the main thread says. It blocks in the kernel (loop.ts), so node's timers, promises and sockets rest here; messages are
  * read between the loop's turns once the eventfd tells of them, which ends a wait at once.
  */
-import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { StartError } from '../engine.ts';
 import { createDatagramBatches } from './datagram-batch.ts';
 import { type FenceSockets, openSockets } from './fence-sockets.ts';
@@ -14,7 +14,7 @@ import { EPOLLIN } from './stream-calls.ts';
 import { loadSyscalls, SystemError } from './syscalls.ts';
 import { preferThisThread } from './thread-priority.ts';
 import { createWorkerFence, type WorkerFenceState, type WorkerThread } from './worker-fence.ts';
-import type { FenceStart, FromFence, FromWorker, ToWorker } from './worker-protocol.ts';
+import type { FenceStart, FromFence, FromWorker, ToWorker, WorkerStart } from './worker-protocol.ts';
 
 /** The longest wait, ms: the bound on stopping and on policy changes even if the eventfd were lost. */
 const WAIT_MAX_MS = 100;
@@ -50,12 +50,13 @@ class EngineWorker {
         this.#woken = true;
       },
     });
-    this.#post({ type: 'up', wakeFd: this.#wakeFd, unpreferred: preferThisThread(thread.calls) });
+    const { firstNice } = workerData as WorkerStart;
+    this.#post({ type: 'up', wakeFd: this.#wakeFd, unpreferred: preferThisThread(thread.calls, firstNice) });
   }
 
   /** Serves until told to stop. */
   run(): void {
-    const { loop } = this.#thread;
+    const { loop, io } = this.#thread;
     this.#readMessages();
     while (!this.#stopped) {
       loop.turn(this.#waitMs());
@@ -65,6 +66,7 @@ class EngineWorker {
       if (isDue) this.#publish(loop.now());
     }
     for (const { stop } of this.#fences.values()) stop();
+    io.pipes.close();
     loop.close();
   }
 

@@ -48,6 +48,11 @@ export class SplicePipes {
     else this.#end(pipe);
   }
 
+  /** Closes those that are kept, when no more will be asked for. */
+  close(): void {
+    for (const pipe of this.#idle.splice(0)) this.#end(pipe);
+  }
+
   #make(): SplicePipe | undefined {
     const pipe = this.#calls.pipe();
     if (pipe === undefined) return undefined;

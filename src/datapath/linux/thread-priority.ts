@@ -22,9 +22,15 @@ const ATTR_BYTES = 48;
 const ATTR_SIZE_AT = 0;
 const ATTR_RUNTIME_AT = 24;
 
-/** Puts the thread that calls before the others of the process. Returns what the kernel refused, by call and errno; undefined: nothing. */
-export function preferThisThread(calls: Pick<Syscalls, 'schedGet' | 'schedSet' | 'errno'>): string | undefined {
-  const refused = [takeShortSlice(calls), makeOthersNice()].filter((what) => what !== undefined);
+/**
+ * Puts the thread that calls before the others of the process. `firstNice`: the process's nice value before this was first done in it, so that
+ * a thread that follows another makes nothing nicer again. Returns what the kernel refused, by call and errno; undefined: nothing.
+ */
+export function preferThisThread(
+  calls: Pick<Syscalls, 'schedGet' | 'schedSet' | 'errno'>,
+  firstNice: number,
+): string | undefined {
+  const refused = [takeShortSlice(calls), makeOthersNice(firstNice)].filter((what) => what !== undefined);
   return refused.length === 0 ? undefined : refused.join(', ');
 }
 
@@ -38,19 +44,22 @@ function takeShortSlice({ schedGet, schedSet, errno }: Parameters<typeof preferT
   return schedSet(attr) ? undefined : `sched_setattr: ${errno()}`;
 }
 
-function makeOthersNice(): string | undefined {
+function makeOthersNice(firstNice: number): string | undefined {
   try {
     const own = basename(readlinkSync('/proc/thread-self'));
-    for (const thread of readdirSync('/proc/self/task')) if (thread !== own) makeNice(Number(thread));
+    const nice = Math.min(NICE_MAX, firstNice + OTHERS_NICER);
+    for (const thread of readdirSync('/proc/self/task')) if (thread !== own) makeNice(Number(thread), nice);
+    // It has inherited that from whoever started it; taking it back needs a privilege or RLIMIT_NICE.
+    if (getPriority(Number(own)) > firstNice) setPriority(Number(own), firstNice);
     return undefined;
   } catch (error) {
     return `setpriority: ${errorCode(error)}`;
   }
 }
 
-function makeNice(thread: number): void {
+function makeNice(thread: number, nice: number): void {
   try {
-    setPriority(thread, Math.min(NICE_MAX, getPriority(thread) + OTHERS_NICER));
+    if (getPriority(thread) < nice) setPriority(thread, nice);
   } catch (error) {
     // It has ended in the meantime.
     if (errorCode(error) !== 'ESRCH') throw error;

@@ -83,6 +83,12 @@ export type FromFence =
   | { readonly type: 'self_test'; readonly family: 4 | 6; readonly nonce: Uint8Array; readonly problem?: string }
   | { readonly type: 'closed'; readonly cut: Cut };
 
+/** What the thread begins with. */
+export interface WorkerStart {
+  /** The process's nice value before a thread of this kind was first started in it. */
+  readonly firstNice: number;
+}
+
 export type FromWorker =
   | (FromFence & { readonly fence: number })
   /**

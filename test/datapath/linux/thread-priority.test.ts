@@ -34,6 +34,10 @@ t.test('the engine thread keeps its nice value, all others are nicer, and what t
   t.notOk(before.has(first[0]?.[0] ?? ''), 'which is new');
   t.same(new Set(after.values()), new Set([base, Math.min(NICE_MAX, base + 5)]));
   await thread.stop();
+  const next = startThread({ onMessage: () => undefined, onDeath: (why) => t.fail(why) });
+  t.equal(await next.up, undefined);
+  t.equal(Math.max(...nices().values()), Math.min(NICE_MAX, base + 5), 'another one later makes nothing nicer again');
+  await next.stop();
 });
 
 t.test('the thread that calls gets a short slice and nothing else of it changes', async (t) => {
@@ -44,7 +48,7 @@ t.test('the thread that calls gets a short slice and nothing else of it changes'
     return { policy: bytes.readUInt32LE(4), nice: bytes.readInt32LE(16), sliceNs: bytes.readBigUInt64LE(24) };
   };
   const before = attr();
-  t.equal(preferThisThread(calls), undefined);
+  t.equal(preferThisThread(calls, before.nice), undefined);
   const { sliceNs, ...rest } = attr();
   t.same(rest, { policy: before.policy, nice: before.nice });
   const [major = 0, minor = 0] = release().split('.').map(Number);
@@ -55,6 +59,6 @@ t.test('the thread that calls gets a short slice and nothing else of it changes'
 
 t.test('a kernel, or a filter of system calls, that refuses: it is said by name, and that is all', async (t) => {
   const refusing = (schedGet: boolean) => ({ schedGet: () => schedGet, schedSet: () => false, errno: () => 'EPERM' });
-  t.equal(preferThisThread(refusing(true)), 'sched_setattr: EPERM');
-  t.equal(preferThisThread(refusing(false)), 'sched_getattr: EPERM');
+  t.equal(preferThisThread(refusing(true), 0), 'sched_setattr: EPERM');
+  t.equal(preferThisThread(refusing(false), 0), 'sched_getattr: EPERM');
 });
