@@ -45,7 +45,7 @@ export class RawSplice implements Deferred {
   #copied = 0;
   #state: 'rests' | 'scheduled' | 'waits' | 'over' = 'rests';
 
-  /** `passed` is told what left `from`. */
+  /** `passed` is told what left `from`, and 0 for each time that `to` took something of it later. */
   constructor(io: RawIo, from: SpliceSource, to: SpliceTarget, passed: (bytes: number) => void) {
     this.#io = io;
     this.#from = from;
@@ -132,6 +132,9 @@ export class RawSplice implements Deferred {
   }
 
   readonly #onRoom = (): void => {
-    if (this.#state === 'waits') this.#schedule();
+    if (this.#state !== 'waits') return;
+    // The reader took something: a pipe may last a slow one longer than the time in which something must pass.
+    this.#passed(0);
+    this.#schedule();
   };
 }

@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
-import { BULK_FROM_BYTES } from '../../../src/datapath/linux/raw-splice.ts';
+import type { Deferred } from '../../../src/datapath/linux/loop.ts';
+import type { RawIo } from '../../../src/datapath/linux/raw-io.ts';
+import { BULK_FROM_BYTES, RawSplice } from '../../../src/datapath/linux/raw-splice.ts';
 import { PIPES_MAX, SPLICE_BYTES, type SplicePipe, SplicePipes } from '../../../src/datapath/linux/splice-pipes.ts';
 import type { Stage } from '../../../src/policy/stage.ts';
 import { marked } from '../cases.ts';
@@ -309,10 +311,49 @@ t.test('pipes: of the size that is granted, or none', async (t) => {
   t.same([pipes.take(), closed.length], [some[1], 2], 'an empty one is used again');
   next = -1;
   t.same([pipes.take(), pipes.open], [undefined, 2], 'without descriptors there is none');
+  pipes.give(some[1] as SplicePipe, true);
+  closed.length = 0;
+  pipes.close();
+  t.same([closed, pipes.open], [[104, 105], 1], 'what is kept is closed at the end');
   const real = new SplicePipes(io.calls, (fd) => io.syscalls.close(fd));
   const pipe = real.take() as SplicePipe;
   t.equal(io.calls.setPipeSize(pipe.writes, SPLICE_BYTES), SPLICE_BYTES);
   real.give(pipe, false);
+});
+
+t.test('what a slow reader takes of a pipe passes too: it is not idle meanwhile', async (t) => {
+  const passed: number[] = [];
+  const turns: Deferred[] = [];
+  const taken = [300, 0, 400, 0, 300];
+  const arriving = [1_000, -1];
+  let onRoom = () => undefined as unknown;
+  const stub = {
+    loop: { deferBulk: (one: Deferred) => void turns.push(one) },
+    calls: { splice: () => arriving.shift() },
+    pipes: {
+      take: () => ({ reads: 1, writes: 2 }),
+      give: (_pipe: SplicePipe, empty: boolean) => passed.push(empty ? -1 : -2),
+    },
+    failure: () => undefined,
+  };
+  const from = { fd: 3, wantsRead: () => true, onNothing: () => undefined, resume: () => undefined };
+  const to = {
+    takesNow: () => true,
+    takeFrom(_pipe: number, _bytes: number, whenRoom: () => void) {
+      onRoom = whenRoom;
+      return taken.shift() ?? 0;
+    },
+  };
+  const splice = new RawSplice(stub as unknown as RawIo, from, to, (bytes) => passed.push(bytes));
+  splice.copied(BULK_FROM_BYTES);
+  t.equal(splice.moves(), true);
+  turns.shift()?.later();
+  t.same(passed, [1_000]);
+  for (let i = 0; i < 2; i++) {
+    onRoom();
+    turns.shift()?.later();
+  }
+  t.same(passed, [1_000, 0, 0, -1], 'told at each sign of life; the pipe was given back empty');
 });
 
 t.test('bulk is served in order, for a bounded time in a turn, after events', async (t) => {
