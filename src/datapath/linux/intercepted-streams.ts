@@ -28,8 +28,11 @@ export function createInterceptedStreams<S extends Resettable>(
   { proxyPort, tcpSource, diallers, streams }: InterceptedOptions<S>,
 ): TakeIntercepted<S> {
   const local = createLocalAddresses(context.now);
-  /** `address port` of the peers' connections that are open: a connection under a peer's address must not take one's port. */
-  const open = new Set<string>();
+  /**
+   * Streams that are open by `address port` of the peer: a connection under a peer's address must not take one's port. A peer may use one again
+   * while the app's side of the former stream is still open.
+   */
+  const open = new Map<string, number>();
   const toApp = (peer: Endpoint, app: Endpoint): S => {
     // The app's own connection to itself passes the rules; one from a local address is not a peer's to imitate.
     if (tcpSource === 'pod' || local.has(peer.address)) return diallers.plain(app);
@@ -39,8 +42,12 @@ export function createInterceptedStreams<S extends Resettable>(
     if (destination.port === proxyPort) return refuseDirect(context, socket, source);
     if (local.inbound(source.address, destination.address)) {
       const key = `${source.address} ${source.port}`;
-      open.add(key);
-      const onClosed = () => void open.delete(key);
+      open.set(key, (open.get(key) ?? 0) + 1);
+      const onClosed = (): void => {
+        const left = (open.get(key) ?? 1) - 1;
+        if (left > 0) open.set(key, left);
+        else open.delete(key);
+      };
       streams.accept(socket, { direction: 'inbound', peer: source, dial: () => toApp(source, destination), onClosed });
       return;
     }
