@@ -34,6 +34,8 @@ const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', '
 export interface AcceptOptions {
   /** Asks the kernel where each connection was dialled to (before tproxy), one call more. */
   readonly destinations: boolean;
+  /** Takes a connection once its first bytes, or its FIN, are there, a silent one about a second late: for those who dial and speak first. */
+  readonly awaitBytes?: boolean;
   /** `destination` is `source` where it is not asked for. The socket is paused, nothing of it read. */
   onStream(socket: RawSocket, source: Endpoint, destination: Endpoint): void;
   /** Nothing can be accepted for now: out of descriptors, for one. May come often. */
@@ -140,6 +142,7 @@ class Listener implements AcceptLoop, Watched {
   }
 
   open(): void {
+    if (this.#options.awaitBytes === true) this.#io.calls.handshakeWithData(this.#fd);
     if (this.#io.calls.listen(this.#fd, BACKLOG) < 0) throw new SystemError('listen', this.#io.failure() ?? 'EIO');
     this.#io.loop.watch(this.#fd, EPOLLIN, this);
   }

@@ -63,6 +63,7 @@ function dial(io: RawIo, name: Buffer | undefined, open: (calls: Syscalls) => nu
   if (name === undefined) return new RawSocket(io, -1, true, new SystemError('connect', 'EADDRNOTAVAIL'));
   try {
     const fd = open(syscalls);
+    syscalls.streams.handshakeWithData(fd);
     const code = syscalls.connect(fd, name) < 0 ? syscalls.errno() : undefined;
     if (code === undefined || code === 'EINPROGRESS') return new RawSocket(io, fd, true);
     syscalls.close(fd);

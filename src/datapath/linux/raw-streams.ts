@@ -42,6 +42,7 @@ export function openListenStreams(options: RawStreamsOptions, { fd, app }: Liste
   const dial = rawDialler(io, app);
   const loop = acceptStreams(io, fd, {
     destinations: false,
+    awaitBytes: true,
     onStream: (socket, peer) => streams.accept(socket, { direction: 'inbound', peer, dial }),
     onFault: faultsOf(context),
   });
@@ -64,7 +65,7 @@ export function openInterceptedStreams(options: RawStreamsOptions, mode: Interce
   try {
     for (const family of mode.ipv6 ? ([4, 6] as const) : ([4] as const)) {
       const fd = openStreamSocket(io.syscalls, family, mode.proxyPort);
-      loops.push(acceptStreams(io, fd, { destinations: true, onStream, onFault: faultsOf(context) }));
+      loops.push(acceptStreams(io, fd, { destinations: true, awaitBytes: true, onStream, onFault: faultsOf(context) }));
     }
   } catch (error) {
     for (const loop of loops) loop.close();

@@ -32,6 +32,11 @@ const SPLICE_FLAGS = 0x3;
 const PIPE_FLAGS = 0x80800;
 const F_SETPIPE_SZ = 1031;
 
+const IPPROTO_TCP = 6;
+const TCP_DEFER_ACCEPT = 9;
+/** Seconds; the shortest there is. */
+const DEFER_SECONDS = 1;
+
 const SHUT_WR = 1;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
@@ -64,6 +69,13 @@ export interface StreamCalls {
   pendingError(fd: number): number;
   /** Makes the next close a RST. */
   lingerZero(fd: number): void;
+  /**
+   * Of a listener: connections are handed out once their first bytes, or their FIN, are there; a silent one a second later, with the
+   * answer to the next SYN-ACK (Linux net/ipv4/tcp_minisocks.c `tcp_check_req`). Set before `connect`: the ACK that ends the handshake
+   * goes with our first bytes, or alone 200 ms later (tcp_input.c `tcp_rcv_synsent_state_process`). Both spare a packet and a
+   * wake-up with nothing to read. A kernel that knows no such thing goes without.
+   */
+  handshakeWithData(fd: number): void;
   /** A pipe, non-blocking, close-on-exec; undefined on failure. */
   pipe(): { readonly reads: number; readonly writes: number } | undefined;
   /** What it holds from then on, maybe more than was asked for. */
@@ -141,6 +153,10 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
       scratch.writeInt32LE(1, 0);
       scratch.writeInt32LE(0, 4);
       raw.setsockopt(fd, SOL_SOCKET, SO_LINGER, scratchAt, 8);
+    },
+    handshakeWithData(fd) {
+      scratch.writeInt32LE(DEFER_SECONDS, 0);
+      raw.setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, scratchAt, 4);
     },
     recvmmsg: (fd, headers, count) => raw.recvmmsg(fd, headers, count, 0x40, 0),
     sendmmsg: (fd, headers, count) => raw.sendmmsg(fd, headers, count, MSG_DONTWAIT_NOSIGNAL),

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import t from 'tap';
+import t, { type Test as Tap } from 'tap';
 import { confirmFin } from '../../../src/datapath/endings.ts';
 import { acceptStreams, listenStreams } from '../../../src/datapath/linux/accept-loop.ts';
 import { rawDialler, rawDiallers } from '../../../src/datapath/linux/raw-dial.ts';
@@ -419,6 +419,45 @@ t.test('without descriptors the listener rests, and takes who waited once there 
   const taken = listenStreams(calls, LOOPBACK);
   t.throws(() => listenStreams(calls, taken.at), /in use/);
   calls.close(taken.fd);
+});
+
+/** When a listener that awaits bytes handed out a connection, ms after `during` began with it open. */
+async function handedOutMs(t: Tap, during: (dialler: Socket) => void): Promise<number> {
+  const { fd, at } = listenStreams(calls, LOOPBACK);
+  let taken = 0;
+  const onStream = (socket: RawSocket) => {
+    taken = performance.now();
+    socket.destroy();
+  };
+  const onFault = (error: Error) => t.fail(error.message);
+  const listener = acceptStreams(io, fd, { destinations: false, awaitBytes: true, onStream, onFault });
+  const { socket } = await dial(at.port);
+  const openedMs = performance.now();
+  during(socket);
+  await until('the connection', () => taken > 0);
+  socket.destroy();
+  listener.close();
+  return taken - openedMs;
+}
+
+t.test('a listener that awaits bytes: at once with a byte or a FIN, a second late without', async (t) => {
+  t.ok((await handedOutMs(t, (dialler) => dialler.write('x'))) < 500, 'a byte');
+  t.ok((await handedOutMs(t, (dialler) => dialler.end())) < 500, 'a FIN');
+  const silentMs = await handedOutMs(t, () => {});
+  t.ok(silentMs > 500 && silentMs < 3_000, `a silent one after ${Math.round(silentMs)} ms`);
+});
+
+t.test('one that dials and says nothing is accepted all the same; with bytes they are there at once', async (t) => {
+  for (const first of ['', 'hello']) {
+    const app = await startRecorder();
+    const openedMs = performance.now();
+    const subject = rawDialler(io, { ...LOOPBACK, port: app.port })();
+    if (first !== '') subject.write(Buffer.from(first));
+    await until('the connection', () => app.connections[0]?.received().toString() === first);
+    t.ok(performance.now() - openedMs < 1_000, first);
+    subject.resetAndDestroy();
+    await app.close();
+  }
 });
 
 t.test('two thousand connections leave no descriptor behind', async (t) => {
