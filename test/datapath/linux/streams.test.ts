@@ -2,4 +2,4 @@
 import t from 'tap';
 import { runOverRaw } from './raw-kit.ts';
 
-await runOverRaw(t, ['streams', 'relay', 'stalled', 'neutral', 'garbage', 'inside-streams']);
+await runOverRaw(t, ['streams', 'relay', 'stalled', 'neutral', 'garbage', 'inside-streams', 'by-chance']);
