@@ -43,10 +43,11 @@ export class ExchangeRecord {
     return this.#judged !== undefined;
   }
 
-  /** What judging would give, without counting it. */
-  preview(header: StreamHeader, bytes: number): Decision {
+  /** What judging would give by the label, without counting it. */
+  preview(header: StreamHeader): Decision {
     this.#headerAtMs ??= this.#context.now();
-    return preview(this.#context, this.#frame(header, bytes, false, undefined), this.#peer);
+    const { direction } = this.#stream;
+    return preview(this.#context, { direction, state: this.#stateOf(header) }, this.#peer);
   }
 
   /** Judges, counts and reports the stream; once. `neutral`: SeenFrame.neutral. */

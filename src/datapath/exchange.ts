@@ -109,7 +109,7 @@ export class Exchange extends PhasedOwner implements HeaderTaker, HeldRequestTak
   }
 
   headerRead(header: StreamHeader, head: Buffer): void {
-    const { reason } = this.#record.preview(header, head.length);
+    const { reason } = this.#record.preview(header);
     if (turnsOnPeer(reason) && this.#wait(() => this.headerRead(header, head))) return;
     if (this.#socket.destroyed) {
       // Gone while it waited.

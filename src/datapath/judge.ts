@@ -2,6 +2,7 @@
 import { type Decision, decide, PEER_VIEWS, VIEW } from '../policy/decide.ts';
 import {
   type Direction,
+  type Facts,
   type FrameState,
   isMalformed,
   type Kind,
@@ -75,9 +76,9 @@ export function strangerOf(peer: Endpoint, direction: Direction, handshake: bool
   return { address: peer.address, reached: handshake || direction === 'outbound' };
 }
 
-/** What judge would decide, without counting, learning or reporting: for a frame that has to wait for the rest of itself. */
-export function preview(context: FenceContext, frame: SeenFrame, peer: PacketPeer): Decision {
-  return decideFrame(context, frame, peer.view(context, context.now()));
+/** What judge would decide by the label alone, without counting, learning or reporting: for a frame that has to wait for the rest of itself. */
+export function preview(context: FenceContext, facts: Facts, peer: PacketPeer): Decision {
+  return decide(facts, PEER_VIEWS[peer.view(context, context.now())] as PeerView, context.snapshot());
 }
 
 /**
