@@ -1,0 +1,79 @@
+/** When a stream counts as over: once both of its sockets have closed, in either order, and once only. */
+import t from 'tap';
+import type { SocketOwner, StreamSocket } from '../../src/datapath/socket.ts';
+import { createStreams } from '../../src/datapath/streams.ts';
+import { LIMITS, makeContext } from './harness.ts';
+
+/** A socket that does nothing but say that it was destroyed; the test tells its owner what happens. */
+class Puppet implements StreamSocket {
+  owner: SocketOwner | undefined;
+  destroyed = false;
+  closed = false;
+  readonly connecting = false;
+  readonly readableEnded = false;
+  readonly writableEnded = false;
+  readonly writableFinished = false;
+  pause(): this {
+    return this;
+  }
+  resume(): this {
+    return this;
+  }
+  write(): boolean {
+    return true;
+  }
+  end(): this {
+    return this;
+  }
+  destroy(): this {
+    this.destroyed = true;
+    return this;
+  }
+  resetAndDestroy(): this {
+    return this.destroy();
+  }
+  close(): void {
+    this.destroyed = true;
+    this.closed = true;
+    this.owner?.onClose(this, false);
+  }
+}
+
+const PEER = { address: '127.0.0.1', port: 40_000 };
+
+function engine(streams: number) {
+  const settings = { transport: 'auto', rejectStreams: 'explain', limits: { ...LIMITS, streams } } as const;
+  const { context } = makeContext({ stage: 'observe' });
+  return createStreams(context, settings);
+}
+
+t.test('a stream is over when both of its sockets have closed', async (t) => {
+  for (const downstreamFirst of [true, false]) {
+    const streams = engine(1);
+    const [downstream, upstream] = [new Puppet(), new Puppet()];
+    let closes = 0;
+    const onClosed = (): void => void closes++;
+    streams.accept(downstream, { direction: 'inbound', peer: PEER, dial: () => upstream, onClosed });
+    const [first, last] = downstreamFirst ? [downstream, upstream] : [upstream, downstream];
+    first.close();
+    t.ok(last.destroyed, 'the other is taken along');
+    t.equal(streams.counts().inbound, 1, 'which still counts');
+    t.equal(closes, 0);
+    last.close();
+    t.equal(streams.counts().inbound, 0);
+    t.equal(closes, 1);
+  }
+});
+
+t.test('one that is refused, or gone already, is over at once', async (t) => {
+  const streams = engine(0);
+  let closes = 0;
+  const stream = { direction: 'inbound', peer: PEER, dial: () => new Puppet(), onClosed: () => void closes++ } as const;
+  const refused = new Puppet();
+  streams.accept(refused, stream);
+  t.ok(refused.destroyed);
+  t.equal(closes, 1);
+  streams.accept(new Puppet().destroy(), stream);
+  t.equal(closes, 2);
+  t.same(streams.counts(), { inbound: 0, outbound: 0 });
+});
