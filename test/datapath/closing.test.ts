@@ -10,7 +10,7 @@ class Puppet implements StreamSocket {
   destroyed = false;
   closed = false;
   readonly connecting = false;
-  readonly readableEnded = false;
+  readableEnded = false;
   readonly writableEnded = false;
   readonly writableFinished = false;
   pause(): this {
@@ -63,6 +63,18 @@ t.test('a stream is over when both of its sockets have closed', async (t) => {
     t.equal(streams.counts().inbound, 0);
     t.equal(closes, 1);
   }
+});
+
+t.test('a side that closes in good order, having ended, leaves the other to what it still has to write', async (t) => {
+  const streams = engine(1);
+  const [downstream, upstream] = [new Puppet(), new Puppet()];
+  streams.accept(downstream, { direction: 'inbound', peer: PEER, dial: () => upstream });
+  downstream.readableEnded = true;
+  downstream.close();
+  t.notOk(upstream.destroyed);
+  t.equal(streams.counts().inbound, 1);
+  upstream.close();
+  t.equal(streams.counts().inbound, 0);
 });
 
 t.test('one that is refused, or gone already, is over at once', async (t) => {
