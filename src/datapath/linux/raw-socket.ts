@@ -102,7 +102,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     if (this.connecting) this.#endConnect();
     this.#readable ||= (events & (EPOLLIN | ENDED)) !== 0;
     this.#endNear ||= (events & ENDED) !== 0;
-    if (this.#readable && this.wantsRead()) this.#read();
+    if (this.#readable && this.wantsRead()) this.read();
     else if ((events & EPOLLERR) !== 0) this.#trouble();
     if ((events & EPOLLOUT) !== 0 && !this.nothingWaits()) this.flush();
   }
@@ -175,7 +175,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
 
   #readNow(): void {
     this.#reads = false;
-    if (this.wantsRead()) this.#read();
+    if (this.wantsRead()) this.read();
     else if (this.fault !== undefined) this.#trouble();
     // One that has ended is watched only when it must wait to write.
     if (!this.readableEnded) this.#watch(0);
@@ -185,10 +185,10 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     return !this.#paused && !this.destroyed && !this.connecting && !this.readableEnded && this.owner !== undefined;
   }
 
-  #read(): void {
+  read(copies = false): void {
     const { calls, memory, memoryAt } = this.io;
     for (let bytes = 0, length = 0; bytes < memory.length; bytes += length) {
-      if (this.#splice?.moves() === true) return;
+      if (!(copies && bytes === 0) && this.#splice?.moves() === true) return;
       length = calls.recv(this.fd, memoryAt, memory.length);
       if (length <= 0) {
         this.onNothing(length, length < 0 ? this.io.failure() : undefined);

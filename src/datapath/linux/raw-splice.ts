@@ -27,8 +27,10 @@ export interface SpliceTarget {
 export interface SpliceSource {
   readonly fd: number;
   wantsRead(): boolean;
-  /** What was read instead of bytes, as recv says it: 0, the FIN; below, nothing for now or, with a `code`, never again. All before is written. */
-  onNothing(length: number, code: string | undefined): void;
+  /** Nothing can be read any more, for the reason `code`. All before is written. */
+  onNothing(length: -1, code: string): void;
+  /** There was nothing to move: `copies` lets recv tell what that means. Of urgent bytes (RFC 6093) and all behind them splice says nothing, or the FIN. */
+  read(copies: true): void;
   /** Reads on by itself: nothing can be written any more, but an end may be of use. */
   resume(): void;
 }
@@ -103,7 +105,8 @@ export class RawSplice implements Deferred {
       if (bytes <= 0) {
         const code = bytes < 0 ? this.#io.failure() : undefined;
         this.#letGo();
-        this.#from.onNothing(bytes, code);
+        if (code === undefined) this.#from.read(true);
+        else this.#from.onNothing(-1, code);
         return;
       }
       this.#held = bytes;

@@ -29,6 +29,7 @@ import { pushPull } from '../messages.ts';
 import { rawEngine, turnedLoop } from './raw-kit.ts';
 
 const MIB = 1024 * 1024;
+const MSG_OOB = 1;
 
 const turned = await turnedLoop();
 t.teardown(() => turned.close());
@@ -193,6 +194,41 @@ t.test("the reader's reset reaches the writer", async (t) => {
   await target.close();
 });
 
+t.test(
+  'bytes behind urgent ones, which splice does not see, are not lost, with an end behind them or without',
+  async (t) => {
+    const { default: koffi } = await import('koffi');
+    const sendUrgent = koffi.load(null).func('long send(int, void *, size_t, int)');
+    const target = await startRecorder();
+    const fence = await startFence(makeContext(), target.port);
+    const dialler = await dial(fence.port);
+    const { socket } = dialler;
+    const app = async (bytes: number) => {
+      await until(`${bytes} bytes`, () => (target.connections[0]?.received().length ?? 0) === bytes);
+    };
+    spliced = 0;
+    socket.write(longRequest(4 * MIB));
+    const had = longArriving(4 * MIB).length;
+    await app(had);
+    t.ok(spliced > 0, 'it was moved');
+    const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
+    const urgent = () => t.equal(sendUrgent(fd, Buffer.of(33), 1, MSG_OOB), 1);
+    urgent();
+    socket.write(Buffer.alloc(1_000, 1));
+    await app(had + 1_000);
+    socket.write(body(4 * MIB));
+    await app(had + 1_000 + 4 * MIB);
+    urgent();
+    socket.end(Buffer.alloc(500, 2));
+    t.equal(await target.connections[0]?.ended(), 'fin');
+    await app(had + 1_000 + 4 * MIB + 500);
+    const sent = [longArriving(4 * MIB), Buffer.alloc(1_000, 1), body(4 * MIB), Buffer.alloc(500, 2)];
+    t.equal(hash(target.connections[0]?.received() ?? body(1)), hash(Buffer.concat(sent)));
+    await fence.close();
+    await target.close();
+  },
+);
+
 t.test('a slow reader holds the writer back: no more waits here than one pipe', async (t) => {
   const target = await startRecorder(({ socket }) => socket.pause());
   const fence = await startFence(makeContext(), target.port);
@@ -321,39 +357,66 @@ t.test('pipes: of the size that is granted, or none', async (t) => {
   real.give(pipe, false);
 });
 
-t.test('what a slow reader takes of a pipe passes too: it is not idle meanwhile', async (t) => {
-  const passed: number[] = [];
+/** A direction whose kernel is a list of answers: bytes that arrive, bytes that the reader takes. */
+function stubbed(arriving: number[], taken: number[]) {
+  const told: string[] = [];
   const turns: Deferred[] = [];
-  const taken = [300, 0, 400, 0, 300];
-  const arriving = [1_000, -1];
-  let onRoom = () => undefined as unknown;
   const stub = {
     loop: { deferBulk: (one: Deferred) => void turns.push(one) },
     calls: { splice: () => arriving.shift() },
     pipes: {
       take: () => ({ reads: 1, writes: 2 }),
-      give: (_pipe: SplicePipe, empty: boolean) => passed.push(empty ? -1 : -2),
+      give: (_pipe: SplicePipe, empty: boolean) => told.push(empty ? 'empty' : 'not empty'),
     },
     failure: () => undefined,
   };
-  const from = { fd: 3, wantsRead: () => true, onNothing: () => undefined, resume: () => undefined };
+  const from = {
+    fd: 3,
+    wantsRead: () => true,
+    onNothing: () => void told.push('nothing'),
+    read: () => void told.push('read'),
+    resume: () => void told.push('resume'),
+  };
   const to = {
-    takesNow: () => true,
+    free: true,
+    onRoom: () => undefined as unknown,
+    takesNow: () => to.free,
     takeFrom(_pipe: number, _bytes: number, whenRoom: () => void) {
-      onRoom = whenRoom;
+      to.onRoom = whenRoom;
       return taken.shift() ?? 0;
     },
   };
-  const splice = new RawSplice(stub as unknown as RawIo, from, to, (bytes) => passed.push(bytes));
+  const splice = new RawSplice(stub as unknown as RawIo, from, to, (bytes) => told.push(`${bytes}`));
   splice.copied(BULK_FROM_BYTES);
+  return { splice, to, told, turn: () => turns.shift()?.later() };
+}
+
+t.test('what a slow reader takes of a pipe passes too: it is not idle meanwhile', async (t) => {
+  const { splice, to, told, turn } = stubbed([1_000, -1], [300, 0, 400, 0, 300]);
   t.equal(splice.moves(), true);
-  turns.shift()?.later();
-  t.same(passed, [1_000]);
+  turn();
+  t.same(told, ['1000']);
   for (let i = 0; i < 2; i++) {
-    onRoom();
-    turns.shift()?.later();
+    to.onRoom();
+    turn();
   }
-  t.same(passed, [1_000, 0, 0, -1], 'told at each sign of life; the pipe was given back empty');
+  t.same(told, ['1000', '0', '0', 'empty', 'read'], 'told at each sign of life; the pipe was given back empty');
+});
+
+t.test('nothing goes past what waits to be written, and no pipe with bytes in it is given to another', async (t) => {
+  const waits = stubbed([], []);
+  waits.to.free = false;
+  t.equal(waits.splice.moves(), false);
+  const closed = stubbed([1_000], [300, 0]);
+  t.equal(closed.splice.moves(), true);
+  closed.turn();
+  closed.splice.close();
+  t.same(closed.told, ['1000', 'not empty']);
+  const broken = stubbed([1_000], [300, -1]);
+  t.equal(broken.splice.moves(), true);
+  broken.turn();
+  t.same(broken.told, ['1000', 'not empty', 'resume']);
+  t.equal(broken.splice.moves(), false, 'what comes then is read, so that its end is met');
 });
 
 t.test('bulk is served in order, for a bounded time in a turn, after events', async (t) => {
