@@ -12,9 +12,9 @@ import type { Syscalls } from './syscalls.ts';
 const SLICE_NS = 100_000n;
 /**
  * How much nicer than before the other threads of the process are: main thread, V8's, libuv's. Those that they start inherit it. Under a flood
- * that takes the whole core the main thread is left a quarter of it, so that the admin API answers; 10 would leave a tenth.
+ * that takes the whole core the main thread is left a tenth of it: enough for the admin API, and a probe does not wait for it.
  */
-const OTHERS_NICER = 5;
+const OTHERS_NICER = 10;
 const NICE_MAX = 19;
 
 /** struct sched_attr, its first version (include/uapi/linux/sched/types.h); 64-bit fields are aligned. */

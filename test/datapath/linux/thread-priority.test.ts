@@ -32,11 +32,11 @@ t.test('the engine thread keeps its nice value, all others are nicer, and what t
   const first = [...after].filter(([, nice]) => nice === base);
   t.equal(first.length, 1, 'one thread');
   t.notOk(before.has(first[0]?.[0] ?? ''), 'which is new');
-  t.same(new Set(after.values()), new Set([base, Math.min(NICE_MAX, base + 5)]));
+  t.same(new Set(after.values()), new Set([base, Math.min(NICE_MAX, base + 10)]));
   await thread.stop();
   const next = startThread({ onMessage: () => undefined, onDeath: (why) => t.fail(why) });
   t.equal(await next.up, undefined);
-  t.equal(Math.max(...nices().values()), Math.min(NICE_MAX, base + 5), 'another one later makes nothing nicer again');
+  t.equal(Math.max(...nices().values()), Math.min(NICE_MAX, base + 10), 'another one later makes nothing nicer again');
   await next.stop();
 });
 
