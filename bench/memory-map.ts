@@ -1,6 +1,7 @@
 /** What the resident memory of a process is for, by its mappings: /proc/PID/smaps, sorted by what lies where. */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { type Mapping, mappingsOf } from '../src/datapath/linux/mappings.ts';
 
 /** In the order in which they are told. */
 export const USES = [
@@ -27,21 +28,14 @@ const PAGE_BYTES = 4_096;
 /** Resident MiB of each use in the text of smaps. Told from size and place where a mapping has no name, so a few hundred kB may stand in the wrong column. */
 export function usesOf(smaps: string): ReadonlyMap<Use, number> {
   const uses = new Map<Use, number>(USES.map((use) => [use, 0]));
-  let use: Use | undefined;
-  for (const line of smaps.split('\n')) {
-    const head = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)$/.exec(line);
-    if (head !== null) {
-      const [, from = '', to = '', flags = '', name = ''] = head;
-      use = useOf(Number.parseInt(from, 16), Number.parseInt(to, 16), flags, name);
-      continue;
-    }
-    const rss = /^Rss: +(\d+) kB$/.exec(line)?.[1];
-    if (rss !== undefined && use !== undefined) uses.set(use, (uses.get(use) ?? 0) + Number(rss) / KB_PER_MB);
+  for (const mapping of mappingsOf(smaps)) {
+    const use = useOf(mapping);
+    uses.set(use, (uses.get(use) ?? 0) + (mapping.kb.get('Rss') ?? 0) / KB_PER_MB);
   }
   return uses;
 }
 
-function useOf(from: number, to: number, flags: string, name: string): Use {
+function useOf({ from, to, flags, name }: Mapping): Use {
   const bytes = to - from;
   if (name === '[heap]') return 'malloc';
   if (name === '[stack]') return 'stacks';

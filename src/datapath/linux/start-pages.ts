@@ -5,6 +5,7 @@
  * is used again comes back from the page cache, sixteen pages at a time, without a read from disk.
  */
 import { readFileSync } from 'node:fs';
+import { mappingsOf } from './mappings.ts';
 import type { Syscalls } from './syscalls.ts';
 
 /** A part of the address space, bytes. Addresses of user space fit in a number. */
@@ -18,21 +19,12 @@ const KB = 1_024;
 
 /** The read-only parts of `file` in the text of /proc/self/smaps; none that holds a page of the process's own: that one would lose its content. */
 export function unchangedPages(smaps: string, file: string): readonly PageRange[] {
-  const found: PageRange[] = [];
-  let range: PageRange | undefined;
-  for (const line of smaps.split('\n')) {
-    const head = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(.*)$/.exec(line);
-    if (head !== null) {
-      const [, from = '', to = '', flags = '', path = ''] = head;
-      const start = Number.parseInt(from, 16);
-      range =
-        path === file && READ_ONLY.has(flags) ? { from: start, bytes: Number.parseInt(to, 16) - start } : undefined;
-      continue;
-    }
-    // After "Rss", before the next range; a kernel that does not say it gets nothing let go.
-    if (range !== undefined && /^Anonymous: +0 kB$/.test(line)) found.push(range);
-  }
-  return found;
+  return (
+    mappingsOf(smaps)
+      // A kernel that does not say it gets nothing let go.
+      .filter(({ name, flags, kb }) => name === file && READ_ONLY.has(flags) && kb.get('Anonymous') === 0)
+      .map(({ from, to }) => ({ from, bytes: to - from }))
+  );
 }
 
 /** Takes 5 to 15 ms, once. Returns how many bytes less are resident; 0 where the kernel does not show its maps. */
