@@ -7,6 +7,7 @@ import {
   createTally,
   DROP_REASONS,
   FORWARD_BUCKETS_SECONDS,
+  frameCells,
   SEAL_OUTCOMES,
   TALLY_BYTES,
   type Where,
@@ -101,6 +102,23 @@ t.test('a rejected frame counts as rejected, with its reason, and a fall-back be
     'rejected inbound native packet label_missing 1',
     'fallbacks 1',
   ]);
+});
+
+t.test('a frame counts in its cells as it counts by itself, with its bytes', async (t) => {
+  for (const stage of STAGES) {
+    for (const where of PLACES) {
+      for (const state of ['own', 'none', 'foreign', 'label_double'] as const) {
+        const decision = decide({ direction: where.direction, state }, member, createSnapshot({ ...settings, stage }));
+        const passedBytes = decision.verdict === 'pass' ? 200 : 0;
+        const [byItself, byCells] = [fresh(), fresh()];
+        const tally = createTally(byItself);
+        tally.frame(where, state, decision);
+        tally.bytes(where, passedBytes);
+        createTally(byCells).counted(frameCells(where, state, decision), passedBytes);
+        t.strictSame(readTallies([byCells]), readTallies([byItself]), JSON.stringify({ stage, where, state }));
+      }
+    }
+  }
 });
 
 t.test('what is found in a frame after it was counted is no second frame', async (t) => {
