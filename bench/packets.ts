@@ -1,4 +1,4 @@
-/** The datagram of the UDP measures: 200 bytes of gossip as members send it, under the own label. */
+/** The datagrams of the UDP measures, 200 bytes under the own label: gossip as members send it, and a plain user message. */
 import { encodeCompound } from '../src/wire/compound.ts';
 import { encodeLabelHeader } from '../src/wire/label.ts';
 import { encodeMessage } from '../src/wire/messages.ts';

@@ -38,6 +38,10 @@ ran the proxy's threads (schedstat, and the core's ksoftirqd). While a proxy has
 whatever else runs on the machine; a proxy that the load could not fill is named in its notes. The figures by the clock stand beside, as \`…_wall\`; on a machine that does nothing
 else both agree. \`tcp_bulk_mbps\` is by the clock, because one exchange after the other is mostly waiting; \`tcp_bulk_mbps_core\` stands beside.
 
+**What a datagram holds.** \`udp_forward\`, \`udp_forward_64\` and \`udp_forward_transparent\`, which the floors stand against, carry a plain user message: the label is checked and stripped, and nothing
+inside is of interest. Gossip costs the fence more, because it is opened, scanned and learned from, and the other forwarders the same: \`udp_forward_gossip…\`, \`cpu_seconds_per_million_packets\`,
+and all other measures on UDP carry a ping with an alive message. No floor stands against \`udp_forward_gossip…\`; its ratios are in the tables.
+
 What arrives at the app is checked. UDP, every datagram: the label is gone, nothing else has changed, the order of a source is kept. TCP, every connection: it begins with what was
 sent (for a fence: without the label, with the digest made anew) and has its length; the bytes of a bulk are counted, not compared. The fence's own metrics
 must agree with the app's count, to the datagram. A mismatch ends the measure and fails the run.

@@ -43,34 +43,43 @@ export interface Measured {
 }
 
 interface Kind {
+  /** Of the measure, and of its figure. */
   readonly name: string;
-  readonly key: string;
   readonly sources: number;
   readonly packet: () => Packet;
   readonly words: string;
+  /** Whether it gives the cost of a datagram at `CALM_RATE` too. */
+  readonly calm?: boolean;
 }
+
+const USER = 'a plain user message in each: nothing inside to look at';
+const GOSSIP = 'a ping and an alive message in each, which the shield reads and the ring learns from';
 
 const KINDS: readonly Kind[] = [
   {
     name: 'udp_forward',
-    key: 'udp_forward',
     sources: 1,
-    packet: gossipPacket,
-    words: 'datagrams of 200 B a second of a core, one source, a ping and a piece of news, label checked and stripped',
+    packet: userPacket,
+    words: `datagrams of 200 B a second of a core, label checked and stripped, one source; ${USER}`,
   },
   {
     name: 'udp_forward_64',
-    key: 'udp_forward_64',
     sources: 64,
-    packet: gossipPacket,
-    words: 'the same from 64 sources, each datagram from another one than the one before',
+    packet: userPacket,
+    words: `the same from 64 sources, each datagram from another one than the one before; ${USER}`,
   },
   {
-    name: 'udp_forward_user',
-    key: 'udp_forward_user',
+    name: 'udp_forward_gossip',
     sources: 1,
-    packet: userPacket,
-    words: 'the same from one source, with a user message: nothing in it to look at',
+    packet: gossipPacket,
+    words: `datagrams of 200 B a second of a core, label checked and stripped, one source; ${GOSSIP}. No floor stands against it`,
+  },
+  {
+    name: 'udp_forward_gossip_64',
+    sources: 64,
+    packet: gossipPacket,
+    words: `the same from 64 sources, each datagram from another one than the one before; ${GOSSIP}. No floor stands against it`,
+    calm: true,
   },
 ];
 
@@ -78,14 +87,13 @@ export const UDP_FORWARD: readonly Measure[] = KINDS.map((kind) => ({
   name: kind.name,
   group: 'udp',
   figures: {
-    [kind.key]: kind.words,
-    [`${kind.key}_wall`]: 'the same, a second of the clock: other programs on the machine take their part of it',
-    ...(kind.sources === 64 && {
-      cpu_seconds_per_million_packets: `CPU seconds a million datagrams, 64 sources at ${CALM_RATE} a second`,
+    [kind.name]: kind.words,
+    [`${kind.name}_wall`]: 'the same, a second of the clock: other programs on the machine take their part of it',
+    ...(kind.calm && {
+      cpu_seconds_per_million_packets: `CPU seconds a million datagrams, ${kind.sources} sources at ${CALM_RATE} a second; ${GOSSIP}`,
     }),
   },
   engines: UDP_ENGINES,
-  fullOnly: kind.packet === userPacket,
   open: (context) => openForward(context, kind),
 }));
 
@@ -146,10 +154,10 @@ async function sample(context: Context, kind: Kind, packet: Packet, arm: Arm, no
   const full = await flood(context, packet, arm, { sources: kind.sources });
   if (!full.saturated) notes.add(`${engine}: the load was not much faster than it; its figure is a lower bound`);
   const figures: Record<string, number> = {
-    [kind.key]: full.packets / full.cpuSeconds,
-    [`${kind.key}_wall`]: full.packets / full.seconds,
+    [kind.name]: full.packets / full.cpuSeconds,
+    [`${kind.name}_wall`]: full.packets / full.seconds,
   };
-  if (kind.sources === 64) {
+  if (kind.calm) {
     const calm = await flood(context, packet, arm, { sources: kind.sources, rate: CALM_RATE });
     figures['cpu_seconds_per_million_packets'] = (calm.cpuSeconds / calm.packets) * 1e6;
   }

@@ -5,7 +5,7 @@ import { createLab, type Host, type Lab } from '../test/lab/lab.ts';
 import type { LabProcess } from '../test/lab/process.ts';
 import { nginxConfig } from './engines.ts';
 import { type Context, type Engine, inTurn, type Measure } from './measure.ts';
-import { gossipPacket, LABEL, type Packet } from './packets.ts';
+import { LABEL, type Packet, userPacket } from './packets.ts';
 import { cpuMs, pin, sleep, softirqMs } from './processes.ts';
 import { type Counts, checkCounts } from './udp-sink.ts';
 
@@ -33,14 +33,14 @@ export const UDP_TRANSPARENT: Measure = {
   group: 'udp',
   figures: {
     udp_forward_transparent:
-      'datagrams of 200 B a second of a core from another host (network namespaces on a bridge): the fence behind the kernel rules, sending to the app from the peer’s own address; the others as proxies in the same place',
+      'datagrams of 200 B a second of a core from another host (network namespaces on a bridge): the fence behind the kernel rules, sending to the app from the peer’s own address; the others as proxies in the same place; a plain user message in each: nothing inside to look at',
   },
   engines: ENGINES,
   async open(context) {
     const lab = createLab({ name: 'tbench' });
     try {
       const flooder = lab.addHost('load');
-      const packet = gossipPacket(LABEL, flooder.ipv4);
+      const packet = userPacket();
       const arms = new Map<Engine, Arm>();
       for (const engine of ENGINES.filter((one) => context.engines.includes(one))) {
         arms.set(engine, await openArm(context, lab, engine, packet));

@@ -151,12 +151,30 @@ t.test('keys of the JSON', async (t) => {
   const keys = MEASURES.flatMap(({ figures }) => Object.keys(figures));
   t.equal(new Set(keys).size, keys.length, 'no two measures give the same figure');
   for (const key of [
-    ...['udp_forward', 'udp_forward_64', 'udp_reject', 'udp_rtt_p50_us', 'udp_rtt_p99_us', 'tcp_connections'],
+    ...['udp_forward', 'udp_forward_64', 'udp_forward_gossip', 'udp_forward_gossip_64', 'udp_forward_transparent'],
+    ...['udp_reject', 'udp_rtt_p50_us', 'udp_rtt_p99_us', 'tcp_connections'],
     ...['tcp_bulk_mbps', 'rss_idle_mb', 'rss_loaded_mb', 'start_ms', 'cpu_seconds_per_million_packets'],
   ]) {
     t.ok(keys.includes(key), key);
   }
   t.same(ENGINES, ['linux', 'portable', 'nginx', 'nginx_oneway', 'haproxy', 'c', 'go']);
+});
+
+t.test('what each figure on datagrams carries is said with it', async (t) => {
+  const words = Object.assign({}, ...MEASURES.map(({ figures }) => figures)) as Record<string, string>;
+  for (const key of ['udp_forward', 'udp_forward_64', 'udp_forward_transparent']) {
+    t.match(words[key], /a plain user message in each/, key);
+    t.notMatch(words[key], /No floor/, key);
+  }
+  for (const key of ['udp_forward_gossip', 'udp_forward_gossip_64', 'cpu_seconds_per_million_packets'])
+    t.match(words[key], /a ping and an alive message in each/, key);
+  for (const key of ['udp_forward_gossip', 'udp_forward_gossip_64']) {
+    t.match(words[key], /No floor stands against it$/, key);
+    t.notOk(
+      FLOORS.some(({ figure }) => figure === key),
+      key,
+    );
+  }
 });
 
 t.test('the report', async (t) => {
@@ -195,6 +213,7 @@ t.test('the report', async (t) => {
     '`udp_forward_wall`: by the clock. Not measured.',
     '- nginx: `worker_processes 1;`',
     'stand against `nginx_oneway`',
+    'which the floors stand against, carry a plain user message',
     'C is 4.5 times as fast as `nginx_oneway` and an unknown number of times as fast as `nginx`.',
     '`tcp_bulk_mbps` is by the clock',
   ]) {
