@@ -6,6 +6,9 @@ import { codeOf, PORT_TRIES_MAX, startError } from './bind-error.ts';
 import type { Endpoint } from './engine.ts';
 import { numericLookup } from './sessions.ts';
 
+/** Bytes of datagrams that may wait in the socket that peers send to; the kernel caps it (Linux: net.core.rmem_max). */
+export const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+
 export interface BoundSockets {
   readonly tcp: Server;
   readonly udp: UdpSocket;
@@ -48,7 +51,8 @@ export async function bindStreamsAnd<Packets>(
 
 async function bindUdp(at: Endpoint): Promise<UdpSocket> {
   const { address, port } = at;
-  const udp = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', lookup: numericLookup });
+  const type = isIPv6(address) ? 'udp6' : 'udp4';
+  const udp = createSocket({ type, lookup: numericLookup, recvBufferSize: RECEIVE_BUFFER_BYTES });
   try {
     const listening = once(udp, 'listening');
     udp.bind({ address, port, exclusive: true });

@@ -1,9 +1,9 @@
 /** The UDP socket on the advertised address, in the engine's thread. */
 import { parseAddress } from '../../wire/address.ts';
+import { RECEIVE_BUFFER_BYTES } from '../bind.ts';
 import { startError } from '../bind-error.ts';
 import type { Endpoint } from '../engine.ts';
 import { tellAskedAddress } from './asked-address.ts';
-import { RECEIVE_BUFFER_BYTES } from './proxy-sockets.ts';
 import { SOCKADDR_IN_BYTES, SOCKADDR_MAX_BYTES, sockaddr } from './sockaddr.ts';
 import { AF_INET, AF_INET6, SO_RCVBUF, SOCK_DGRAM, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
 

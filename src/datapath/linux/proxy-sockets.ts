@@ -1,5 +1,6 @@
 /** The sockets that tproxy hands intercepted traffic to. Both need CAP_NET_RAW (IP_TRANSPARENT). Throw a StartError. */
 import { parseAddress } from '../../wire/address.ts';
+import { RECEIVE_BUFFER_BYTES } from '../bind.ts';
 import { StartError } from '../engine.ts';
 import type { Family } from './headers.ts';
 import { sockaddr } from './sockaddr.ts';
@@ -22,8 +23,6 @@ import {
   SystemError,
 } from './syscalls.ts';
 
-/** Receive buffer that is asked for; the kernel caps it at net.core.rmem_max. */
-export const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 
 export const NET_RAW_MISSING =
