@@ -108,8 +108,7 @@ class PortableListen implements ListenPath {
       app,
       sessions: streams.limits.sessions,
       sessionIdleMs: streams.limits.sessionIdleMs,
-      tally,
-      now,
+      context: this.#context,
       onAnswer: (packet, remote) => answers.add(packet, remote),
     });
     const onFault = listenFaults(this.#context, bound.at);

@@ -4,9 +4,9 @@
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import type { Tally } from '../policy/tally.ts';
 import { BoundedSender, Departures } from './bounded-sender.ts';
-import type { Endpoint } from './engine.ts';
+import type { Endpoint, FenceContext } from './engine.ts';
+import { PortSearch } from './port-search.ts';
 import type { Remote } from './remotes.ts';
 import { type Used, UseOrder } from './use-order.ts';
 
@@ -14,11 +14,10 @@ import { type Used, UseOrder } from './use-order.ts';
 export const PENDING_PACKETS_MAX = 64;
 
 export interface SessionsOptions {
+  readonly context: Pick<FenceContext, 'tally' | 'now' | 'onFault'>;
   readonly app: Endpoint;
   readonly sessions: number;
   readonly sessionIdleMs: number;
-  readonly tally: Pick<Tally, 'dropped' | 'forwarded'>;
-  now(): number;
   /** A datagram that the app sent back on the session of `remote`. The buffer is the receiver's to keep. */
   onAnswer(packet: Buffer, remote: Remote): void;
 }
@@ -62,13 +61,15 @@ class AppSessions implements Sessions {
   readonly #options: SessionsOptions;
   readonly #sweeps: NodeJS.Timeout;
   readonly #departures: Departures;
+  readonly #ports: PortSearch;
   readonly #sessions = new UseOrder<Session>();
   #evictions = 0;
 
   constructor(options: SessionsOptions) {
-    const { sessionIdleMs, tally, now } = options;
+    const { context, sessionIdleMs } = options;
     this.#options = options;
-    this.#departures = new Departures(tally, 'inbound', now);
+    this.#ports = new PortSearch(context);
+    this.#departures = new Departures(context.tally, 'inbound', context.now);
     this.#sweeps = setInterval(() => this.#sweep(), Math.max(10, Math.min(1_000, sessionIdleMs / 2)));
   }
 
@@ -76,6 +77,7 @@ class AppSessions implements Sessions {
     this.#departures.arrived(atMs);
     let { session } = remote;
     if (session === undefined) {
+      if (!this.#ports.hopes(nowMs)) return;
       while (this.#sessions.size >= this.#options.sessions) this.#evict();
       session = this.#open(remote, nowMs);
       // Without a descriptor it failed at once: closed again, and the datagram counted.
@@ -83,7 +85,7 @@ class AppSessions implements Sessions {
     } else this.#touch(session, nowMs);
     if (session.pending === undefined) session.out.send(packet);
     else if (session.pending.length < PENDING_PACKETS_MAX) session.pending.push(packet);
-    else this.#options.tally.dropped('backlog_full');
+    else this.#options.context.tally.dropped('backlog_full');
   }
 
   count(): number {
@@ -102,7 +104,8 @@ class AppSessions implements Sessions {
   }
 
   #open(remote: Remote, nowMs: number): Session {
-    const { app, tally, onAnswer, now } = this.#options;
+    const { app, context, onAnswer } = this.#options;
+    const { now, tally } = context;
     const socket = createSocket({ type: isIPv6(app.address) ? 'udp6' : 'udp4', lookup: numericLookup });
     const countFailure = (error: NodeJS.ErrnoException): void => {
       tally.dropped(error.code === 'ECONNREFUSED' ? 'app_unreachable' : 'send_failed');
@@ -127,10 +130,11 @@ class AppSessions implements Sessions {
       for (const packet of waiting) out.send(packet);
     };
     socket.on('connect', begin);
-    socket.on('error', (error) => {
+    socket.on('error', (error: NodeJS.ErrnoException) => {
       countFailure(error);
       // Without a connection (no descriptor, no port left) what waited is lost, and the next datagram tries anew.
       if (session.pending === undefined) return;
+      this.#ports.failed(error.code, now());
       session.pending.shift();
       this.#close(session);
     });
@@ -157,7 +161,7 @@ class AppSessions implements Sessions {
       session.remote.session = undefined;
     }
     const lost = session.pending?.length ?? 0;
-    if (lost > 0) this.#options.tally.dropped('send_failed', lost);
+    if (lost > 0) this.#options.context.tally.dropped('send_failed', lost);
     session.pending = undefined;
     try {
       session.socket.close();
@@ -174,8 +178,8 @@ class AppSessions implements Sessions {
   }
 
   #sweep(): void {
-    const { sessionIdleMs, now } = this.#options;
-    const nowMs = now();
+    const { context, sessionIdleMs } = this.#options;
+    const nowMs = context.now();
     for (;;) {
       const oldest = this.#sessions.oldest();
       if (oldest === undefined || nowMs - oldest.lastMs <= sessionIdleMs) return;

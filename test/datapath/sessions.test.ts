@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import t from 'tap';
 import { createListenPath } from '../../src/datapath/listen.ts';
+import { SEARCH_PAUSE_MS } from '../../src/datapath/port-search.ts';
 import { Remotes } from '../../src/datapath/remotes.ts';
 import { createSessions, numericLookup } from '../../src/datapath/sessions.ts';
 import { MESSAGE, marked } from './cases.ts';
@@ -92,8 +93,7 @@ t.test('what reaches the socket of a session before it is connected is no answer
     app: { address: '127.0.0.1', port: app.address().port },
     sessions: 4,
     sessionIdleMs: 5_000,
-    tally: made.context.tally,
-    now: made.context.now,
+    context: made.context,
     onAnswer: (packet) => answers.push(packet.toString()),
   });
   app.on('message', (packet, from) => app.send(`answer to ${packet}`, from.port, from.address));
@@ -113,4 +113,46 @@ t.test('what reaches the socket of a session before it is connected is no answer
   sessions.stop();
   app.close();
   stranger.close();
+});
+
+t.test('no port left for sessions: it is searched for now and then, and said', async (t) => {
+  const made = makeContext();
+  const app = await udp();
+  let got = 0;
+  app.on('message', () => got++);
+  const sessions = createSessions({
+    app: { address: '127.0.0.1', port: app.address().port },
+    sessions: 4,
+    sessionIdleMs: 5_000,
+    context: made.context,
+    onAnswer: () => undefined,
+  });
+  const { connect } = UdpSocket.prototype;
+  const restore = () => {
+    UdpSocket.prototype.connect = connect;
+  };
+  t.teardown(restore);
+  let searches = 0;
+  // What node says where the kernel has none to bind.
+  UdpSocket.prototype.connect = function (this: UdpSocket) {
+    searches++;
+    this.emit('error', Object.assign(new Error('bind EADDRINUSE'), { code: 'EADDRINUSE' }));
+  } as typeof connect;
+  const remotes = new Remotes();
+  const send = (host: number) =>
+    sessions.send(Buffer.from('ping'), remotes.of(`127.0.0.${host}`, 7946), made.context.now());
+  for (let host = 1; host <= 20; host++) send(host);
+  t.equal(searches, 1);
+  t.equal(dropped(made.reading()).send_failed, 20);
+  t.same(
+    made.faults.map(({ code }) => code),
+    ['ports_exhausted'],
+  );
+  t.equal(sessions.count(), 0);
+  restore();
+  await pause(SEARCH_PAUSE_MS);
+  send(1);
+  await until('the datagram', () => got === 1);
+  sessions.stop();
+  app.close();
 });

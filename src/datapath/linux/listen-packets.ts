@@ -95,8 +95,7 @@ class Packets implements ListenPackets, Refused {
       calls,
       loop,
       sends: batches.sends,
-      tally: context.tally,
-      now: context.now,
+      context,
       onReadable: (session) => this.#answers(session),
     });
   }

@@ -3,10 +3,10 @@
  * Bounded: the least recently used session goes when a new one needs its room, and idle ones expire. What is to be sent is queued by
  * session and leaves with `flush`, in the order of each session.
  */
-import type { Tally } from '../../policy/tally.ts';
 import { parseAddress } from '../../wire/address.ts';
-import type { Endpoint } from '../engine.ts';
+import type { Endpoint, FenceContext } from '../engine.ts';
 import { createPacketPeer, type PacketPeer } from '../packet-peer.ts';
+import { PortSearch } from '../port-search.ts';
 import type { Timer } from '../timers.ts';
 import type { Refused, SendBatch } from './datagram-batch.ts';
 import type { Loop, Watched } from './loop.ts';
@@ -25,13 +25,12 @@ const REACHED_AT: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '
 const NONE = -1;
 
 export interface ListenSessionsOptions {
+  readonly context: Pick<FenceContext, 'tally' | 'now' | 'onFault'>;
   readonly app: Endpoint;
   readonly limits: { readonly sessions: number; readonly sessionIdleMs: number };
   readonly calls: Syscalls;
   readonly loop: Loop;
   readonly sends: SendBatch;
-  readonly tally: Pick<Tally, 'dropped'>;
-  now(): number;
   /** Something waits to be read from the socket of `session`, or an error. */
   onReadable(session: Session): void;
 }
@@ -65,6 +64,7 @@ export class ListenSessions implements Refused {
   readonly #strangers = new PeerIndex<Session>();
   readonly #app: Buffer;
   readonly #appName: Named;
+  readonly #ports: PortSearch;
   #evictions = 0;
   /** The queue: where each datagram is, how long it is, and which of its session comes next. */
   readonly #at: Int32Array;
@@ -79,6 +79,7 @@ export class ListenSessions implements Refused {
 
   constructor(options: ListenSessionsOptions) {
     this.#options = options;
+    this.#ports = new PortSearch(options.context);
     const { address, port } = options.app;
     this.#app = sockaddr(parseAddress(REACHED_AT[address] ?? address) as Uint8Array, port);
     this.#appName = new Named(this.#app, 0);
@@ -160,11 +161,11 @@ export class ListenSessions implements Refused {
   }
 
   onLateError(): void {
-    this.#options.tally.dropped('app_unreachable');
+    this.#options.context.tally.dropped('app_unreachable');
   }
 
   countFailure(errno: string, count = 1): void {
-    const { tally } = this.#options;
+    const { tally } = this.#options.context;
     if (errno === 'ECONNREFUSED') tally.dropped('app_unreachable', count);
     else if (errno === 'EAGAIN' || errno === 'ENOBUFS' || errno === 'ENOMEM') tally.dropped('backlog_full', count);
     else tally.dropped('send_failed', count);
@@ -196,7 +197,8 @@ export class ListenSessions implements Refused {
 
   /** Undefined, and counted, where there is no descriptor or port left. */
   #open(peer: Session): Session | undefined {
-    const { calls, loop, limits } = this.#options;
+    const { calls, context, loop, limits } = this.#options;
+    if (!this.#ports.hopes(context.now())) return undefined;
     while (this.#sessions.size >= limits.sessions) this.#evict();
     let fd = NONE;
     try {
@@ -206,7 +208,8 @@ export class ListenSessions implements Refused {
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       if (fd !== NONE) calls.close(fd);
-      this.#options.tally.dropped(error.code === 'ECONNREFUSED' ? 'app_unreachable' : 'send_failed');
+      this.#ports.failed(error.code, context.now());
+      context.tally.dropped(error.code === 'ECONNREFUSED' ? 'app_unreachable' : 'send_failed');
       return undefined;
     }
     const stranger = this.#strangers.find(peer.name, 0);
@@ -233,10 +236,10 @@ export class ListenSessions implements Refused {
   }
 
   #sweepLater(): Timer {
-    const { limits, loop, now } = this.#options;
+    const { context, limits, loop } = this.#options;
     const everyMs = Math.max(SWEEP_MIN_MS, Math.min(SWEEP_MAX_MS, limits.sessionIdleMs / 2));
     return loop.timers.set(everyMs, () => {
-      const beforeMs = now() - limits.sessionIdleMs;
+      const beforeMs = context.now() - limits.sessionIdleMs;
       for (let first = this.#sessions.oldest(); first !== undefined; first = this.#sessions.oldest()) {
         if (first.lastMs >= beforeMs) break;
         this.#close(first);

@@ -5,9 +5,10 @@ import { createDoubts } from '../../../src/datapath/doubts.ts';
 import { createDatagramBatches } from '../../../src/datapath/linux/datagram-batch.ts';
 import { type ListenPackets, openListenPackets } from '../../../src/datapath/linux/listen-packets.ts';
 import { Loop } from '../../../src/datapath/linux/loop.ts';
-import { loadSyscalls } from '../../../src/datapath/linux/syscalls.ts';
+import { loadSyscalls, type Syscalls } from '../../../src/datapath/linux/syscalls.ts';
+import { SEARCH_PAUSE_MS } from '../../../src/datapath/port-search.ts';
 import { MESSAGE, marked } from '../cases.ts';
-import { dropped, frames, LIMITS, makeContext, type TestContext, until } from '../harness.ts';
+import { dropped, frames, LIMITS, makeContext, pause, type TestContext, until } from '../harness.ts';
 import { type Datagrams, STRANGERS, startUdp } from '../listen-kit.ts';
 
 const calls = await loadSyscalls();
@@ -16,13 +17,13 @@ const calls = await loadSyscalls();
 function open(
   made: TestContext,
   app: number,
-  options: { host?: string; appHost?: string; sessions?: number; idleMs?: number } = {},
+  options: { host?: string; appHost?: string; sessions?: number; idleMs?: number; calls?: Syscalls } = {},
 ) {
   const { host = '127.0.0.1', appHost = '127.0.0.1', sessions = 64, idleMs = LIMITS.sessionIdleMs } = options;
   const loop = new Loop(calls, () => performance.now());
   const packets: ListenPackets = openListenPackets({
     context: made.context,
-    calls,
+    calls: options.calls ?? calls,
     loop,
     batches: createDatagramBatches(calls),
     listen: { address: host, port: 0 },
@@ -303,3 +304,40 @@ t.test('idle sessions give their sockets back', async (t) => {
   app.socket.close();
   peer.socket.close();
 });
+
+t.test(
+  'no port left for sessions: it is searched for now and then, said, and who has a session keeps it',
+  async (t) => {
+    const made = makeContext({ stage: 'accept' });
+    const app = await startUdp();
+    let searches = 0;
+    let portless = false;
+    const connect: Syscalls['connect'] = (fd, name) => {
+      searches++;
+      return portless ? -1 : calls.connect(fd, name);
+    };
+    const errno = () => (portless ? 'EAGAIN' : calls.errno());
+    const fence = open(made, app.port, { calls: { ...calls, connect, errno } });
+    const [known, stranger] = await Promise.all([startUdp(), startUdp()]);
+    await sent(known, marked('own', MESSAGE), fence.port);
+    await fence.until('a session', () => app.got.length === 1);
+    portless = true;
+    for (let i = 0; i < 20; i++) await sent(stranger, marked('own', MESSAGE), fence.port);
+    await sent(known, marked('own', MESSAGE), fence.port);
+    await fence.until('the one that has a session', () => app.got.length === 2);
+    t.equal(searches, 2, 'one that found a port, and one for all that came since');
+    t.equal(dropped(made.reading()).send_failed, 20);
+    t.same(
+      made.faults.map(({ code }) => code),
+      ['ports_exhausted'],
+    );
+    portless = false;
+    await pause(SEARCH_PAUSE_MS);
+    await sent(stranger, marked('own', MESSAGE), fence.port);
+    await fence.until('the other one', () => app.got.length === 3);
+    t.equal(fence.packets.sessions(), 2);
+    fence.stop();
+    app.socket.close();
+    for (const { socket } of [known, stranger]) socket.close();
+  },
+);
