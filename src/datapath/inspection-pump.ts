@@ -144,7 +144,8 @@ class SharedPump implements Pump {
     // Each that waits has a burst before any has another.
     while (turns.length > 0 && nowMs < endMs) {
       for (const turn of turns) if (nowMs < endMs && turn.entry.tokens > 0) nowMs = this.#burst(turn, endMs);
-      turns = this.#waiting();
+      // What came to others meanwhile is seen by the next run: there may be hundreds of lanes to ask.
+      turns = turns.filter(isDue).sort(byTaken);
     }
     this.#allowanceMs -= nowMs - startMs;
     this.#schedule(turns.length > 0 ? BUSY_INTERVAL_MS : IDLE_INTERVAL_MS);
@@ -177,12 +178,12 @@ class SharedPump implements Pump {
     for (const { tokens, turns } of this.#entries) {
       if (tokens <= 0) continue;
       for (const turn of turns) {
-        if (turn.lane.waiting()) found.push(turn);
+        if (isDue(turn)) found.push(turn);
         // Silence earns nothing: a lane that wakes up starts level with the others.
         else turn.taken = Math.max(turn.taken, this.#lastTaken);
       }
     }
-    found.sort((a, b) => a.taken - b.taken);
+    found.sort(byTaken);
     this.#lastTaken = Math.max(this.#lastTaken, found[0]?.taken ?? 0);
     return found;
   }
@@ -204,4 +205,12 @@ class SharedPump implements Pump {
     }
     return nowMs;
   }
+}
+
+function isDue({ entry, lane }: Turn): boolean {
+  return entry.tokens > 0 && lane.waiting();
+}
+
+function byTaken(a: Turn, b: Turn): number {
+  return a.taken - b.taken;
 }

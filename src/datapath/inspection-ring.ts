@@ -88,11 +88,11 @@ export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
 /** The reader's end; one for a buffer, in one thread. What it takes is copied out. */
 export function createRingLane(buffer: ArrayBufferLike): Lane {
   const { words, block } = partsOf(buffer);
-  const waiting = (): boolean => Atomics.load(words, WRITTEN) !== words[TAKEN];
   return {
-    waiting,
+    // Asked of every lane all the time: a plain read, which may be a look behind. Who takes asks in order.
+    waiting: () => words[WRITTEN] !== words[TAKEN],
     take() {
-      if (!waiting()) return undefined;
+      if (Atomics.load(words, WRITTEN) === words[TAKEN]) return undefined;
       let taken = words[TAKEN] ?? 0;
       if (block.readUInt32LE(place(taken)) === WRAP) taken += RING_CAPACITY_BYTES - place(taken);
       const at = place(taken);

@@ -32,14 +32,16 @@ class Reader implements Lane {
     this.#shared = shared;
   }
 
+  /** A plain read, as that of packets (inspection-ring.ts). */
   waiting(): boolean {
     const { words } = this.#shared;
-    return Atomics.load(words, WRITTEN) !== words[TAKEN];
+    return words[WRITTEN] !== words[TAKEN];
   }
 
   take(): Piece | undefined {
+    const { words } = this.#shared;
     let piece: Piece | undefined;
-    while (piece === undefined && this.waiting()) piece = this.#next();
+    while (piece === undefined && Atomics.load(words, WRITTEN) !== words[TAKEN]) piece = this.#next();
     return piece;
   }
 

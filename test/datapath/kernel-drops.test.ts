@@ -2,7 +2,8 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { dropsOf, tableKey } from '../../src/datapath/kernel-drops.ts';
+import { dropsOf, tableKey, watchKernelDrops } from '../../src/datapath/kernel-drops.ts';
+import { until } from './harness.ts';
 
 const HEAD =
   '   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n';
@@ -47,5 +48,48 @@ t.test(
     t.ok(dropped > 0 && dropped <= 200, `${dropped} of 200 dropped`);
     sender.close();
     socket.close();
+  },
+);
+
+t.test(
+  'every watch counts the drops of its own socket, one that has ended none',
+  { skip: process.platform !== 'linux' && 'Linux only' },
+  async (t) => {
+    const counted = [0, 0, 0];
+    const sockets = await Promise.all(
+      counted.map(async () => {
+        const socket = createSocket({ type: 'udp4', recvBufferSize: 4_096 });
+        socket.bind(0, '127.0.0.1');
+        await once(socket, 'listening');
+        return socket;
+      }),
+    );
+    const watches = sockets.map((socket, i) => {
+      const dropped = (_: string, count = 1) => {
+        counted[i] = (counted[i] ?? 0) + count;
+      };
+      return watchKernelDrops([socket.address()], { dropped });
+    });
+    watches[2]?.stop();
+    // One thread: what is sent before the next turn of the loop fills the buffers.
+    const senders = await Promise.all(
+      sockets.map(async (socket) => {
+        const sender = createSocket('udp4');
+        const { address, port } = socket.address();
+        sender.connect(port, address);
+        await once(sender, 'connect');
+        return sender;
+      }),
+    );
+    senders.forEach((sender, i) => {
+      for (let k = 0; k < 200 * (i + 1); k++) sender.send(Buffer.alloc(1_000));
+    });
+    const table = readFileSync('/proc/net/udp', 'utf8');
+    const expected = sockets.map((socket) => dropsOf(table, tableKey(socket.address())?.key ?? ''));
+    t.ok(expected.every((drops) => drops > 0) && expected[0] !== expected[1], `${expected}`);
+    await until('the tables to be read', () => (counted[0] ?? 0) > 0 && (counted[1] ?? 0) > 0);
+    t.same(counted, [expected[0], expected[1], 0]);
+    for (const watch of watches) watch.stop();
+    for (const socket of [...sockets, ...senders]) socket.close();
   },
 );

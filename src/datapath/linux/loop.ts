@@ -8,6 +8,9 @@ import type { Syscalls } from './syscalls.ts';
 
 /** Events that one wait takes. */
 const EVENTS_MAX = 256;
+/** Where an event's parts are, in 32-bit words. */
+const EVENT_WORDS = EPOLL_EVENT_BYTES / 4;
+const DATA_WORD = EPOLL_DATA_AT / 4;
 /** Bulk is served for so long in a turn, ms: whoever has events waits no longer for it. */
 const BULK_MS = 1;
 /** What is deferred may defer more, which is carried out without a wait between so many times. */
@@ -39,6 +42,7 @@ export class Loop {
   readonly #epoll: number;
   readonly #entries: (Entry | undefined)[] = [];
   readonly #events = Buffer.from(new ArrayBuffer(EVENTS_MAX * EPOLL_EVENT_BYTES));
+  readonly #words = new Int32Array(this.#events.buffer);
   readonly #eventsAt: number;
   readonly #queue;
   #deferred: Deferred[] = [];
@@ -64,7 +68,8 @@ export class Loop {
 
   /** Watches `fd` until `unwatch`, which must come before it is closed. Throws a SystemError (no memory, too many watches). */
   watch(fd: number, events: number, watched: Watched): void {
-    const generation = ++this.#generation >>> 0;
+    this.#generation = (this.#generation + 1) | 0;
+    const generation = this.#generation;
     this.#calls.streams.epollAdd(this.#epoll, fd, events, fd, generation);
     this.#entries[fd] = { watched, generation, events };
   }
@@ -102,10 +107,10 @@ export class Loop {
     const count = this.#calls.streams.epollWait(this.#epoll, this.#eventsAt, EVENTS_MAX, timeoutMs);
     this.#nowMs = this.#clock();
     for (let i = 0; i < count; i++) {
-      const at = i * EPOLL_EVENT_BYTES;
-      const entry = this.#entries[this.#events.readUInt32LE(at + EPOLL_DATA_AT)];
-      if (entry?.generation !== this.#events.readUInt32LE(at + EPOLL_DATA_AT + 4)) continue;
-      entry.watched.ready(this.#events.readUInt32LE(at));
+      const at = i * EVENT_WORDS;
+      const entry = this.#entries[this.#words[at + DATA_WORD] as number];
+      if (entry === undefined || entry.generation !== this.#words[at + DATA_WORD + 1]) continue;
+      entry.watched.ready(this.#words[at] as number);
     }
     this.#queue.run(this.#nowMs);
     for (let rounds = 0; rounds < DEFER_ROUNDS_MAX && this.#deferred.length > 0; rounds++) {
