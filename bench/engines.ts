@@ -153,7 +153,7 @@ daemon off;
 worker_processes 1;
 pid ${dir}/nginx.pid;
 error_log stderr ${log};
-events { worker_connections 16384; multi_accept on; }
+events { worker_connections 32768; multi_accept on; }
 stream {
   server {
     ${server}
