@@ -2,6 +2,7 @@
  * Budgets of bytes that the streams of one direction share. None of them says no at once: what finds no room waits for it, and its own
  * time-out ends the waiting.
  */
+import { Chain, type Linked } from './chain.ts';
 
 /** The part of a budget that one peer may have with more than one stream: four peers at least must agree to keep others waiting. */
 const PEER_PART = 4;
@@ -25,7 +26,9 @@ export interface HoldClaim {
 export class HoldBudget {
   readonly #sharedBytes: number;
   /** In the order of arrival. */
-  readonly #claims = new Set<Claim>();
+  readonly #claims = new Chain<Claim>();
+  /** How many of them wait for room. */
+  #waiting = 0;
   readonly #ofPeer = new PeerSums();
   /** Whose reading goes on without room. */
   #privileged: Claim | undefined;
@@ -39,22 +42,24 @@ export class HoldBudget {
   /** `onRoom` is called once after each time that `take` gave false, when there is room. `peer`: who may be greedy, its address. */
   claim(peer: string, onRoom: () => void): HoldClaim {
     const claim = new Claim(this, peer, onRoom);
-    this.#claims.add(claim);
+    this.#claims.append(claim);
     return claim;
   }
 
   /** For a claim of its own (HoldClaim). */
   take(claim: Claim, bytes: number): boolean {
-    if (!this.#claims.has(claim)) return true;
+    if (!claim.linked) return true;
     this.#count(claim, bytes);
     const hasRoom = this.#hasRoom(claim);
     if (!hasRoom) this.#privileged ??= claim;
-    claim.waiting = !hasRoom && this.#privileged !== claim;
+    this.#mark(claim, !hasRoom && this.#privileged !== claim);
     return !claim.waiting;
   }
 
   release(claim: Claim): void {
-    if (!this.#claims.delete(claim)) return;
+    if (!claim.linked) return;
+    this.#claims.remove(claim);
+    this.#mark(claim, false);
     this.#count(claim, -claim.bytes);
     if (this.#privileged === claim) this.#privileged = undefined;
     this.#wake();
@@ -80,25 +85,48 @@ export class HoldBudget {
     return ofPeer === bytes || ofPeer < this.#sharedBytes / PEER_PART;
   }
 
+  #mark(claim: Claim, waiting: boolean): void {
+    if (claim.waiting === waiting) return;
+    claim.waiting = waiting;
+    this.#waiting += waiting ? 1 : -1;
+  }
+
   #wake(): void {
     let next: Claim | undefined;
-    for (const claim of this.#claims) {
+    for (const claim of this.#thoseWaiting()) {
       if (!claim.waiting) continue;
-      if (this.#hasRoom(claim)) resume(claim);
+      if (this.#hasRoom(claim)) this.#resume(claim);
       else if (next === undefined || (!this.#isModest(next) && this.#isModest(claim))) next = claim;
     }
     if (next === undefined || this.#privileged !== undefined) return;
     this.#privileged = next;
-    resume(next);
+    this.#resume(next);
+  }
+
+  /** Apart, because who is told may come and go. */
+  #thoseWaiting(): readonly Claim[] {
+    const out: Claim[] = [];
+    if (this.#waiting === 0) return out;
+    for (let claim = this.#claims.first; claim !== undefined; claim = claim.after) if (claim.waiting) out.push(claim);
+    return out;
+  }
+
+  #resume(claim: Claim): void {
+    this.#mark(claim, false);
+    claim.onRoom();
   }
 }
 
-class Claim implements HoldClaim {
+class Claim implements HoldClaim, Linked<Claim> {
   readonly #budget: HoldBudget;
   readonly peer: string;
   readonly onRoom: () => void;
   bytes = 0;
   waiting = false;
+  /** Until it is released. */
+  linked = false;
+  before: Claim | undefined;
+  after: Claim | undefined;
 
   constructor(budget: HoldBudget, peer: string, onRoom: () => void) {
     this.#budget = budget;
@@ -113,11 +141,6 @@ class Claim implements HoldClaim {
   release(): void {
     this.#budget.release(this);
   }
-}
-
-function resume(claim: Claim): void {
-  claim.waiting = false;
-  claim.onRoom();
 }
 
 /** What a chunk counts for in a HoldBudget. */

@@ -1,4 +1,5 @@
 /** Time-outs of the data paths: node's, or those of a loop that blocks in the kernel (linux/loop.ts), where node's never fire. */
+import { Chain, type Linked } from './chain.ts';
 
 export interface Timer {
   /** Starts its time anew; of a timer that was cleared or has fired it does nothing. */
@@ -37,42 +38,20 @@ export interface TimerQueue extends Timers {
   run(nowMs: number): void;
 }
 
-/**
- * Timers of one length in the order of their ends: setting and refreshing put last, so nothing is sorted. Linked by themselves, and unlinked
- * whole: in a Set or Map the tables that churn leaves behind keep what was in them alive until the whole heap is collected.
- */
-class Row {
+/** Timers of one length in the order of their ends: setting and refreshing put last, so nothing is sorted. */
+class Row extends Chain<QueuedTimer> {
   readonly ms: number;
-  first: QueuedTimer | undefined;
-  last: QueuedTimer | undefined;
 
   constructor(ms: number) {
+    super();
     this.ms = ms;
-  }
-
-  append(timer: QueuedTimer): void {
-    timer.before = this.last;
-    if (this.last === undefined) this.first = timer;
-    else this.last.after = timer;
-    this.last = timer;
-    timer.waits = true;
-  }
-
-  remove(timer: QueuedTimer): void {
-    const { before, after } = timer;
-    if (before === undefined) this.first = after;
-    else before.after = after;
-    if (after === undefined) this.last = before;
-    else after.before = before;
-    timer.before = undefined;
-    timer.after = undefined;
-    timer.waits = false;
   }
 }
 
-class QueuedTimer implements Timer {
+class QueuedTimer implements Timer, Linked<QueuedTimer> {
   endMs: number;
-  waits = false;
+  /** While it waits. */
+  linked = false;
   before: QueuedTimer | undefined;
   after: QueuedTimer | undefined;
   readonly #row: Row;
@@ -88,7 +67,7 @@ class QueuedTimer implements Timer {
   }
 
   refresh(): void {
-    if (!this.waits) return;
+    if (!this.linked) return;
     this.endMs = this.#now() + this.#row.ms;
     if (this.after === undefined) return;
     this.#row.remove(this);
@@ -96,7 +75,7 @@ class QueuedTimer implements Timer {
   }
 
   clear(): void {
-    if (this.waits) this.#row.remove(this);
+    if (this.linked) this.#row.remove(this);
   }
 }
 

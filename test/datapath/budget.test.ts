@@ -49,6 +49,33 @@ t.test('held bytes: streams that fill the budget together all come to their end'
   t.ok(most > 60, 'the budget was used up on the way');
 });
 
+t.test('held bytes: who is told of room may end others, and begin new ones', async (t) => {
+  const budget = new HoldBudget(100, 40);
+  const woken: string[] = [];
+  const large = budget.claim('large', () => undefined);
+  large.take(60);
+  budget.claim('first', () => undefined).take(1);
+  const late: ReturnType<HoldBudget['claim']>[] = [];
+  const ended: ReturnType<HoldBudget['claim']>[] = [];
+  const a = budget.claim('a', () => {
+    woken.push('a');
+    for (const one of ended) one.release();
+    late.push(budget.claim('late', () => woken.push('late')));
+  });
+  t.equal(a.take(1), false);
+  const b = budget.claim('b', () => woken.push('b'));
+  t.equal(b.take(1), false);
+  ended.push(b);
+  const c = budget.claim('c', () => woken.push('c'));
+  t.equal(c.take(1), false);
+  large.release();
+  t.same(woken, ['a', 'c'], 'whoever waited and is still there');
+  t.equal(late[0]?.take(1), true);
+  for (const claim of [a, c, ...late]) claim.release();
+  t.equal(budget.used(), 1, 'that of the first');
+  t.same(woken, ['a', 'c']);
+});
+
 t.test('announced bytes: what fits goes at once, what does not waits, what never can is refused', async (t) => {
   const budget = new AnnouncedBudget(100);
   const order: string[] = [];
