@@ -6,6 +6,7 @@ import { type Decision, decide, PEER_VIEWS, type Snapshot, STATE_INDEX } from '.
 import { type Direction, FRAME_STATES, type FrameState, labelStateOf, type PeerView } from '../policy/facts.ts';
 import type { ShieldReason } from '../policy/reason.ts';
 import { type FrameCells, frameCells } from '../policy/tally.ts';
+import { isUnread } from '../ring/packet-interest.ts';
 import { encodeLabelHeader, peekPacketLabel } from '../wire/label.ts';
 import { LABEL_HEADER_BYTES } from '../wire/limits.ts';
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
@@ -111,7 +112,10 @@ class Gate implements PacketGate {
     }
     if (plan.notesSent) peer.known(context).sent(nowMs);
     if (plan.reported) this.#report(plan, memory, at, length, peer, nowMs);
-    if (context.inside.room(rejected, at + length - this.#bodyAt)) this.#offer(plan, memory, at, peer, nowMs);
+    const end = at + length;
+    if (this.#isNews(plan, memory, end, peer, nowMs) && context.inside.room(rejected, end - this.#bodyAt)) {
+      this.#offer(plan, memory, at, peer, nowMs);
+    }
     return !rejected && this.#send(plan, memory, at, length);
   }
 
@@ -194,8 +198,22 @@ class Gate implements PacketGate {
     report(this.#context, frame, plan.decision, nowMs);
   }
 
-  #offer({ state, rejected }: Plan, memory: Uint8Array, at: number, { address, port }: PacketPeer, atMs: number): void {
+  /** Whether inspection learns from the packet at hand: from a peer's message that it does not read, at most that the peer speaks so. */
+  #isNews(
+    { state, rejected, reported }: Plan,
+    memory: Uint8Array,
+    end: number,
+    peer: PacketPeer,
+    nowMs: number,
+  ): boolean {
+    const isRepeated = this.#way.direction === 'inbound' && !rejected && !reported && peer.wasTold(state, nowMs);
+    return !isRepeated || !isUnread(this.#way, memory, this.#bodyAt, end);
+  }
+
+  #offer({ state, rejected }: Plan, memory: Uint8Array, at: number, of: PacketPeer, atMs: number): void {
     const { direction, transport, kind } = this.#way;
+    const { address, port } = of;
+    if (direction === 'inbound') of.told(rejected ? undefined : state, atMs);
     const label = this.#label(memory, at);
     const labelState = labelStateOf(state);
     const peer = { address, port };

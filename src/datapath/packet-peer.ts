@@ -1,6 +1,8 @@
 /** What a path keeps of a remote peer between its frames, so that nothing of it is worked out for each. */
 import { VIEW } from '../policy/decide.ts';
+import type { FrameState } from '../policy/facts.ts';
 import { MEMORY } from '../ring/known-peer.ts';
+import { HEARD_FRESH_MS } from '../ring/packet-interest.ts';
 import type { KnownPeer } from '../ring/peers.ts';
 import { ADDRESS_BYTES, parseAddress } from '../wire/address.ts';
 import type { Endpoint, FenceContext } from './engine.ts';
@@ -21,6 +23,9 @@ export class PacketPeer implements Endpoint {
   #revision = 0;
   #admitted = false;
   #shared = false;
+  /** Under what label inspection was last told of it, and when. */
+  #toldState: FrameState | undefined;
+  #toldMs = 0;
 
   constructor(address: string, port: number) {
     this.address = address;
@@ -32,6 +37,17 @@ export class PacketPeer implements Endpoint {
   known(context: FenceContext): KnownPeer {
     this.#known ??= context.peers.know(this.bytes ?? UNKNOWN_ADDRESS, this.port);
     return this.#known;
+  }
+
+  /** Inspection is told that it spoke in a frame of `state`; undefined: in one that was rejected. */
+  told(state: FrameState | undefined, nowMs: number): void {
+    this.#toldState = state;
+    this.#toldMs = nowMs;
+  }
+
+  /** Whether that was just now, and of the same state. */
+  wasTold(state: FrameState, nowMs: number): boolean {
+    return this.#toldState === state && nowMs - this.#toldMs < HEARD_FRESH_MS;
   }
 
   /** Who it is by the rules and the memory of now, as the number of a PeerView (policy/decide.ts VIEW). */

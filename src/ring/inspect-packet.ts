@@ -7,6 +7,7 @@ import type { Message } from '../wire/messages.ts';
 import { isProbe } from '../wire/probe.ts';
 import { walkPacket } from '../wire/walk.ts';
 import { describeBytes, describeKey, describeMessage, Excerpt } from './excerpt.ts';
+import { readsUser } from './packet-interest.ts';
 import type { Ring } from './ring.ts';
 import type { FrameSource } from './source.ts';
 
@@ -46,9 +47,9 @@ export function inspectPacket(
   return { messages: messages.length, failures, excerpt: excerpt.toString() };
 }
 
-/** The key of a dskit pair, which goes to the ring; undefined for other messages. Only dskit's own transport says that pairs are meant. */
+/** The key of a dskit pair, which goes to the ring; undefined for other messages. */
 function keyOf(ring: Ring, source: FrameSource, message: Message): string | undefined {
-  if (message.type !== 'user' || source.transport !== 'dskit') return undefined;
+  if (message.type !== 'user' || !readsUser(source)) return undefined;
   const pair = decodeKvPair(message.data);
   if (!pair.ok) return undefined;
   ring.kv(source, pair.value);

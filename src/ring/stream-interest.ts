@@ -7,14 +7,15 @@ import { SEALED_STREAM_HEADER_BYTES, streamFrameBytes } from '../wire/encryption
 import { MESSAGE_TYPE } from '../wire/message-type.ts';
 import { Pending } from '../wire/pending.ts';
 import { createStreamReader, type StreamProgress } from '../wire/stream-reader.ts';
+import { readsUser } from './packet-interest.ts';
 import type { FrameSource } from './source.ts';
 
 /** A streamed user message up to this is collected to read the dskit pair in it. */
 const USER_MESSAGE_HELD_BYTES = 1024 * 1024;
 
-/** Whether a user message of so many bytes is collected: dskit's pairs travel in them. */
-export function collectsUser({ transport }: Pick<FrameSource, 'transport'>, bytes: number): boolean {
-  return transport === 'dskit' && bytes <= USER_MESSAGE_HELD_BYTES;
+/** Whether a user message of so many bytes is collected. */
+export function collectsUser(source: Pick<FrameSource, 'transport'>, bytes: number): boolean {
+  return readsUser(source) && bytes <= USER_MESSAGE_HELD_BYTES;
 }
 
 /** Whether what follows is of no interest in a message that was read to `state`. `wantsUser`: its user bytes are read for dskit's pairs. */
@@ -47,7 +48,7 @@ class Interest implements StreamInterest {
   constructor(source: Pick<FrameSource, 'transport'>) {
     this.#reader = createStreamReader({
       pushPull: () => {
-        this.#wantsUser = source.transport === 'dskit';
+        this.#wantsUser = readsUser(source);
       },
       userMessage: (bytes) => {
         this.#wantsUser = collectsUser(source, bytes);
