@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { copyDist } from '../test/lab/dist.ts';
 import { buildPrograms } from './build.ts';
-import { describeMachine } from './machine.ts';
+import { describeMachine, prepareNetwork } from './machine.ts';
 import { type Context, ENGINES, type Engine, type Measure } from './measure.ts';
 import { MEASURES } from './measures.ts';
 import { exitOnSignals } from './processes.ts';
@@ -102,6 +102,7 @@ async function measureOne(measure: Measure, context: Context, series: Map<string
 
 if (availableParallelism() < 2) throw new Error('the benchmark needs two cores: one for the proxy, one for the load');
 exitOnSignals();
+prepareNetwork();
 const dist = copyDist();
 const dir = mkdtempSync(join(tmpdir(), 'ringfence-bench-'));
 process.once('exit', () => {

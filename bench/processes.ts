@@ -155,6 +155,16 @@ export function softirqMs(core: number): number {
 }
 const ksoftirqd: (number | undefined)[] = [];
 
+/** Time for which a core did nothing so far, ms, in steps of 10. */
+export function idleMs(core: number): number {
+  const line =
+    readText('/proc/stat')
+      .split('\n')
+      .find((text) => text.startsWith(`cpu${core} `)) ?? '';
+  const [, , , , idle = 0, iowait = 0] = line.split(/\s+/).map(Number);
+  return (idle + iowait) * 10;
+}
+
 function findThread(name: string): number | undefined {
   const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry));
   return pids.map(Number).find((pid) => readText(`/proc/${pid}/comm`).trim() === name);

@@ -28,15 +28,15 @@ function head({ machine, context, results }: Report): string {
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   return `# Results of \`npm run bench\`
 
-Written by the run itself. ${machine.cpu}, ${machine.cores} cores, ${machine.memoryMb} MB, Linux ${machine.kernel}; ${versions.join(', ')}.
+Written by the run itself. ${machine.cpu}, ${machine.cores} cores, ${machine.memoryMb} MB, Linux ${machine.kernel}; ${versions.join(', ')}. A network namespace of its own; TCP's congestion control is ${machine.congestion}.
 
 Whatever is measured runs on core ${context.cores.proxy} alone, all its threads; the load and the app share core ${context.cores.load}. ${context.rounds} interleaved rounds after one that warms up, ${context.sampleMs} ms each;
 medians, with the lowest and the highest round as parts of the median. Ratios are medians of the ratios within a round.
 
-**Of a core, or by the clock.** Rates of datagrams and of connections (\`udp_forward…\`, \`tcp_connections\`) are by "a second of a core": a second in which the kernel
+**Of a core, or by the clock.** Rates (\`udp_forward…\`, \`tcp_connections\`, \`tcp_bulk_mbps\`) are by "a second of a core": a second in which the kernel
 ran the proxy's threads (schedstat, and the core's ksoftirqd). While a proxy has more to do than it can, that is its rate on a core of its own,
 whatever else runs on the machine; a proxy that the load could not fill is named in its notes. The figures by the clock stand beside, as \`…_wall\`; on a machine that does nothing
-else both agree. \`tcp_bulk_mbps\` is by the clock, because one exchange after the other is mostly waiting; \`tcp_bulk_mbps_core\` stands beside.
+else both agree.
 
 **What a datagram holds.** \`udp_forward\`, \`udp_forward_64\` and \`udp_forward_transparent\`, which the floors stand against, carry a plain user message: the label is checked and stripped, and nothing
 inside is of interest. Gossip costs the fence more, because it is opened, scanned and learned from, and the other forwarders the same: \`udp_forward_gossip…\`, \`cpu_seconds_per_million_packets\`,

@@ -1,9 +1,9 @@
-/** TCP through each proxy: short connections a second, and bytes a second of push/pulls, one at a time. */
+/** TCP through each proxy: short connections a second, and bytes a second of push/pulls, as many at once as fill it. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Forwarder, Way } from './engines.ts';
 import { type Context, type Engine, type Figures, inTurn, type Measure, type Stand } from './measure.ts';
-import { cpuMs, type Program, runToEnd, sleep, softirqMs, start } from './processes.ts';
+import { cpuMs, idleMs, type Program, runToEnd, sleep, softirqMs, start } from './processes.ts';
 import { median } from './results.ts';
 import { BULK_BYTES, dskitPackets, type Payloads, pushPullHead, pushPulls } from './tcp-payloads.ts';
 import { startTcpProxy } from './tcp-proxies.ts';
@@ -12,12 +12,12 @@ const TCP_ENGINES = ['linux', 'portable', 'nginx', 'haproxy', 'c', 'go'] as cons
 const WARM_MS = 300;
 const SETTLE_MS = 200;
 /** Before an engine is measured first: connections that it must have carried, so that what is compiled as it runs is; in so many loads at most. */
-const WARM_WORK = { tcp_connections: 15_000, tcp_bulk_mbps: 30 } as const;
+const WARM_WORK = { tcp_connections: 15_000, tcp_bulk_mbps: 600 } as const;
 const WARM_LOADS_MAX = 6;
 /** What the load takes besides its own time: the connections that are open at its end. */
 const LOAD_SLACK_MS = 15_000;
-/** A proxy whose core time and the clock differ by more was not alone, or waited for the load. */
-const BUSY = 0.9;
+/** A proxy whose core rested for more of the time waited for the load: its figure by the clock is a lower bound. */
+const RESTS_MAX = 0.1;
 
 interface Kind {
   readonly name: 'tcp_connections' | 'tcp_bulk_mbps';
@@ -39,15 +39,15 @@ const KINDS: readonly Kind[] = [
     words:
       'connections a second of a core, 64 at once: a dskit packet of 300 B each; fences strip the label and make the digest anew',
     payloads: dskitPackets,
-    load: ['--mode', 'connections', '--at-once', '64'],
+    load: ['--at-once', '64'],
     sink: () => [],
   },
   {
     name: 'tcp_bulk_mbps',
     net: 9,
-    words: 'MB a second: push/pulls of 10 MB each way, one at a time, so that waits count too; fences strip the label',
+    words: 'MB a second of a core: push/pulls of 10 MB each way, 8 at once; fences strip the label',
     payloads: pushPulls,
-    load: ['--mode', 'bulk', ...bulkArgs()],
+    load: ['--at-once', '8', ...bulkArgs()],
     sink: () => [...bulkArgs(), '--answer-head', pushPullHead().toString('hex')],
   },
 ];
@@ -57,9 +57,7 @@ export const TCP: readonly Measure[] = KINDS.map((kind) => ({
   group: 'tcp',
   figures: {
     [kind.name]: kind.words,
-    ...(kind.name === 'tcp_connections'
-      ? { tcp_connections_wall: 'the same, a second of the clock: other programs on the machine take their part of it' }
-      : { tcp_bulk_mbps_core: 'the same, a second of a core' }),
+    [`${kind.name}_wall`]: 'the same, a second of the clock: other programs on the machine take their part of it',
   },
   engines: TCP_ENGINES,
   open: (context) => openTcp(context, kind),
@@ -68,6 +66,19 @@ export const TCP: readonly Measure[] = KINDS.map((kind) => ({
 interface Arm {
   readonly proxy: Forwarder;
   readonly sink: Program;
+}
+
+/** Parts of the measured time for which a proxy ran, and for which its core did nothing. */
+interface Parts {
+  readonly ran: number;
+  readonly rested: number;
+}
+
+/** Whether the load filled a proxy; what is missing to one were others on its core. */
+function fullness(engine: Engine, parts: readonly Parts[]): string {
+  const [ran, rested] = [median(parts.map((part) => part.ran)), median(parts.map((part) => part.rested))];
+  const words = rested > RESTS_MAX ? 'the load did not fill it, by the clock its figure is a lower bound' : 'saturated';
+  return `${engine}: it ran for ${ran.toFixed(2)} of the time, its core rested for ${rested.toFixed(2)}: ${words}`;
 }
 
 interface SinkCounts {
@@ -91,7 +102,7 @@ async function openTcp(context: Context, kind: Kind): Promise<Stand> {
   };
   const direct = await startSink(context, kind, directWay(kind.net).app, files.labelled);
   const directs: number[] = [];
-  const busy = new Map<Engine, number[]>();
+  const parts = new Map<Engine, Parts[]>();
   try {
     for (const engine of TCP_ENGINES.filter((one) => context.engines.includes(one))) {
       const way = wayOf(kind.net, engine);
@@ -112,11 +123,13 @@ async function openTcp(context: Context, kind: Kind): Promise<Stand> {
   return {
     async round() {
       directs.push((await load(context, kind, files.labelled, directWay(kind.net).app)).perSecond);
-      return inTurn([...arms.keys()], (engine) => sample(context, kind, files.labelled, arms.get(engine) as Arm, busy));
+      return inTurn([...arms.keys()], (engine) =>
+        sample(context, kind, files.labelled, arms.get(engine) as Arm, parts),
+      );
     },
     notes: () => [
-      `without a proxy, load and app on one core: ${directs.map((rate) => Math.round(rate)).join(', ')}`,
-      `part of the time that each ran on its core (below ${BUSY} it shared it, or waited for the load): ${[...busy].map(([engine, parts]) => `${engine} ${median(parts).toFixed(2)}`).join(', ')}`,
+      `without a proxy, load and app on one core: ${directs.map((rate) => Math.round(rate)).join(', ')} exchanges a second`,
+      ...[...parts].map(([engine, ofRounds]) => fullness(engine, ofRounds)),
       ...[...arms.values()].map(({ proxy }) => `${proxy.engine}: \`${proxy.setup.replaceAll(/\s+/g, ' ').trim()}\``),
     ],
     async close() {
@@ -151,6 +164,7 @@ interface Loaded {
   readonly failed: number;
   readonly total: number;
   readonly perSecond: number;
+  readonly mbPerSecond: number;
 }
 
 async function load(context: Context, kind: Kind, payloads: string, to: string): Promise<Loaded> {
@@ -177,7 +191,7 @@ async function sample(
   kind: Kind,
   payloads: string,
   { proxy, sink }: Arm,
-  parts: Map<Engine, number[]>,
+  parts: Map<Engine, Parts[]>,
 ): Promise<Figures> {
   const passed = () =>
     proxy.strips ? proxy.metric('frames_total', { direction: 'inbound', verdict: 'pass' }) : Promise.resolve(0);
@@ -185,11 +199,16 @@ async function sample(
   const [before, passedBefore] = [await countsOf(sink), await passed()];
   const running = load(context, kind, payloads, proxy.way.listen);
   await sleep(WARM_MS);
-  const clock = () => ({ atMs: performance.now(), cpu: cpuMs([proxy.program.pid]) + softirqMs(context.cores.proxy) });
+  const core = context.cores.proxy;
+  const clock = () => ({
+    atMs: performance.now(),
+    ran: cpuMs([proxy.program.pid]) + softirqMs(core),
+    rested: idleMs(core),
+  });
   const from = clock();
   await sleep(context.sampleMs - SETTLE_MS);
   const to = clock();
-  const { failed, total, perSecond } = await running;
+  const { failed, total, perSecond, mbPerSecond } = await running;
   await sleep(SETTLE_MS);
   const [after, counted] = [await countsOf(sink), (await passed()) - passedBefore];
   const { engine } = proxy;
@@ -200,10 +219,9 @@ async function sample(
     throw new Error(`${engine}: ${total} connections sent, ${after.good - before.good} arrived`);
   }
   if (proxy.strips && counted !== total) throw new Error(`${engine}: it counted ${counted} connections, not ${total}`);
-  const busy = (to.cpu - from.cpu) / (to.atMs - from.atMs);
-  parts.set(engine, [...(parts.get(engine) ?? []), busy]);
-  const perCore = perSecond / busy;
-  return kind.name === 'tcp_connections'
-    ? { tcp_connections: perCore, tcp_connections_wall: perSecond }
-    : { tcp_bulk_mbps: perSecond, tcp_bulk_mbps_core: perCore };
+  const tookMs = to.atMs - from.atMs;
+  const part = { ran: (to.ran - from.ran) / tookMs, rested: (to.rested - from.rested) / tookMs };
+  parts.set(engine, [...(parts.get(engine) ?? []), part]);
+  const rate = kind.name === 'tcp_bulk_mbps' ? mbPerSecond : perSecond;
+  return { [kind.name]: rate / part.ran, [`${kind.name}_wall`]: rate };
 }

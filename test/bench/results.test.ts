@@ -62,7 +62,7 @@ t.test('growth is judged against the smallest size of the same engine, and shown
     { value: 1.25, floor: 1.3, bound: 'at most', ok: true },
   );
   const growth = MEASURES.filter(({ name }) => name === 'growth_peers');
-  const machine = { cpu: 'a cpu', cores: 2, memoryMb: 1, kernel: 'k', versions: {} };
+  const machine = { cpu: 'a cpu', cores: 2, memoryMb: 1, kernel: 'k', congestion: 'reno', versions: {} };
   const context = { cores: { proxy: 1, load: 0 }, rounds: 3, sampleMs: 1 };
   const results = resultsOf(series, ENGINES, [...series.keys()]);
   const text = reportText({ machine, context, results, notes: new Map(), failed: [], measures: growth });
@@ -195,7 +195,14 @@ t.test('the report', async (t) => {
     ['udp_forward', 'start_ms'],
   );
   const text = reportText({
-    machine: { cpu: 'A CPU', cores: 2, memoryMb: 4_000, kernel: '6.18', versions: { node: '20.20', nginx: '1.26' } },
+    machine: {
+      cpu: 'A CPU',
+      cores: 2,
+      memoryMb: 4_000,
+      kernel: '6.18',
+      congestion: 'reno',
+      versions: { node: '20.20', nginx: '1.26' },
+    },
     context: { cores: { proxy: 1, load: 0 }, rounds: 3, sampleMs: 1_500 },
     results,
     notes: new Map([['udp_forward', ['nginx: `worker_processes 1;`']]]),
@@ -203,7 +210,7 @@ t.test('the report', async (t) => {
     measures: [measure],
   });
   for (const part of [
-    'A CPU, 2 cores, 4000 MB, Linux 6.18; node 20.20, nginx 1.26.',
+    'A CPU, 2 cores, 4000 MB, Linux 6.18; node 20.20, nginx 1.26. A network namespace of its own;',
     '## Failed\n\n- start: it never came',
     '| udp_forward vs nginx, a session a datagram | 4.00 | at least 4 | yes |',
     '| udp_forward vs nginx, sessions kept | not measured | at least 1 | **no** |',
@@ -215,7 +222,7 @@ t.test('the report', async (t) => {
     'stand against `nginx_oneway`',
     'which the floors stand against, carry a plain user message',
     'C is 4.5 times as fast as `nginx_oneway` and an unknown number of times as fast as `nginx`.',
-    '`tcp_bulk_mbps` is by the clock',
+    "TCP's congestion control is reno.",
   ]) {
     t.ok(text.includes(part), part);
   }
@@ -225,7 +232,7 @@ t.test('the report', async (t) => {
 
   function reportOf(of: typeof results) {
     return {
-      machine: { cpu: 'A CPU', cores: 2, memoryMb: 4_000, kernel: '6.18', versions: {} },
+      machine: { cpu: 'A CPU', cores: 2, memoryMb: 4_000, kernel: '6.18', congestion: 'reno', versions: {} },
       context: { cores: { proxy: 1, load: 0 }, rounds: 3, sampleMs: 1_500 },
       results: of,
       notes: new Map(),
