@@ -34,6 +34,8 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
   #lends = false;
   /** Why it was destroyed. */
   #error: Error | undefined;
+  /** Bytes that were read. */
+  #copied = 0;
   /** Where what comes goes, once nobody looks at it. */
   #splice: RawSplice | undefined;
 
@@ -97,7 +99,6 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     return this.destroy();
   }
 
-  /** From the loop alone. */
   ready(events: number): void {
     if (this.connecting) this.#endConnect();
     this.#readable ||= (events & (EPOLLIN | ENDED)) !== 0;
@@ -131,7 +132,6 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     this.#readLater();
   }
 
-  /** From the loop alone. */
   later(): void {
     this.#isDeferred = false;
     if (!this.destroyed && this.#firstWrites) this.#firstWrite();
@@ -188,13 +188,13 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
   read(copies = false): void {
     const { calls, memory, memoryAt } = this.io;
     for (let bytes = 0, length = 0; bytes < memory.length; bytes += length) {
-      if (!(copies && bytes === 0) && this.#splice?.moves() === true) return;
+      if (!(copies && bytes === 0) && this.#splice?.moves(this.#copied) === true) return;
       length = calls.recv(this.fd, memoryAt, memory.length);
       if (length <= 0) {
         this.onNothing(length, length < 0 ? this.io.failure() : undefined);
         return;
       }
-      this.#splice?.copied(length);
+      this.#copied += length;
       const chunk = memory.subarray(0, length);
       this.owner?.onData(this, this.#lends ? chunk : Buffer.from(chunk));
       // Whoever paused it finds it readable on resuming.

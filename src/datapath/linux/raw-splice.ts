@@ -7,8 +7,8 @@ import type { Deferred } from './loop.ts';
 import type { RawIo } from './raw-io.ts';
 import { SPLICE_BYTES, type SplicePipe } from './splice-pipes.ts';
 
-/** So much is copied first: what is shorter would spend more on calls than it spares. */
-export const BULK_FROM_BYTES = 256 * 1024;
+/** So much is copied first, what somebody looked at included: what is shorter would spend more on calls than it spares. */
+export const BULK_FROM_BYTES = 64 * 1024;
 /** Bytes that are moved before others have their turn. */
 const GO_BYTES = 1024 * 1024;
 
@@ -43,8 +43,8 @@ export class RawSplice implements Deferred {
   #pipe: SplicePipe | undefined;
   /** Bytes in the pipe. */
   #held = 0;
-  /** Bytes that were copied since a pipe was last asked for. */
-  #copied = 0;
+  /** From so many copied bytes on a pipe is asked for. */
+  #fromBytes = BULK_FROM_BYTES;
   #state: 'rests' | 'scheduled' | 'waits' | 'over' = 'rests';
 
   /** `passed` is told what left `from`, and 0 for each time that `to` took something of it later. */
@@ -55,14 +55,9 @@ export class RawSplice implements Deferred {
     this.#passed = passed;
   }
 
-  /** So much was copied. */
-  copied(bytes: number): void {
-    this.#copied += bytes;
-  }
-
-  /** Whether what there is to read is moved, in this turn or a later one, rather than to be read by the caller. */
-  moves(): boolean {
-    if (this.#pipe === undefined && !this.#begins()) return false;
+  /** Whether what there is to read is moved, in this turn or a later one, rather than to be read by the caller, who has read `copied` bytes so far. */
+  moves(copied: number): boolean {
+    if (this.#pipe === undefined && !this.#begins(copied)) return false;
     if (this.#state === 'rests') this.#schedule();
     return true;
   }
@@ -73,11 +68,11 @@ export class RawSplice implements Deferred {
     this.#letGo();
   }
 
-  #begins(): boolean {
-    if (this.#state === 'over' || this.#copied < BULK_FROM_BYTES || !this.#to.takesNow()) return false;
+  #begins(copied: number): boolean {
+    if (this.#state === 'over' || copied < this.#fromBytes || !this.#to.takesNow()) return false;
     this.#pipe = this.#io.pipes.take();
     // Asked for again after as much.
-    if (this.#pipe === undefined) this.#copied = 0;
+    if (this.#pipe === undefined) this.#fromBytes = copied + BULK_FROM_BYTES;
     return this.#pipe !== undefined;
   }
 

@@ -337,7 +337,7 @@ t.test('pipes: of the size that is granted, or none', async (t) => {
   );
   t.equal(pipes.take(), undefined, 'two pages are worth nothing');
   t.same([asked, closed, pipes.open], [[MIB, MIB / 2, MIB / 4, MIB / 8, MIB / 16], [100, 101], 0]);
-  granted = 2 * BULK_FROM_BYTES;
+  granted = MIB / 2;
   const some = [pipes.take(), pipes.take(), pipes.take()] as SplicePipe[];
   t.same([pipes.take(), pipes.open], [undefined, 3], 'no more than the bound');
   closed.length = 0;
@@ -387,13 +387,12 @@ function stubbed(arriving: number[], taken: number[]) {
     },
   };
   const splice = new RawSplice(stub as unknown as RawIo, from, to, (bytes) => told.push(`${bytes}`));
-  splice.copied(BULK_FROM_BYTES);
   return { splice, to, told, turn: () => turns.shift()?.later() };
 }
 
 t.test('what a slow reader takes of a pipe passes too: it is not idle meanwhile', async (t) => {
   const { splice, to, told, turn } = stubbed([1_000, -1], [300, 0, 400, 0, 300]);
-  t.equal(splice.moves(), true);
+  t.equal(splice.moves(BULK_FROM_BYTES), true);
   turn();
   t.same(told, ['1000']);
   for (let i = 0; i < 2; i++) {
@@ -405,18 +404,19 @@ t.test('what a slow reader takes of a pipe passes too: it is not idle meanwhile'
 
 t.test('nothing goes past what waits to be written, and no pipe with bytes in it is given to another', async (t) => {
   const waits = stubbed([], []);
+  t.equal(waits.splice.moves(BULK_FROM_BYTES - 1), false, 'too little to be bulk');
   waits.to.free = false;
-  t.equal(waits.splice.moves(), false);
+  t.equal(waits.splice.moves(BULK_FROM_BYTES), false);
   const closed = stubbed([1_000], [300, 0]);
-  t.equal(closed.splice.moves(), true);
+  t.equal(closed.splice.moves(BULK_FROM_BYTES), true);
   closed.turn();
   closed.splice.close();
   t.same(closed.told, ['1000', 'not empty']);
   const broken = stubbed([1_000], [300, -1]);
-  t.equal(broken.splice.moves(), true);
+  t.equal(broken.splice.moves(BULK_FROM_BYTES), true);
   broken.turn();
   t.same(broken.told, ['1000', 'not empty', 'resume']);
-  t.equal(broken.splice.moves(), false, 'what comes then is read, so that its end is met');
+  t.equal(broken.splice.moves(BULK_FROM_BYTES), false, 'what comes then is read, so that its end is met');
 });
 
 t.test('bulk is served in order, for a bounded time in a turn, after events', async (t) => {
