@@ -222,9 +222,12 @@ class Sends implements SendBatch {
 export interface DatagramBatches {
   readonly received: ReceiveBatch;
   readonly sends: SendBatch;
+  /** Of what goes to an app on this host, past the routes. */
+  readonly home: SendBatch;
 }
 
 export function createDatagramBatches(calls: Syscalls, size = BATCH): DatagramBatches {
   const received = createReceiveBatch(calls, size);
-  return { received, sends: createSendBatch(calls, received.base, size) };
+  const sends = () => createSendBatch(calls, received.base, size);
+  return { received, sends: sends(), home: sends() };
 }

@@ -6,14 +6,25 @@
 import { randomBytes } from 'node:crypto';
 import type { DropReason } from '../../policy/tally.ts';
 import { StartError } from '../engine.ts';
-import type { ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
-import { createFragmenter, type Family, fitsDatagram, MTU_EVERYWHERE, packetBytes, writeHeaders } from './headers.ts';
+import type { DatagramBatches, ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
+import {
+  createFragmenter,
+  ETHERNET_HEADER_BYTES,
+  type Family,
+  fitsDatagram,
+  KERNELS_ID,
+  MTU_EVERYWHERE,
+  packetBytes,
+  writeEthernet,
+  writeHeaders,
+} from './headers.ts';
 import { createMtuOracle } from './mtu.ts';
 import type { PacketFlow } from './packet-flows.ts';
 import { MARK_FENCE } from './rules.ts';
 import {
   AF_INET,
   AF_INET6,
+  AF_PACKET,
   IP_NODEFRAG,
   IPPROTO_RAW,
   SO_MARK,
@@ -22,10 +33,14 @@ import {
   SOL_IP,
   SOL_SOCKET,
   type Syscalls,
+  SystemError,
 } from './syscalls.ts';
 
 /** Send buffer that is asked for; the kernel caps it at net.core.wmem_max. */
 const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** sockaddr_ll: family u16, protocol u16, interface i32, 12 bytes of zeros; in every network namespace lo is interface 1 (LOOPBACK_IFINDEX). */
+const LO_NAME = Uint8Array.of(AF_PACKET, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 /** What became of one datagram, told once for each that was given to `send`, in `send` or by the next flush. */
 export interface SenderEvents {
@@ -43,42 +58,88 @@ export interface PacketSender {
   close(): void;
 }
 
-export interface SenderBatches {
-  readonly received: ReceiveBatch;
-  readonly sends: SendBatch;
-}
-
 /** One sender a family. Throws a SystemError (EPERM without CAP_NET_RAW), or a StartError where the kernel refuses the mark. */
 export function createPacketSender(
   calls: Syscalls,
   family: Family,
-  batches: SenderBatches,
+  batches: DatagramBatches,
   events: SenderEvents,
 ): PacketSender {
   return new RawSender(calls, family, batches, events);
 }
 
-class RawSender implements PacketSender, Refused {
+/** One socket, and what is to leave it in a batch. */
+class Outlet implements Refused {
+  readonly fd: number;
   readonly #calls: Syscalls;
-  readonly #family: Family;
-  readonly #received: ReceiveBatch;
   readonly #sends: SendBatch;
   readonly #events: SenderEvents;
-  readonly #fd: number;
-  readonly #oracle;
-  readonly #fragmenter = createFragmenter(randomBytes(4).readUInt32LE());
   /** What is in the batch; entries beyond its count are of before. */
   readonly #flows: PacketFlow[] = [];
   readonly #bytes: Int32Array;
 
-  constructor(calls: Syscalls, family: Family, { received, sends }: SenderBatches, events: SenderEvents) {
+  constructor(calls: Syscalls, fd: number, sends: SendBatch, events: SenderEvents) {
+    this.fd = fd;
     this.#calls = calls;
-    this.#family = family;
-    this.#received = received;
     this.#sends = sends;
     this.#events = events;
     this.#bytes = new Int32Array(sends.size);
-    this.#fd = openRaw(calls, family);
+  }
+
+  /** Adds the packet of `length` bytes at `from`, with a payload of `bytes`. Gives the batch, for where it goes to. */
+  add(flow: PacketFlow, from: number, length: number, bytes: number): SendBatch {
+    const sends = this.#sends;
+    if (sends.count === sends.size) this.flush();
+    this.#flows[sends.count] = flow;
+    this.#bytes[sends.count] = bytes;
+    sends.add(from, length);
+    return sends;
+  }
+
+  flush(): void {
+    const { count } = this.#sends;
+    if (count === 0) return;
+    const failed = count - this.#sends.flush(this.fd, this);
+    // Those that were refused have been told, and are marked.
+    for (let i = 0; i < count; i++)
+      if (failed === 0 || this.#bytes[i] !== -1) this.#events.onSent(this.#flows[i] as PacketFlow);
+  }
+
+  close(): void {
+    this.#calls.close(this.fd);
+  }
+
+  onRefused(errno: string, first: number, count: number): void {
+    for (let i = first; i < first + count; i++) {
+      this.#events.onFailed(this.#flows[i] as PacketFlow, this.#bytes[i] as number, failureOf(errno), errno);
+      this.#bytes[i] = -1;
+    }
+  }
+
+  /** Of these sockets nothing can be told of what was sent before. */
+  onLateError(): void {}
+}
+
+class RawSender implements PacketSender {
+  readonly #calls: Syscalls;
+  readonly #family: Family;
+  readonly #received: ReceiveBatch;
+  readonly #events: SenderEvents;
+  readonly #far: Outlet;
+  /** The same as `far` where there are no packet sockets. */
+  readonly #home: Outlet;
+  readonly #oracle;
+  readonly #fragmenter = createFragmenter(randomBytes(4).readUInt32LE());
+  #id = randomBytes(2).readUInt16LE();
+
+  constructor(calls: Syscalls, family: Family, { received, sends, home }: DatagramBatches, events: SenderEvents) {
+    this.#calls = calls;
+    this.#family = family;
+    this.#received = received;
+    this.#events = events;
+    this.#far = new Outlet(calls, openRaw(calls, family), sends, events);
+    const fd = openHome(calls);
+    this.#home = fd === undefined ? this.#far : new Outlet(calls, fd, home, events);
     this.#oracle = createMtuOracle(calls, family);
   }
 
@@ -95,45 +156,39 @@ class RawSender implements PacketSender, Refused {
       this.#fragments(flow, at, bytes, mtu);
       return;
     }
-    const sends = this.#sends;
-    if (sends.count === sends.size) this.flush();
-    this.#flows[sends.count] = flow;
-    this.#bytes[sends.count] = bytes;
-    const from = writeHeaders(this.#received.view, at, bytes, flow);
-    sends.add(from, whole);
-    sends.to(flow.toName, 0, flow.toNameBytes);
+    const { view } = this.#received;
+    if (flow.home && this.#home !== this.#far) {
+      const from = writeHeaders(view, at, bytes, flow, this.#nextId());
+      this.#home.add(flow, writeEthernet(view, from, this.#family), ETHERNET_HEADER_BYTES + whole, bytes);
+      return;
+    }
+    const from = writeHeaders(view, at, bytes, flow, KERNELS_ID);
+    this.#far.add(flow, from, whole, bytes).to(flow.toName, 0, flow.toNameBytes);
   }
 
   flush(): void {
-    const { count } = this.#sends;
-    if (count === 0) return;
-    const failed = count - this.#sends.flush(this.#fd, this);
-    // Those that were refused have been told, and are marked.
-    for (let i = 0; i < count; i++)
-      if (failed === 0 || this.#bytes[i] !== -1) this.#events.onSent(this.#flows[i] as PacketFlow);
+    this.#far.flush();
+    this.#home.flush();
   }
 
   close(): void {
-    this.#calls.close(this.#fd);
+    this.#far.close();
+    if (this.#home !== this.#far) this.#home.close();
     this.#oracle.close();
   }
 
-  onRefused(errno: string, first: number, count: number): void {
-    for (let i = first; i < first + count; i++) {
-      this.#events.onFailed(this.#flows[i] as PacketFlow, this.#bytes[i] as number, failureOf(errno), errno);
-      this.#bytes[i] = -1;
-    }
+  /** 1 to 0xffff: no kernel takes it for a wish. */
+  #nextId(): number {
+    this.#id = (this.#id % 0xffff) + 1;
+    return this.#id;
   }
-
-  /** Of a raw socket nothing can be told of what was sent before. */
-  onLateError(): void {}
 
   #fragments(flow: PacketFlow, at: number, bytes: number, mtu: number): void {
     this.flush();
     this.#events.onOversize(flow);
     const to = Buffer.from(flow.toName.buffer, flow.toName.byteOffset, flow.toNameBytes);
     const sent = this.#fragmenter.cut(this.#received.view, at, bytes, flow, mtu, (packet, length) => {
-      return this.#calls.sendto(this.#fd, packet, length, to) >= 0;
+      return this.#calls.sendto(this.#far.fd, packet, length, to) >= 0;
     });
     if (sent) this.#events.onSent(flow);
     else {
@@ -145,18 +200,38 @@ class RawSender implements PacketSender, Refused {
 
 function openRaw(calls: Syscalls, family: Family): number {
   const fd = calls.socket(family === 4 ? AF_INET : AF_INET6, SOCK_RAW, IPPROTO_RAW);
-  const optional = (level: number, option: number, value: number) => {
-    try {
-      calls.setInt(fd, level, option, value);
-    } catch {
-      // It works without, less well.
-    }
-  };
-  setMark(calls, fd);
-  optional(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES);
+  prepare(calls, fd);
   // Without it netfilter reassembles our fragments, and on kernels before 6.9 forgets whose they are.
-  if (family === 4) optional(SOL_IP, IP_NODEFRAG, 1);
+  if (family === 4) optional(calls, fd, SOL_IP, IP_NODEFRAG, 1);
   return fd;
+}
+
+/** A packet socket on lo that receives nothing, as it has no protocol; undefined where the kernel has none for us. */
+function openHome(calls: Syscalls): number | undefined {
+  let fd = -1;
+  try {
+    fd = calls.socket(AF_PACKET, SOCK_RAW, 0);
+    calls.bind(fd, LO_NAME);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    if (fd >= 0) calls.close(fd);
+    return undefined;
+  }
+  prepare(calls, fd);
+  return fd;
+}
+
+function prepare(calls: Syscalls, fd: number): void {
+  setMark(calls, fd);
+  optional(calls, fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES);
+}
+
+function optional(calls: Syscalls, fd: number, level: number, option: number, value: number): void {
+  try {
+    calls.setInt(fd, level, option, value);
+  } catch {
+    // It works without, less well.
+  }
 }
 
 /** Not optional: without it the rules would bring some of our own fragments back to us, and streams and the self-test need it too. */
