@@ -4,9 +4,8 @@
  * but as long as it is open nobody here can bind that port to the wildcard address, and peers' port is the app's own: it could not restart.)
  */
 import { randomBytes } from 'node:crypto';
-import type { DropReason } from '../../policy/tally.ts';
 import { StartError } from '../engine.ts';
-import type { DatagramBatches, ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
+import type { DatagramBatches, ReceiveBatch } from './datagram-batch.ts';
 import {
   createFragmenter,
   ETHERNET_HEADER_BYTES,
@@ -19,6 +18,7 @@ import {
   writeHeaders,
 } from './headers.ts';
 import { createMtuOracle } from './mtu.ts';
+import { failureOf, Outlet, type SenderEvents } from './outlet.ts';
 import type { PacketFlow } from './packet-flows.ts';
 import { MARK_FENCE } from './rules.ts';
 import {
@@ -42,15 +42,6 @@ const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
 /** sockaddr_ll: family u16, protocol u16, interface i32, 12 bytes of zeros; in every network namespace lo is interface 1 (LOOPBACK_IFINDEX). */
 const LO_NAME = Uint8Array.of(AF_PACKET, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
-/** What became of one datagram, told once for each that was given to `send`, in `send` or by the next flush. */
-export interface SenderEvents {
-  onSent(flow: PacketFlow): void;
-  /** `bytes`: its payload. */
-  onFailed(flow: PacketFlow, bytes: number, reason: DropReason, errno: string): void;
-  /** It is larger than the route's MTU; told besides. */
-  onOversize(flow: PacketFlow): void;
-}
-
 export interface PacketSender {
   /** Sends the payload of `bytes` at `at` of the receive batch's memory, with HEADROOM_BYTES before it, which stays as it is until the flush. */
   send(flow: PacketFlow, at: number, bytes: number, nowMs: number): void;
@@ -66,58 +57,6 @@ export function createPacketSender(
   events: SenderEvents,
 ): PacketSender {
   return new RawSender(calls, family, batches, events);
-}
-
-/** One socket, and what is to leave it in a batch. */
-class Outlet implements Refused {
-  readonly fd: number;
-  readonly #calls: Syscalls;
-  readonly #sends: SendBatch;
-  readonly #events: SenderEvents;
-  /** What is in the batch; entries beyond its count are of before. */
-  readonly #flows: PacketFlow[] = [];
-  readonly #bytes: Int32Array;
-
-  constructor(calls: Syscalls, fd: number, sends: SendBatch, events: SenderEvents) {
-    this.fd = fd;
-    this.#calls = calls;
-    this.#sends = sends;
-    this.#events = events;
-    this.#bytes = new Int32Array(sends.size);
-  }
-
-  /** Adds the packet of `length` bytes at `from`, with a payload of `bytes`. Gives the batch, for where it goes to. */
-  add(flow: PacketFlow, from: number, length: number, bytes: number): SendBatch {
-    const sends = this.#sends;
-    if (sends.count === sends.size) this.flush();
-    this.#flows[sends.count] = flow;
-    this.#bytes[sends.count] = bytes;
-    sends.add(from, length);
-    return sends;
-  }
-
-  flush(): void {
-    const { count } = this.#sends;
-    if (count === 0) return;
-    const failed = count - this.#sends.flush(this.fd, this);
-    // Those that were refused have been told, and are marked.
-    for (let i = 0; i < count; i++)
-      if (failed === 0 || this.#bytes[i] !== -1) this.#events.onSent(this.#flows[i] as PacketFlow);
-  }
-
-  close(): void {
-    this.#calls.close(this.fd);
-  }
-
-  onRefused(errno: string, first: number, count: number): void {
-    for (let i = first; i < first + count; i++) {
-      this.#events.onFailed(this.#flows[i] as PacketFlow, this.#bytes[i] as number, failureOf(errno), errno);
-      this.#bytes[i] = -1;
-    }
-  }
-
-  /** Of these sockets nothing can be told of what was sent before. */
-  onLateError(): void {}
 }
 
 class RawSender implements PacketSender {
@@ -243,10 +182,4 @@ function setMark(calls: Syscalls, fd: number): void {
     const why = 'the kernel refuses SO_MARK with CAP_NET_RAW: the transparent path needs Linux 5.17, or CAP_NET_ADMIN';
     throw new StartError('mark_refused', why, { cause });
   }
-}
-
-function failureOf(errno: string): DropReason {
-  if (errno === 'EAGAIN' || errno === 'ENOBUFS' || errno === 'ENOMEM') return 'backlog_full';
-  if (errno === 'ENETUNREACH' || errno === 'EHOSTUNREACH') return 'peer_unreachable';
-  return 'send_failed';
 }

@@ -1,8 +1,9 @@
 /** What the raw sockets of the packet path are opened with, and what they do with batches, over stand-in system calls. */
 import t from 'tap';
 import { createDatagramBatches } from '../../../src/datapath/linux/datagram-batch.ts';
+import type { SenderEvents } from '../../../src/datapath/linux/outlet.ts';
 import { PacketFlows } from '../../../src/datapath/linux/packet-flows.ts';
-import { createPacketSender, type SenderEvents } from '../../../src/datapath/linux/packet-sender.ts';
+import { createPacketSender } from '../../../src/datapath/linux/packet-sender.ts';
 import { SO_MARK, SO_SNDBUF, type Syscalls, SystemError } from '../../../src/datapath/linux/syscalls.ts';
 import { createKernelKit } from './kernel-kit.ts';
 
