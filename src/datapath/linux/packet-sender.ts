@@ -1,6 +1,8 @@
 /**
  * Sends datagrams from any address and port through raw sockets: in batches, or fragmented by hand, one by one, when they are larger than
- * the route's MTU (a raw socket refuses those). Needs CAP_NET_RAW. (A UDP socket bound to the peer's address and port costs a little less,
+ * the route's MTU (a raw socket refuses those). Whole ones to an app on this host go by a packet socket on lo instead, where it takes them
+ * (lo-filter.ts): Linux net/packet/af_packet.c `packet_snd` hands them to the device, while net/ipv4/raw.c `raw_sendmsg` looks up and makes
+ * a route for each and takes them through the output rules. Needs CAP_NET_RAW. (A UDP socket bound to the peer's address and port costs a little less,
  * but as long as it is open nobody here can bind that port to the wildcard address, and peers' port is the app's own: it could not restart.)
  */
 import { randomBytes } from 'node:crypto';
