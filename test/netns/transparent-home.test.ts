@@ -29,7 +29,7 @@ t.test('whatever the reverse-path filter says, and when it changes', { skip }, a
   t.match(ours.host.exec('cat', [file]), /^1/, 'strict at first');
   ours.host.exec('nft', [SEEN]);
   let foreign = 0;
-  for (const filter of [1, 0, 2, 1]) {
+  for (const filter of [1, 0, 2, 0]) {
     setFilter(ours.host, filter);
     await wait(NOTICED_MS);
     for (const family of FAMILIES) {
@@ -43,7 +43,7 @@ t.test('whatever the reverse-path filter says, and when it changes', { skip }, a
           `${family}, filter ${filter}: ${size} bytes`,
         );
       }
-      const raw = family === 'ipv4' && filter === 1 ? SIZES.length : 0;
+      const raw = family === 'ipv4' && filter !== 0 ? SIZES.length : 0;
       t.equal(sentRaw(ours.host) - before, raw, `${family}, filter ${filter}: by the raw socket`);
       t.same(await ours.during(() => bare.udp(us, 100, { prefix: `${FOREIGN}08` })), [], 'a foreign one does not pass');
       foreign++;
