@@ -222,12 +222,9 @@ class Sends implements SendBatch {
 export interface DatagramBatches {
   readonly received: ReceiveBatch;
   readonly sends: SendBatch;
-  /** Of what goes to an app on this host, past the routes. */
-  readonly home: SendBatch;
 }
 
 export function createDatagramBatches(calls: Syscalls, size = BATCH): DatagramBatches {
   const received = createReceiveBatch(calls, size);
-  const sends = () => createSendBatch(calls, received.base, size);
-  return { received, sends: sends(), home: sends() };
+  return { received, sends: createSendBatch(calls, received.base, size) };
 }

@@ -4,7 +4,7 @@
  *   IPv4  0x45 tos len16 id16 frag16 ttl 17 sum16 src[4] dst[4] · UDP sport dport len16 sum16 · payload
  *   IPv6  0x60… len16 next hop src[16] dst[16] [44: 17 0 offset16 id32] · UDP … · payload
  *
- * The headers are written in front of the payload, where it is; before them, for a packet socket on lo, an Ethernet header. Addresses are in the 16-byte form of wire/address.ts; both ends are of one
+ * The headers are written in front of the payload, where it is. Addresses are in the 16-byte form of wire/address.ts; both ends are of one
  * family. DF is clear: routers may fragment (RFC 791). Checksums are sums of 16-bit words with the low byte first, which RFC 1071 allows.
  */
 
@@ -12,9 +12,6 @@ export const IPV4_HEADER_BYTES = 20;
 export const IPV6_HEADER_BYTES = 40;
 export const UDP_HEADER_BYTES = 8;
 const FRAGMENT_HEADER_BYTES = 8;
-export const ETHERNET_HEADER_BYTES = 14;
-
-const ETHERTYPES = { 4: 0x0800, 6: 0x86dd } as const;
 
 const PROTOCOL_UDP = 17;
 const NEXT_FRAGMENT = 44;
@@ -50,9 +47,9 @@ export interface Flow {
 /** Every link carries this much (RFC 8200 for IPv6, and no IPv4 link in use carries less). */
 export const MTU_EVERYWHERE = 1_280;
 
-/** The identification of bare packets; and what makes a raw socket choose one for each. */
+/** The identification of bare packets; of others the kernel chooses one for each. */
 const BARE_ID = 1;
-export const KERNELS_ID = 0;
+const KERNELS_ID = 0;
 
 /**
  * `source` and `destination`: 16 bytes each. `stays`: what is sent goes no further than this host's own lo, and the kernel has checked it
@@ -93,28 +90,19 @@ export function packetBytes(family: Family, bytes: number): number {
 
 /**
  * Writes the headers of one whole packet in front of its payload, `bytes` at `at`; returns where the packet begins. There must be room for
- * IPV6_HEADER_BYTES and UDP_HEADER_BYTES, and it must fit (fitsDatagram). `id`: the IPv4 identification of what is not bare.
+ * IPV6_HEADER_BYTES and UDP_HEADER_BYTES, and it must fit (fitsDatagram).
  */
-export function writeHeaders(memory: DataView, at: number, bytes: number, flow: Flow, id: number): number {
+export function writeHeaders(memory: DataView, at: number, bytes: number, flow: Flow): number {
   const bare = flow.bare && packetBytes(4, bytes) <= MTU_EVERYWHERE;
   writeUdp(memory, at, bytes, flow, bare);
   const datagramAt = at - UDP_HEADER_BYTES;
   const length = bytes + UDP_HEADER_BYTES;
   if (flow.family === 4) {
-    writeIpv4(memory, datagramAt - IPV4_HEADER_BYTES, flow, length, bare ? BARE_ID : id, 0);
+    writeIpv4(memory, datagramAt - IPV4_HEADER_BYTES, flow, length, bare ? BARE_ID : KERNELS_ID, 0);
     return datagramAt - IPV4_HEADER_BYTES;
   }
   writeIpv6(memory, datagramAt - IPV6_HEADER_BYTES, flow, length, PROTOCOL_UDP);
   return datagramAt - IPV6_HEADER_BYTES;
-}
-
-/** Writes an Ethernet header in front of the packet at `at`, both addresses zero, as lo's are; returns where it begins. */
-export function writeEthernet(memory: DataView, at: number, family: Family): number {
-  memory.setUint32(at - 14, 0);
-  memory.setUint32(at - 10, 0);
-  memory.setUint32(at - 6, 0);
-  memory.setUint16(at - 2, ETHERTYPES[family]);
-  return at - ETHERNET_HEADER_BYTES;
 }
 
 /** Cuts datagrams into fragments, in memory of its own; what it hands out is valid until its next call. */

@@ -16,32 +16,25 @@ export interface LocalAddresses {
    * gone; the rest is inbound.
    */
   inbound(source: string, destination: string): boolean;
-  /** Whether IPv4 datagrams of others' addresses pass lo, as far as is known. */
-  loTakesPeers(): boolean;
-  /** Grows whenever the addresses are others than before, or lo takes what it did not. */
+  /** Grows whenever the addresses are others than before. */
   revision(): number;
   /** Whether there are several addresses of the family that other hosts may know us by. */
   several(family: 'IPv4' | 'IPv6'): boolean;
 }
 
-/** `now` in ms; `read` is there for tests. `loTakes`: asked as often as the addresses are read. */
+/** `now` in ms; `read` is there for tests. */
 export function createLocalAddresses(
   now: () => number,
   read: typeof networkInterfaces = networkInterfaces,
-  loTakes: () => boolean = () => false,
 ): LocalAddresses {
   let readAtMs = Number.NEGATIVE_INFINITY;
   let known = new Set<string>();
   let revision = 0;
-  let taking = false;
   let counts = { IPv4: 0, IPv6: 0 };
   const refresh = (afterMs = REFRESH_MS) => {
     const nowMs = now();
     if (nowMs - readAtMs < afterMs) return;
     readAtMs = nowMs;
-    const takes = loTakes();
-    if (takes !== taking) revision++;
-    taking = takes;
     const lists = readOrNothing(read);
     // Out of file descriptors, for one: what was known still counts.
     if (lists === undefined) return;
@@ -67,7 +60,6 @@ export function createLocalAddresses(
       if (isKnown(source) === isKnown(destination)) refresh(REFRESH_UNCLEAR_MS);
       return isKnown(destination) || !isKnown(source);
     },
-    loTakesPeers: () => taking,
     revision() {
       refresh();
       return revision;

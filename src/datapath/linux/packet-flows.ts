@@ -33,20 +33,10 @@ export class PacketFlow extends Named implements Flow {
   /** The same as a raw socket takes it: a sockaddr without a port. */
   readonly toName: Int32Array;
   readonly toNameBytes: number;
-  /** To an app on this host, by lo, which takes what has the peer's address. */
-  readonly home: boolean;
   /** Of the local addresses, when its direction was told. */
   readonly revision: number;
 
-  /** `loTakesPeers`: of LocalAddresses. */
-  constructor(
-    memory: Buffer,
-    sourceAt: number,
-    destinationAt: number,
-    inbound: boolean,
-    revision: number,
-    loTakesPeers: boolean,
-  ) {
+  constructor(memory: Buffer, sourceAt: number, destinationAt: number, inbound: boolean, revision: number) {
     super(memory, inbound ? sourceAt : destinationAt);
     this.inbound = inbound;
     this.revision = revision;
@@ -64,7 +54,6 @@ export class PacketFlow extends Named implements Flow {
     this.family = target.isV4 ? 4 : 6;
     // Towards one of our own addresses.
     const stays = inbound && revision !== UNCLEAR;
-    this.home = stays && (loTakesPeers || this.family === 6);
     const flow = createFlow(source.address, source.port, destination.address, destination.port, this.family, stays);
     ({
       addresses: this.addresses,
@@ -115,8 +104,7 @@ export class PacketFlows {
     const inbound = local.inbound(from, to);
     this.#revision = local.revision();
     const clear = local.has(from) !== local.has(to);
-    const revision = clear ? this.#revision : UNCLEAR;
-    const flow = new PacketFlow(memory, sourceAt, destinationAt, inbound, revision, local.loTakesPeers());
+    const flow = new PacketFlow(memory, sourceAt, destinationAt, inbound, clear ? this.#revision : UNCLEAR);
     if (!clear) return flow;
     const index = inbound ? this.#inbound : this.#outbound;
     const before = index.find(words, (inbound ? sourceAt : destinationAt) >> 2);

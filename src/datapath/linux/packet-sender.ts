@@ -1,32 +1,19 @@
 /**
  * Sends datagrams from any address and port through raw sockets: in batches, or fragmented by hand, one by one, when they are larger than
- * the route's MTU (a raw socket refuses those). Whole ones to an app on this host go by a packet socket on lo instead, where it takes them
- * (lo-filter.ts): Linux net/packet/af_packet.c `packet_snd` hands them to the device, while net/ipv4/raw.c `raw_sendmsg` looks up and makes
- * a route for each and takes them through the output rules. Needs CAP_NET_RAW. (A UDP socket bound to the peer's address and port costs a little less,
+ * the route's MTU (a raw socket refuses those). Needs CAP_NET_RAW. (A UDP socket bound to the peer's address and port costs a little less,
  * but as long as it is open nobody here can bind that port to the wildcard address, and peers' port is the app's own: it could not restart.)
  */
 import { randomBytes } from 'node:crypto';
+import type { DropReason } from '../../policy/tally.ts';
 import { StartError } from '../engine.ts';
-import type { DatagramBatches, ReceiveBatch } from './datagram-batch.ts';
-import {
-  createFragmenter,
-  ETHERNET_HEADER_BYTES,
-  type Family,
-  fitsDatagram,
-  KERNELS_ID,
-  MTU_EVERYWHERE,
-  packetBytes,
-  writeEthernet,
-  writeHeaders,
-} from './headers.ts';
+import type { ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
+import { createFragmenter, type Family, fitsDatagram, MTU_EVERYWHERE, packetBytes, writeHeaders } from './headers.ts';
 import { createMtuOracle } from './mtu.ts';
-import { failureOf, Outlet, type SenderEvents } from './outlet.ts';
 import type { PacketFlow } from './packet-flows.ts';
 import { MARK_FENCE } from './rules.ts';
 import {
   AF_INET,
   AF_INET6,
-  AF_PACKET,
   IP_NODEFRAG,
   IPPROTO_RAW,
   SO_MARK,
@@ -35,14 +22,19 @@ import {
   SOL_IP,
   SOL_SOCKET,
   type Syscalls,
-  SystemError,
 } from './syscalls.ts';
 
 /** Send buffer that is asked for; the kernel caps it at net.core.wmem_max. */
 const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
 
-/** sockaddr_ll: family u16, protocol u16, interface i32, 12 bytes of zeros; in every network namespace lo is interface 1 (LOOPBACK_IFINDEX). */
-const LO_NAME = Uint8Array.of(AF_PACKET, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+/** What became of one datagram, told once for each that was given to `send`, in `send` or by the next flush. */
+export interface SenderEvents {
+  onSent(flow: PacketFlow): void;
+  /** `bytes`: its payload. */
+  onFailed(flow: PacketFlow, bytes: number, reason: DropReason, errno: string): void;
+  /** It is larger than the route's MTU; told besides. */
+  onOversize(flow: PacketFlow): void;
+}
 
 export interface PacketSender {
   /** Sends the payload of `bytes` at `at` of the receive batch's memory, with HEADROOM_BYTES before it, which stays as it is until the flush. */
@@ -51,36 +43,42 @@ export interface PacketSender {
   close(): void;
 }
 
+export interface SenderBatches {
+  readonly received: ReceiveBatch;
+  readonly sends: SendBatch;
+}
+
 /** One sender a family. Throws a SystemError (EPERM without CAP_NET_RAW), or a StartError where the kernel refuses the mark. */
 export function createPacketSender(
   calls: Syscalls,
   family: Family,
-  batches: DatagramBatches,
+  batches: SenderBatches,
   events: SenderEvents,
 ): PacketSender {
   return new RawSender(calls, family, batches, events);
 }
 
-class RawSender implements PacketSender {
+class RawSender implements PacketSender, Refused {
   readonly #calls: Syscalls;
   readonly #family: Family;
   readonly #received: ReceiveBatch;
+  readonly #sends: SendBatch;
   readonly #events: SenderEvents;
-  readonly #far: Outlet;
-  /** The same as `far` where there are no packet sockets. */
-  readonly #home: Outlet;
+  readonly #fd: number;
   readonly #oracle;
   readonly #fragmenter = createFragmenter(randomBytes(4).readUInt32LE());
-  #id = randomBytes(2).readUInt16LE();
+  /** What is in the batch; entries beyond its count are of before. */
+  readonly #flows: PacketFlow[] = [];
+  readonly #bytes: Int32Array;
 
-  constructor(calls: Syscalls, family: Family, { received, sends, home }: DatagramBatches, events: SenderEvents) {
+  constructor(calls: Syscalls, family: Family, { received, sends }: SenderBatches, events: SenderEvents) {
     this.#calls = calls;
     this.#family = family;
     this.#received = received;
+    this.#sends = sends;
     this.#events = events;
-    this.#far = new Outlet(calls, openRaw(calls, family), sends, events);
-    const fd = openHome(calls);
-    this.#home = fd === undefined ? this.#far : new Outlet(calls, fd, home, events);
+    this.#bytes = new Int32Array(sends.size);
+    this.#fd = openRaw(calls, family);
     this.#oracle = createMtuOracle(calls, family);
   }
 
@@ -97,39 +95,45 @@ class RawSender implements PacketSender {
       this.#fragments(flow, at, bytes, mtu);
       return;
     }
-    const { view } = this.#received;
-    if (flow.home && this.#home !== this.#far) {
-      const from = writeHeaders(view, at, bytes, flow, this.#nextId());
-      this.#home.add(flow, writeEthernet(view, from, this.#family), ETHERNET_HEADER_BYTES + whole, bytes);
-      return;
-    }
-    const from = writeHeaders(view, at, bytes, flow, KERNELS_ID);
-    this.#far.add(flow, from, whole, bytes).to(flow.toName, 0, flow.toNameBytes);
+    const sends = this.#sends;
+    if (sends.count === sends.size) this.flush();
+    this.#flows[sends.count] = flow;
+    this.#bytes[sends.count] = bytes;
+    const from = writeHeaders(this.#received.view, at, bytes, flow);
+    sends.add(from, whole);
+    sends.to(flow.toName, 0, flow.toNameBytes);
   }
 
   flush(): void {
-    this.#far.flush();
-    this.#home.flush();
+    const { count } = this.#sends;
+    if (count === 0) return;
+    const failed = count - this.#sends.flush(this.#fd, this);
+    // Those that were refused have been told, and are marked.
+    for (let i = 0; i < count; i++)
+      if (failed === 0 || this.#bytes[i] !== -1) this.#events.onSent(this.#flows[i] as PacketFlow);
   }
 
   close(): void {
-    this.#far.close();
-    if (this.#home !== this.#far) this.#home.close();
+    this.#calls.close(this.#fd);
     this.#oracle.close();
   }
 
-  /** 1 to 0xffff: no kernel takes it for a wish. */
-  #nextId(): number {
-    this.#id = (this.#id % 0xffff) + 1;
-    return this.#id;
+  onRefused(errno: string, first: number, count: number): void {
+    for (let i = first; i < first + count; i++) {
+      this.#events.onFailed(this.#flows[i] as PacketFlow, this.#bytes[i] as number, failureOf(errno), errno);
+      this.#bytes[i] = -1;
+    }
   }
+
+  /** Of a raw socket nothing can be told of what was sent before. */
+  onLateError(): void {}
 
   #fragments(flow: PacketFlow, at: number, bytes: number, mtu: number): void {
     this.flush();
     this.#events.onOversize(flow);
     const to = Buffer.from(flow.toName.buffer, flow.toName.byteOffset, flow.toNameBytes);
     const sent = this.#fragmenter.cut(this.#received.view, at, bytes, flow, mtu, (packet, length) => {
-      return this.#calls.sendto(this.#far.fd, packet, length, to) >= 0;
+      return this.#calls.sendto(this.#fd, packet, length, to) >= 0;
     });
     if (sent) this.#events.onSent(flow);
     else {
@@ -141,38 +145,18 @@ class RawSender implements PacketSender {
 
 function openRaw(calls: Syscalls, family: Family): number {
   const fd = calls.socket(family === 4 ? AF_INET : AF_INET6, SOCK_RAW, IPPROTO_RAW);
-  prepare(calls, fd);
-  // Without it netfilter reassembles our fragments, and on kernels before 6.9 forgets whose they are.
-  if (family === 4) optional(calls, fd, SOL_IP, IP_NODEFRAG, 1);
-  return fd;
-}
-
-/** A packet socket on lo that receives nothing, as it has no protocol; undefined where the kernel has none for us. */
-function openHome(calls: Syscalls): number | undefined {
-  let fd = -1;
-  try {
-    fd = calls.socket(AF_PACKET, SOCK_RAW, 0);
-    calls.bind(fd, LO_NAME);
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    if (fd >= 0) calls.close(fd);
-    return undefined;
-  }
-  prepare(calls, fd);
-  return fd;
-}
-
-function prepare(calls: Syscalls, fd: number): void {
+  const optional = (level: number, option: number, value: number) => {
+    try {
+      calls.setInt(fd, level, option, value);
+    } catch {
+      // It works without, less well.
+    }
+  };
   setMark(calls, fd);
-  optional(calls, fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES);
-}
-
-function optional(calls: Syscalls, fd: number, level: number, option: number, value: number): void {
-  try {
-    calls.setInt(fd, level, option, value);
-  } catch {
-    // It works without, less well.
-  }
+  optional(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES);
+  // Without it netfilter reassembles our fragments, and on kernels before 6.9 forgets whose they are.
+  if (family === 4) optional(SOL_IP, IP_NODEFRAG, 1);
+  return fd;
 }
 
 /** Not optional: without it the rules would bring some of our own fragments back to us, and streams and the self-test need it too. */
@@ -184,4 +168,10 @@ function setMark(calls: Syscalls, fd: number): void {
     const why = 'the kernel refuses SO_MARK with CAP_NET_RAW: the transparent path needs Linux 5.17, or CAP_NET_ADMIN';
     throw new StartError('mark_refused', why, { cause });
   }
+}
+
+function failureOf(errno: string): DropReason {
+  if (errno === 'EAGAIN' || errno === 'ENOBUFS' || errno === 'ENOMEM') return 'backlog_full';
+  if (errno === 'ENETUNREACH' || errno === 'EHOSTUNREACH') return 'peer_unreachable';
+  return 'send_failed';
 }

@@ -13,7 +13,6 @@ export { SystemError } from './system-error.ts';
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
-export const AF_PACKET = 17;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;

@@ -1,9 +1,7 @@
 /** The intercepted datagrams of a transparent fence, in the engine's thread: the proxy's sockets, the senders, the self-test. */
-import { networkInterfaces } from 'node:os';
 import { sameBytes } from '../../wire/label.ts';
 import { StartError } from '../engine.ts';
 import { CAP_NET_RAW } from './host-checks.ts';
-import { loTakesPeers } from './lo-filter.ts';
 import { createLocalAddresses } from './local-addresses.ts';
 import { createPacketSender, type PacketSender } from './packet-sender.ts';
 import { createPacketPath } from './packets.ts';
@@ -41,7 +39,7 @@ export function openTransparentPackets(fence: WorkerFence<TransparentStart>): Tr
     const path = createPacketPath(context, {
       proxyPort: start.proxyPort,
       received: batches.received,
-      local: createLocalAddresses(context.now, networkInterfaces, loTakesPeers),
+      local: createLocalAddresses(context.now),
       onTestDatagram(family, payload) {
         if (expected === undefined || !sameBytes(payload, expected)) return false;
         fence.post({ type: 'self_test', family, nonce: expected });

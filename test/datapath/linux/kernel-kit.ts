@@ -154,7 +154,7 @@ export function createPacketPathKit(
   const path = createPacketPath(context, {
     proxyPort: 17_946,
     received: batches.received,
-    local: { ...local, several: () => false, revision: () => 1, loTakesPeers: () => false },
+    local: { ...local, several: () => false, revision: () => 1 },
     onTestDatagram,
   });
   const sent: SentPacket[] = [];

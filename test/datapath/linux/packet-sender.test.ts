@@ -1,15 +1,13 @@
 /** What the raw sockets of the packet path are opened with, and what they do with batches, over stand-in system calls. */
 import t from 'tap';
 import { createDatagramBatches } from '../../../src/datapath/linux/datagram-batch.ts';
-import type { SenderEvents } from '../../../src/datapath/linux/outlet.ts';
 import { PacketFlows } from '../../../src/datapath/linux/packet-flows.ts';
-import { createPacketSender } from '../../../src/datapath/linux/packet-sender.ts';
+import { createPacketSender, type SenderEvents } from '../../../src/datapath/linux/packet-sender.ts';
 import { SO_MARK, SO_SNDBUF, type Syscalls, SystemError } from '../../../src/datapath/linux/syscalls.ts';
 import { createKernelKit } from './kernel-kit.ts';
 
-function harness(refused = -1, mtu = 1_500, bindRefused = false) {
+function harness(refused = -1, mtu = 1_500) {
   const opened = new Set<number>();
-  const bound = new Map<number, string>();
   const kernel = createKernelKit({
     socket() {
       opened.add(opened.size + 3);
@@ -17,10 +15,6 @@ function harness(refused = -1, mtu = 1_500, bindRefused = false) {
     },
     setInt(_fd: number, _level: number, option: number) {
       if (option === refused) throw new SystemError('setsockopt', 'EPERM');
-    },
-    bind(fd: number, name: Uint8Array) {
-      if (bindRefused) throw new SystemError('bind', 'EPERM');
-      bound.set(fd, Buffer.from(name).toString('hex'));
     },
     connect: () => 0,
     getInt: () => mtu,
@@ -33,7 +27,7 @@ function harness(refused = -1, mtu = 1_500, bindRefused = false) {
     onFailed: ({ to }, bytes, reason, errno) => told.push(`${reason} ${errno} ${to} ${bytes}`),
     onOversize: ({ to }) => told.push(`oversize ${to}`),
   };
-  return { opened, bound, kernel, calls: kernel.calls, batches, events, told };
+  return { opened, kernel, calls: kernel.calls, batches, events, told };
 }
 
 /** A sender with one batch of datagrams received, of `sizes`; `local`: whose address is one of ours. */
@@ -42,9 +36,8 @@ function received(
   mtu?: number,
   ends = { own: '10.0.0.1', peer: '10.0.0.2' },
   local = ends.own,
-  { loTakes = false, bindRefused = false } = {},
 ) {
-  const made = harness(undefined, mtu, bindRefused);
+  const made = harness(undefined, mtu);
   const { batches, kernel } = made;
   const sender = createPacketSender(made.calls as Syscalls, ends.own.includes(':') ? 6 : 4, batches, made.events);
   const flows = new PacketFlows({
@@ -52,7 +45,6 @@ function received(
     inbound: (from, to) => to === local || from !== local,
     several: () => false,
     revision: () => 1,
-    loTakesPeers: () => loTakes,
   });
   const source = { address: ends.own, port: 7946 };
   const destination = { address: ends.peer, port: 7000 };
@@ -127,53 +119,6 @@ t.test('what is larger than the route takes goes in pieces, after what came befo
     [38, 1_500, 1_500, 68, 38],
   );
   t.same(told, ['sent 10.0.0.2', 'oversize 10.0.0.2', 'sent 10.0.0.2', 'sent 10.0.0.2']);
-});
-
-t.test('to an app on this host: whole packets in frames on lo, the rest by the raw socket', async (t) => {
-  const ends = { own: '10.0.0.1', peer: '10.0.0.2' };
-  const { sendAll, kernel, told, bound } = received([10, 1_400, 3_000, 20], 1_500, ends, ends.peer, { loTakes: true });
-  sendAll();
-  t.same(
-    [...bound.values()],
-    [`1100000001000000${'00'.repeat(12)}`],
-    'one packet socket, on interface 1, of no protocol',
-  );
-  const [home] = bound.keys();
-  t.same(
-    kernel.sent.map(({ fd, bytes, name }) => [fd === home, bytes.length, name.length]),
-    [
-      [true, 52, 0],
-      [true, 1_442, 0],
-      [false, 1_500, 16],
-      [false, 1_500, 16],
-      [false, 68, 16],
-      [true, 62, 0],
-    ],
-  );
-  const [first, second] = kernel.sent.map(({ bytes }) => bytes);
-  t.equal(first?.subarray(0, 14).toString('hex'), `${'00'.repeat(12)}0800`);
-  t.equal(first?.subarray(26, 34).toString('hex'), '0a0000010a000002');
-  t.equal(first?.readUInt16BE(40), 0, 'without a checksum');
-  t.not(second?.readUInt16BE(18), 0, 'a large one has an identification that no kernel gave it');
-  t.not(second?.readUInt16BE(40), 0, 'and a checksum');
-  t.equal(told.filter((text) => text === 'sent 10.0.0.2').length, 4);
-});
-
-t.test('where lo takes no such packets, or there are no packet sockets, the raw socket sends them', async (t) => {
-  const ends = { own: '10.0.0.1', peer: '10.0.0.2' };
-  for (const how of [{ loTakes: false }, { loTakes: true, bindRefused: true }]) {
-    const { sendAll, kernel, opened, sender } = received([10], 1_500, ends, ends.peer, how);
-    sendAll();
-    t.same(
-      kernel.sent.map(({ bytes, name }) => [bytes.length, name.length]),
-      [[38, 16]],
-    );
-    sender.close();
-    t.equal(opened.size, 0, 'nothing stays open');
-  }
-  const six = received([10], 1_500, { own: 'fd00::1', peer: 'fd00::2' }, 'fd00::2');
-  six.sendAll();
-  t.equal(six.kernel.sent[0]?.bytes.subarray(12, 14).toString('hex'), '86dd', 'IPv6 has no such filter');
 });
 
 t.test('what never fits is said', async (t) => {

@@ -2,7 +2,6 @@
 import type { networkInterfaces } from 'node:os';
 import t from 'tap';
 import { hasListener } from '../../../src/datapath/linux/app-listener.ts';
-import { loTakesPeers } from '../../../src/datapath/linux/lo-filter.ts';
 import { createLocalAddresses, plainAddress } from '../../../src/datapath/linux/local-addresses.ts';
 import { clockFrom, monotonicMs } from '../../../src/datapath/linux/worker-protocol.ts';
 import { createTokenBucket } from '../../../src/datapath/token-bucket.ts';
@@ -86,36 +85,6 @@ t.test('which way a frame goes, whatever changed since the interfaces were read'
   };
   now = 5_000;
   t.ok(local.has('10.0.0.3'), 'what was known counts while nothing can be read');
-});
-
-t.test('whether lo takes what has the address of a peer', async (t) => {
-  const takes = (all: string, lo: string) => loTakesPeers((path) => (path.includes('/all/') ? `${all}\n` : `${lo}\n`));
-  t.ok(takes('0', '0'));
-  t.notOk(takes('1', '0'), 'strict, whichever says so');
-  t.notOk(takes('0', '1'));
-  t.notOk(takes('2', '0'), 'loose: it would, slowly');
-  t.notOk(takes('1', '2'));
-  t.notOk(takes('3', '0'), 'something new');
-  t.notOk(takes('', '0'));
-  const missing = () => {
-    throw new Error('ENOENT');
-  };
-  t.notOk(loTakesPeers(missing), 'the kernel does not say');
-  let now = 0;
-  let taken = true;
-  const local = createLocalAddresses(
-    () => now,
-    () => ({}),
-    () => taken,
-  );
-  const before = local.revision();
-  t.ok(local.loTakesPeers());
-  taken = false;
-  now = 999;
-  t.equal(local.revision(), before, 'asked once a second');
-  now = 1_000;
-  t.not(local.revision(), before, 'what is known of ways is told anew');
-  t.notOk(local.loTakesPeers());
 });
 
 t.test('addresses as sockets give them', async (t) => {
