@@ -30,7 +30,7 @@ export function usesOf(smaps: string): ReadonlyMap<Use, number> {
   const uses = new Map<Use, number>(USES.map((use) => [use, 0]));
   for (const mapping of mappingsOf(smaps)) {
     const use = useOf(mapping);
-    uses.set(use, (uses.get(use) ?? 0) + (mapping.kb.get('Rss') ?? 0) / KB_PER_MB);
+    uses.set(use, (uses.get(use) ?? 0) + (mapping.kb('Rss') ?? 0) / KB_PER_MB);
   }
   return uses;
 }

@@ -7,24 +7,25 @@ export interface Mapping {
   readonly flags: string;
   /** A file, a name in brackets, or nothing. */
   readonly name: string;
-  /** What is said of it in kB, by name (Rss, Anonymous, …); what a kernel does not say is missing. */
-  readonly kb: ReadonlyMap<string, number>;
+  /** What is said of it in kB, by name (Rss, Anonymous, …); undefined for what a kernel does not say. */
+  kb(name: string): number | undefined;
 }
 
-/** The mappings in the text of smaps, in its order. */
+const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)\n((?:[A-Z].*\n)*)/gm;
+
+/**
+ * The mappings in the text of smaps, in its order. What is said of one is looked for only when asked: a loop over thousands of lines would
+ * have them compiled for speed, and bring the compiler's pages back that the start has just let go of (start-pages.ts; 5 MB of 56).
+ */
 export function mappingsOf(smaps: string): readonly Mapping[] {
-  const found: Mapping[] = [];
-  let kb = new Map<string, number>();
-  for (const line of smaps.split('\n')) {
-    const head = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)$/.exec(line);
-    if (head !== null) {
-      const [, from = '', to = '', flags = '', name = ''] = head;
-      kb = new Map();
-      found.push({ from: Number.parseInt(from, 16), to: Number.parseInt(to, 16), flags, name, kb });
-      continue;
-    }
-    const [, key, value] = /^(\w+): +(\d+) kB$/.exec(line) ?? [];
-    if (key !== undefined) kb.set(key, Number(value));
-  }
-  return found;
+  return Array.from(smaps.matchAll(MAPPING), ([, from = '', to = '', flags = '', name = '', said = '']) => ({
+    from: Number.parseInt(from, 16),
+    to: Number.parseInt(to, 16),
+    flags,
+    name,
+    kb(wanted: string) {
+      const value = new RegExp(`^${wanted}: +(\\d+) kB$`, 'm').exec(said)?.[1];
+      return value === undefined ? undefined : Number(value);
+    },
+  }));
 }

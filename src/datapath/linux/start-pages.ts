@@ -22,7 +22,7 @@ export function unchangedPages(smaps: string, file: string): readonly PageRange[
   return (
     mappingsOf(smaps)
       // A kernel that does not say it gets nothing let go.
-      .filter(({ name, flags, kb }) => name === file && READ_ONLY.has(flags) && kb.get('Anonymous') === 0)
+      .filter(({ name, flags, kb }) => name === file && READ_ONLY.has(flags) && kb('Anonymous') === 0)
       .map(({ from, to }) => ({ from, bytes: to - from }))
   );
 }
