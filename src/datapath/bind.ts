@@ -6,8 +6,12 @@ import { codeOf, PORT_TRIES_MAX, startError } from './bind-error.ts';
 import type { Endpoint } from './engine.ts';
 import { numericLookup } from './sessions.ts';
 
-/** Bytes of datagrams that may wait in the socket that peers send to; the kernel caps it (Linux: net.core.rmem_max). */
+/**
+ * Bytes of datagrams that may wait in the socket that peers send to. Linux gives what it has (net.core.rmem_max); others refuse what is more than
+ * theirs (kern.ipc.maxsockbuf), and are asked for half as much, down to the least.
+ */
 export const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+const RECEIVE_BUFFER_MIN_BYTES = 256 * 1024;
 
 export interface BoundSockets {
   readonly tcp: Server;
@@ -52,14 +56,27 @@ export async function bindStreamsAnd<Packets>(
 async function bindUdp(at: Endpoint): Promise<UdpSocket> {
   const { address, port } = at;
   const type = isIPv6(address) ? 'udp6' : 'udp4';
-  const udp = createSocket({ type, lookup: numericLookup, recvBufferSize: RECEIVE_BUFFER_BYTES });
+  const udp = createSocket({ type, lookup: numericLookup });
   try {
     const listening = once(udp, 'listening');
     udp.bind({ address, port, exclusive: true });
     await listening;
+    widen(udp);
     return udp;
   } catch (cause) {
     udp.close();
     throw startError('UDP', at, cause);
+  }
+}
+
+/** Where not even the least is given, the socket keeps what it came with. */
+function widen(udp: UdpSocket): void {
+  for (let bytes = RECEIVE_BUFFER_BYTES; bytes >= RECEIVE_BUFFER_MIN_BYTES; bytes /= 2) {
+    try {
+      udp.setRecvBufferSize(bytes);
+      return;
+    } catch {
+      // Half as much.
+    }
   }
 }
