@@ -98,7 +98,8 @@ export class HoldBudget {
       if (this.#hasRoom(claim)) this.#resume(claim);
       else if (next === undefined || (!this.#isModest(next) && this.#isModest(claim))) next = claim;
     }
-    if (next === undefined || this.#privileged !== undefined) return;
+    // Whoever was told may have ended it, or what it gave back may have done.
+    if (next?.waiting !== true || this.#privileged !== undefined) return;
     this.#privileged = next;
     this.#resume(next);
   }

@@ -76,6 +76,26 @@ t.test('held bytes: who is told of room may end others, and begin new ones', asy
   t.same(woken, ['a', 'c']);
 });
 
+t.test('held bytes: one that is ended by who is told of room has no turn, and keeps nobody waiting', async (t) => {
+  const budget = new HoldBudget(100, 40);
+  const woken: string[] = [];
+  const claim = (peer: string, name: string) => budget.claim(peer, () => woken.push(name));
+  const large = claim('large', 'large');
+  t.equal(large.take(60), true, 'the one that may go on');
+  const greedy = ['one', 'two'].map((name) => claim('greedy', name));
+  const modest = budget.claim('modest', () => {
+    woken.push('modest');
+    for (const one of greedy) one.release();
+  });
+  for (const one of greedy) t.equal(one.take(20), false);
+  t.equal(modest.take(1), false);
+  large.release();
+  t.same(woken, ['modest', 'two'], 'the one that was next is over, and the other goes on alone for a moment');
+  modest.release();
+  t.equal(budget.used(), 0);
+  t.equal(claim('later', 'later').take(60), true, 'whoever comes then may go on');
+});
+
 t.test('announced bytes: what fits goes at once, what does not waits, what never can is refused', async (t) => {
   const budget = new AnnouncedBudget(100);
   const order: string[] = [];
