@@ -198,15 +198,12 @@ class Gate implements PacketGate {
     report(this.#context, frame, plan.decision, nowMs);
   }
 
-  /** Whether inspection learns from the packet at hand: from a peer's message that it does not read, at most that the peer speaks so. */
-  #isNews(
-    { state, rejected, reported }: Plan,
-    memory: Uint8Array,
-    end: number,
-    peer: PacketPeer,
-    nowMs: number,
-  ): boolean {
-    const isRepeated = this.#way.direction === 'inbound' && !rejected && !reported && peer.wasTold(state, nowMs);
+  /**
+   * Whether inspection learns from the packet at hand: from a peer's message that it does not read, at most that the peer speaks so. What is
+   * reported, as all that is rejected is, is always shown.
+   */
+  #isNews({ state, reported }: Plan, memory: Uint8Array, end: number, peer: PacketPeer, nowMs: number): boolean {
+    const isRepeated = this.#way.direction === 'inbound' && !reported && peer.wasTold(state, nowMs);
     return !isRepeated || !isUnread(this.#way, memory, this.#bodyAt, end);
   }
 

@@ -396,6 +396,17 @@ t.test(
     t.equal(after(0, user, one, outbound), 'outbound none 8', 'every time');
     t.equal(after(0, own), 'inbound own 8', 'and it is no word of the peer');
     t.equal(after(0, own, one, dskit), 'inbound own 8', 'dskit: what user messages hold is read');
+    t.equal(after(0, user, stranger), 'inbound none rejected 8', 'the stranger again');
+    world.admission = createAdmission({
+      ...NO_ADMISSION_RULES,
+      cidrs: [{ address: '192.0.2.0', prefix: 24, family: 'ipv4' }],
+    });
+    t.equal(after(0, user, stranger), 'inbound none 8', 'at once when it is none any more');
+    t.equal(after(0, user, stranger), '', 'and then it is known');
+    t.equal(after(1, user), 'inbound none rejected 8', 'nor is one that was known, when it is no more');
+    world.snapshot = snapshotOf(START);
+    for (let i = 0; i < 2; i++)
+      t.equal(after(0, user), 'inbound none 8', 'passed, but what would be rejected is shown');
   },
 );
 
