@@ -30,6 +30,8 @@ export interface Flood {
   readonly rate?: number;
   /** Addresses from the target's on that sources send to in turn. */
   readonly targets?: number;
+  /** Port of every source; others for each load unless told. */
+  readonly port?: number;
   /** Datagrams that a single source sends by one call. */
   readonly batch?: number;
   readonly warmMs?: number;
@@ -233,24 +235,15 @@ export async function startLoad(
   context: Context,
   packet: Packet,
   target: string,
-  { sources, rate = 0, targets = 1, batch = 32 }: Flood,
+  { sources, rate = 0, targets = 1, port = 0, batch = 32 }: Flood,
   seconds = 60,
 ): Promise<Program> {
   const numberAt = packet.labelled.length - packet.body.length + packet.numberAt;
-  const args = ['--target', target, '--source', '127.1.0.1', '--sources', String(sources), '--rate', String(rate)];
-  const what = [
-    '--packet',
-    packet.labelled.toString('hex'),
-    '--seq-at',
-    String(numberAt),
-    '--seconds',
-    String(seconds),
-    '--targets',
-    String(targets),
-    '--batch',
-    String(batch),
-  ];
-  const load = start(context.programs('udp-load'), [...args, ...what], { core: context.cores.load });
+  const packetHex = packet.labelled.toString('hex');
+  const what = { source: '127.1.0.1', packet: packetHex, 'seq-at': numberAt };
+  const given = { target, sources, rate, ...what, seconds, targets, port, batch };
+  const args = Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const load = start(context.programs('udp-load'), args, { core: context.cores.load });
   await load.line();
   return load;
 }
