@@ -10,6 +10,7 @@ const START_TIMEOUT_MS = 15_000;
 /** The admin API of a process with a hundred fences takes seconds to answer. */
 const ADMIN_TIMEOUT_MS = 20_000;
 const POLL_MS = 25;
+const PEERS = 1_024;
 
 /** Where a proxy listens and where its app does, IPv4 `address:port`. */
 export interface Way {
@@ -17,6 +18,8 @@ export interface Way {
   readonly app: string;
   /** Of a fence: its admin API. */
   readonly admin: string;
+  /** Peers that it must have room for at once; few unless told. */
+  readonly peers?: number;
 }
 
 export interface Forwarder {
@@ -143,17 +146,21 @@ export function nginxConfig(engine: 'nginx' | 'nginx_oneway', way: Way, dir: str
     `listen ${way.listen} udp rcvbuf=4m;
     proxy_pass ${way.app};
     proxy_timeout 60s;${responses}`,
+    way.peers,
   );
 }
 
-/** One worker with one stream server, of which `server` are the lines; `log`: the level that its errors need to be shown. */
-export function nginxStream(dir: string, log: 'warn' | 'crit', server: string): string {
+/**
+ * One worker with one stream server, of which `server` are the lines; `log`: the level that its errors need to be shown. Each of `peers` takes
+ * two connections: no more are set than may be needed, because nginx takes memory for all of them as it starts.
+ */
+export function nginxStream(dir: string, log: 'warn' | 'crit', server: string, peers = PEERS): string {
   return `load_module ${nginxModule()};
 daemon off;
 worker_processes 1;
 pid ${dir}/nginx.pid;
 error_log stderr ${log};
-events { worker_connections 32768; multi_accept on; }
+events { worker_connections ${2 * peers}; multi_accept on; }
 stream {
   server {
     ${server}

@@ -7,6 +7,8 @@ const IPV4 = '/proc/sys/net/ipv4/';
 const CONGESTION = `${IPV4}tcp_congestion_control`;
 /** Ports that a proxy's own connections may take, and connections that are over and still hold one: enough of the first, so that none searches. */
 const PORTS = { range: '1024 65535', overMax: '8192' };
+/** Those that the measures listen on, kept out of that range. */
+const LISTENING = '7946-7947,9746,17947-17952';
 
 export interface Machine {
   readonly cpu: string;
@@ -19,16 +21,20 @@ export interface Machine {
 }
 
 /**
- * Sets up the network namespace in which `npm run bench` starts this process (unshare(1)); in any other place it does nothing. Loopback, and reno as
+ * Sets up the network namespace in which `npm run bench` starts this process (unshare(1)). Loopback, and reno as
  * TCP's congestion control, which every kernel has: where the machine uses BBR its pacing holds bulk back on loopback as well, and takes most of
  * both cores' time by its timers, so that it is measured and no proxy. Ports of connections that are over are free again soon: by the kernel's
- * defaults some 14,000 connections a second to one app is what its search for a port gives any proxy. Throws when `ip` fails.
+ * defaults some 14,000 connections a second to one app is what its search for a port gives any proxy. Throws in any other place,
+ * and when `ip` fails.
  */
 export function prepareNetwork(): void {
-  if (Object.keys(networkInterfaces()).length > 0) return;
+  if (Object.keys(networkInterfaces()).length > 0) {
+    throw new Error('the benchmark needs a network namespace of its own, which `npm run bench` makes for it');
+  }
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   writeFileSync(CONGESTION, 'reno');
   writeFileSync(`${IPV4}ip_local_port_range`, PORTS.range);
+  writeFileSync(`${IPV4}ip_local_reserved_ports`, LISTENING);
   writeFileSync(`${IPV4}tcp_max_tw_buckets`, PORTS.overMax);
 }
 

@@ -46,7 +46,7 @@ async function openMemory(context: Context): Promise<Stand> {
   };
   try {
     if (context.engines.includes('haproxy')) {
-      haproxy = await startTcpProxy('haproxy', HAPROXY, dskitPackets().labelAt, context);
+      haproxy = await startTcpProxy('haproxy', HAPROXY, { labelAt: dskitPackets().labelAt, bulk: false }, context);
     }
   } catch (error) {
     await close();

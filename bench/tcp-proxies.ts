@@ -10,10 +10,16 @@ import { LABEL_HEADER } from './tcp-payloads.ts';
 const START_TIMEOUT_MS = 10_000;
 const POLL_MS = 25;
 
-/** Starts a proxy of TCP and waits until it listens. `labelAt`: where the label header stands in a connection. */
-export async function startTcpProxy(engine: Engine, way: Way, labelAt: number, context: Context): Promise<Forwarder> {
+/** What connections carry, for who must be told: where the label header stands, and whether megabytes follow. */
+export interface Carried {
+  readonly labelAt: number;
+  readonly bulk: boolean;
+}
+
+/** Starts a proxy of TCP, set up as is best for what it carries, and waits until it listens. */
+export async function startTcpProxy(engine: Engine, way: Way, carried: Carried, context: Context): Promise<Forwarder> {
   if (engine === 'linux' || engine === 'portable') return startProxy(engine, way, context);
-  const { command, args, setup } = commandOf(engine, way, labelAt, context);
+  const { command, args, setup } = commandOf(engine, way, carried, context);
   const program = start(command, args, { core: context.cores.proxy });
   try {
     await untilListening(way.listen, program);
@@ -31,7 +37,7 @@ interface Command {
   readonly setup: string;
 }
 
-function commandOf(engine: Engine, way: Way, labelAt: number, context: Context): Command {
+function commandOf(engine: Engine, way: Way, carried: Carried, context: Context): Command {
   const dir = join(context.dir, `tcp-${engine}-${way.listen.replaceAll(/[.:]/g, '-')}`);
   mkdirSync(dir, { recursive: true });
   const configured = (name: string, text: string) => {
@@ -40,23 +46,23 @@ function commandOf(engine: Engine, way: Way, labelAt: number, context: Context):
     return file;
   };
   if (engine === 'nginx') {
-    const setup = nginxConfig(way, dir);
+    const setup = nginxConfig(way, carried, dir);
     return { command: 'nginx', args: ['-p', dir, '-c', configured('nginx.conf', setup)], setup };
   }
   if (engine === 'haproxy') {
-    const setup = haproxyConfig(way, labelAt);
+    const setup = haproxyConfig(way, carried);
     return { command: 'haproxy', args: ['-f', configured('haproxy.cfg', setup)], setup };
   }
   const [program, args] =
     engine === 'c'
       ? ['tcp-forward', ['--at', way.listen, '--app', way.app, '--label', LABEL_HEADER.toString('hex')]]
       : ['tcp-forward-go', ['-at', way.listen, '-app', way.app]];
-  const all = engine === 'c' ? [...args, '--offset', String(labelAt)] : args;
+  const all = engine === 'c' ? [...args, '--offset', String(carried.labelAt)] : args;
   return { command: context.programs(program), args: all, setup: `${program} ${all.join(' ')}` };
 }
 
-/** One worker; looks at nothing. */
-function nginxConfig(way: Way, dir: string): string {
+/** One worker; looks at nothing. Larger buffers help bulk, and would be made anew for every short connection. */
+function nginxConfig(way: Way, { bulk }: Carried, dir: string): string {
   return nginxStream(
     dir,
     'crit',
@@ -64,17 +70,17 @@ function nginxConfig(way: Way, dir: string): string {
     proxy_pass ${way.app};
     tcp_nodelay on;
     proxy_half_close on;
-    proxy_buffer_size 64k;`,
+    proxy_buffer_size ${bulk ? '256k' : '64k'};`,
   );
 }
 
-/** One thread; waits for the label header and compares it. Strips nothing: it cannot. */
-function haproxyConfig(way: Way, labelAt: number): string {
+/** One thread; waits for the label header and compares it. Strips nothing: it cannot. Bulk is spliced, through pipes as large as the fence's. */
+function haproxyConfig(way: Way, { labelAt, bulk }: Carried): string {
   return `global
   nbthread 1
-  maxconn 4096
+  maxconn 4096${bulk ? '\n  tune.pipesize 1048576' : ''}
 defaults
-  mode tcp
+  mode tcp${bulk ? '\n  option splice-request\n  option splice-response' : ''}
   timeout connect 5s
   timeout client 30s
   timeout server 30s

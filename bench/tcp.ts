@@ -45,7 +45,8 @@ const KINDS: readonly Kind[] = [
   {
     name: 'tcp_bulk_mbps',
     net: 9,
-    words: 'MB a second of a core: push/pulls of 10 MB each way, 8 at once; fences strip the label',
+    words:
+      'MB a second of a core, both ways together: push/pulls of 10 MB each way, 8 at once, which load and app neither copy nor compare; fences strip the label',
     payloads: pushPulls,
     load: ['--at-once', '8', ...bulkArgs()],
     sink: () => [...bulkArgs(), '--answer-head', pushPullHead().toString('hex')],
@@ -95,6 +96,7 @@ async function openTcp(context: Context, kind: Kind): Promise<Stand> {
     return path;
   };
   const files = { labelled: file('labelled'), stripped: file('stripped') };
+  const carried = { labelAt: payloads.labelAt, bulk: kind.name === 'tcp_bulk_mbps' };
   const arms = new Map<Engine, Arm>();
   const close = async () => {
     await Promise.all([...arms.values()].map(({ proxy }) => proxy.stop()));
@@ -109,7 +111,7 @@ async function openTcp(context: Context, kind: Kind): Promise<Stand> {
       const strips = engine === 'linux' || engine === 'portable';
       const sink = await startSink(context, kind, way.app, strips ? files.stripped : files.labelled);
       try {
-        arms.set(engine, { sink, proxy: await startTcpProxy(engine, way, payloads.labelAt, context) });
+        arms.set(engine, { sink, proxy: await startTcpProxy(engine, way, carried, context) });
       } catch (error) {
         await sink.stop();
         throw error;
@@ -185,6 +187,21 @@ async function warmUp(context: Context, kind: Kind, payloads: string, { proxy, s
   }
 }
 
+/** Watches a proxy while it is loaded. */
+async function partsOf({ cores, sampleMs }: Context, { program }: Forwarder): Promise<Parts> {
+  const clock = () => ({
+    atMs: performance.now(),
+    ran: cpuMs([program.pid]) + softirqMs(cores.proxy),
+    rested: idleMs(cores.proxy),
+  });
+  await sleep(WARM_MS);
+  const from = clock();
+  await sleep(sampleMs - SETTLE_MS);
+  const to = clock();
+  const tookMs = to.atMs - from.atMs;
+  return { ran: (to.ran - from.ran) / tookMs, rested: (to.rested - from.rested) / tookMs };
+}
+
 /** Loads one proxy; every connection must have arrived right, and a fence must have counted each. */
 async function sample(
   context: Context,
@@ -197,18 +214,11 @@ async function sample(
     proxy.strips ? proxy.metric('frames_total', { direction: 'inbound', verdict: 'pass' }) : Promise.resolve(0);
   if (!parts.has(proxy.engine)) await warmUp(context, kind, payloads, { proxy, sink });
   const [before, passedBefore] = [await countsOf(sink), await passed()];
-  const running = load(context, kind, payloads, proxy.way.listen);
-  await sleep(WARM_MS);
-  const core = context.cores.proxy;
-  const clock = () => ({
-    atMs: performance.now(),
-    ran: cpuMs([proxy.program.pid]) + softirqMs(core),
-    rested: idleMs(core),
-  });
-  const from = clock();
-  await sleep(context.sampleMs - SETTLE_MS);
-  const to = clock();
-  const { failed, total, perSecond, mbPerSecond } = await running;
+  // Together: a load that fails while its proxy is watched fails the measure, and not the run.
+  const [{ failed, total, perSecond, mbPerSecond }, part] = await Promise.all([
+    load(context, kind, payloads, proxy.way.listen),
+    partsOf(context, proxy),
+  ]);
   await sleep(SETTLE_MS);
   const [after, counted] = [await countsOf(sink), (await passed()) - passedBefore];
   const { engine } = proxy;
@@ -219,8 +229,6 @@ async function sample(
     throw new Error(`${engine}: ${total} connections sent, ${after.good - before.good} arrived`);
   }
   if (proxy.strips && counted !== total) throw new Error(`${engine}: it counted ${counted} connections, not ${total}`);
-  const tookMs = to.atMs - from.atMs;
-  const part = { ran: (to.ran - from.ran) / tookMs, rested: (to.rested - from.rested) / tookMs };
   parts.set(engine, [...(parts.get(engine) ?? []), part]);
   const rate = kind.name === 'tcp_bulk_mbps' ? mbPerSecond : perSecond;
   return { [kind.name]: rate / part.ran, [`${kind.name}_wall`]: rate };

@@ -85,7 +85,7 @@ static int step(int epoll, int slot) {
     watch(epoll, EPOLL_CTL_MOD, fd, EPOLLIN, (uint64_t)slot);
     return 0;
   }
-  /* Counted and thrown away in the kernel: the sink of the other direction checks. */
+  /* Counted and thrown away in the kernel: nobody compares an answer. */
   ssize_t n = recv(fd, sink, 1 << 20, MSG_TRUNC);
   if (n < 0) return errno == EAGAIN ? 0 : -1;
   moved += (uint64_t)n;
