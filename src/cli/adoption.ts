@@ -85,6 +85,7 @@ export function composeAdoption(options: AdoptionOptions): FenceAdoption {
     dns: admission,
     probe: asks.prober.report,
     fence: ({ address, name }) => asks.fleet.report(address, name),
+    fenceAsked: (address) => options.adminPort === 0 || asks.fleet.asked(address),
     local: own,
     sealedWithoutKeys: () => appSeals(context) === true && context.inside.keyring() === undefined,
   });

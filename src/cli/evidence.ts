@@ -40,6 +40,8 @@ export interface EvidenceParts {
   };
   probe(target: Target): ProbeReport | undefined;
   fence(target: Target): FenceReport | undefined;
+  /** Whether the admin API at the address was asked what fence is there, or nobody's is asked. */
+  fenceAsked(address: string): boolean;
   /** Our own app's addresses, as formatAddress writes them, and its gossip port. */
   readonly local: { has(address: string): boolean; readonly port: number };
   /** Gossip was seen to be encrypted, and there are no keys. */
@@ -62,7 +64,7 @@ export interface FenceEvidence {
   removable(): Removable;
   /** Members to ask: those of ours that gossip or DNS names, admitted or not. */
   targets(): readonly Target[];
-  /** Those to ask by labelled pings: at observe nobody, because no step ahead waits for an answer; later, who is admitted and not known to drop them. */
+  /** Those to ask by labelled pings: at observe nobody, because no step ahead waits for an answer; later, who is admitted and, once its fence was asked, not known to drop them. */
   pingTargets(): readonly ProbeTarget[];
 }
 
@@ -116,9 +118,14 @@ export function composeEvidence(parts: EvidenceParts): FenceEvidence {
     pingTargets() {
       const { situation } = look();
       if (situation.stage === 'observe') return [];
-      return ours(situation)
-        .filter((row) => row.admitted && !dropsUnasked(row, situation))
-        .map((row) => ({ ...targetOf(row), promising: row.fence?.outcome === 'fence' }));
+      return (
+        ours(situation)
+          .filter(({ admitted, address }) => admitted && parts.fenceAsked(address))
+          // What its fence said since the others were gathered counts as well.
+          .map((row) => ({ ...row, fence: parts.fence(targetOf(row)) }))
+          .filter((row) => !dropsUnasked(row, situation))
+          .map((row) => ({ ...targetOf(row), promising: row.fence?.outcome === 'fence' }))
+      );
     },
   };
 }

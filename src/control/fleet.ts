@@ -36,6 +36,8 @@ export interface Fleet {
    * the last round's targets.
    */
   report(address: string, name: string | undefined): FenceReport | undefined;
+  /** Whether a question to `address` has ended, whatever was answered and however long ago; false once it is no target any more. */
+  asked(address: string): boolean;
   /**
    * For a fence that starts: the stages that fences of our cluster at `addresses` say they are at (those that are starting themselves
    * left out), within FIRST_WAIT_MS. Asks the first FIRST_ASKED_MAX that are admitted; what the members are called is not checked.
@@ -98,6 +100,7 @@ export function createFleet({ clock, intervalMs, ask, label, targets, admits }: 
       const { stage, starting } = found.fence;
       return { outcome: 'fence', stage, starting, atMs };
     },
+    asked: (address) => answers.has(address),
     first(addresses) {
       const asked = [...new Set(addresses)].filter(admits).slice(0, FIRST_ASKED_MAX);
       const stages: Stage[] = [];

@@ -44,6 +44,7 @@ function compose(change: Partial<EvidenceParts> = {}) {
       return address === '10.0.0.1' ? probe({ ...LEG.answered, answeredMs: nowMs }) : undefined;
     },
     fence: ({ name }) => (name === 'b-1' ? fenceAt('observe') : undefined),
+    fenceAsked: () => true,
     local: { has: isLocal, port: 7946 },
     sealedWithoutKeys: () => false,
     ...change,
@@ -100,6 +101,21 @@ t.test('whom to ask: members of ours, pings only where a step waits for them', a
   t.strictSame(names(evidence.pingTargets()), ['-', 'a-1'], 'a fence at observe drops them, as is known');
   at(0, 'observe');
   t.strictSame(evidence.pingTargets(), []);
+});
+
+t.test('nobody is pinged before its fence was asked, and what it said then counts at once', async (t) => {
+  const answers = new Map<string, ReturnType<typeof fenceAt> | undefined>();
+  const { ring, evidence } = compose({
+    fence: ({ address }) => answers.get(address),
+    fenceAsked: (address) => answers.has(address),
+  });
+  ring.message(frame(), alive('a-1'));
+  ring.message(frame(), alive('b-1', '10.0.0.2'));
+  t.strictSame(evidence.pingTargets(), []);
+  answers.set('10.0.0.1', undefined).set('10.0.0.2', fenceAt('observe'));
+  t.match(evidence.pingTargets(), [{ name: 'a-1', promising: false }]);
+  answers.set('10.0.0.2', fenceAt('accept'));
+  t.match(evidence.pingTargets(), [{ name: 'a-1' }, { name: 'b-1', promising: true }]);
 });
 
 t.test('what memory lost is known, and what inspection never saw', async (t) => {

@@ -58,6 +58,7 @@ t.test('what each member’s fence says', async (t) => {
     .set('10.0.0.2', fences(fence('x', { label: OTHER })))
     .set('10.0.0.3', { outcome: 'unknown', problem: 'timeout' });
   t.equal(fleet.report('10.0.0.1', 'a'), undefined, 'not asked yet');
+  t.notOk(fleet.asked('10.0.0.1'));
   fleet.start();
   await clock.pass(INTERVAL_MS - 1);
   t.strictSame(state.asked, ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'], 'an address is asked once');
@@ -72,9 +73,12 @@ t.test('what each member’s fence says', async (t) => {
   t.equal(none?.outcome, 'none');
   t.equal(none?.atMs, clock.now() - INTERVAL_MS + 1 + 7_500 + state.askMs);
   t.equal(fleet.report('10.0.0.9', 'a'), undefined);
+  const asked = ['10.0.0.1', '10.0.0.3', '10.0.0.4', '10.0.0.9'].filter((address) => fleet.asked(address));
+  t.strictSame(asked, ['10.0.0.1', '10.0.0.3', '10.0.0.4'], 'silence is an answer');
   state.targets = ['10.0.0.2'];
   await clock.pass(INTERVAL_MS);
   t.equal(fleet.report('10.0.0.1', 'a'), undefined, 'no target any more');
+  t.notOk(fleet.asked('10.0.0.1'));
 });
 
 t.test('answers that do not say whose they are', async (t) => {
