@@ -10,7 +10,7 @@ const TIMERS = {
   memory: { window: '10s' },
   limits: { probeInterval: '1s', drainGrace: '0s' },
   safeMs: 45_000,
-  arriveMs: 5_000,
+  arriveMs: 8_000,
   holdMs: 4_000,
   pollMs: 400,
 };

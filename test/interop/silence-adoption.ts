@@ -32,7 +32,7 @@ export interface SilenceTimers {
   readonly limits: Readonly<Record<string, string>>;
   /** For a step to become safe: a window after the last unlabelled frame, and a few rounds of probes. */
   readonly safeMs: number;
-  /** For a silence to be everywhere while nobody restarts: gossip takes 0.6 s, a lost datagram waits for a push/pull (3 s). */
+  /** For a silence to be everywhere while nobody restarts: gossip takes 0.6 s, what is missed waits for a push/pull: 3 s, twice that after a start. */
   readonly arriveMs: number;
   /** How long the ring lives in each state between two steps. */
   readonly holdMs: number;
