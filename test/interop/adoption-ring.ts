@@ -39,7 +39,14 @@ export interface Pace {
  */
 export const SHORT: Pace = {
   memory: { window: '35s' },
-  limits: { probeInterval: '1s', settle: '2s', dnsRefresh: '1s', strangerWait: '5s', mergeWarmUp: '3s', drainGrace: '10s' },
+  limits: {
+    probeInterval: '1s',
+    settle: '2s',
+    dnsRefresh: '1s',
+    strangerWait: '5s',
+    mergeWarmUp: '3s',
+    drainGrace: '10s',
+  },
   grace: '10s',
   safeMs: 75_000,
   exactMs: 20_000,
