@@ -12,6 +12,7 @@ import { type ListenSocket, openListenSocket } from './listen-socket.ts';
 import type { Loop } from './loop.ts';
 import { Outgoing } from './outgoing.ts';
 import { isNamed } from './peer-index.ts';
+import type { ReceiveQueue } from './receive-queue.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import { type Syscalls, SystemError } from './syscalls.ts';
 
@@ -62,6 +63,7 @@ class Packets implements ListenPackets, Refused {
   readonly #context: FenceContext;
   readonly #calls: Syscalls;
   readonly #loop: Loop;
+  readonly #queue: ReceiveQueue;
   readonly #received: ReceiveBatch;
   readonly #sends: SendBatch;
   readonly #sessions: ListenSessions;
@@ -77,9 +79,10 @@ class Packets implements ListenPackets, Refused {
 
   constructor(
     { context, calls, loop, batches, app, limits }: ListenPacketsOptions,
-    { fd, at, wildcard }: ListenSocket,
+    { fd, queue, at, wildcard }: ListenSocket,
   ) {
     this.fd = fd;
+    this.#queue = queue;
     this.at = at;
     this.#context = context;
     this.#calls = calls;
@@ -107,7 +110,7 @@ class Packets implements ListenPackets, Refused {
       const arrivedMs = this.#context.now();
       this.#arrivedMs = arrivedMs;
       // A failure is "nothing there", or an error that the socket reports once: the loop tells when there is more.
-      const count = batch.receive(this.fd, this.#wildcard);
+      const count = this.#queue.receive(batch, this.#wildcard, arrivedMs);
       for (let i = 0; i < count; i++) this.#take(i, arrivedMs);
       if (count > 0) this.#tellForwarded('inbound', this.#sessions.flush(), arrivedMs);
       if (count < batch.size) return;

@@ -1,16 +1,17 @@
 /** The UDP socket on the advertised address, in the engine's thread. */
 import { parseAddress } from '../../wire/address.ts';
-import { RECEIVE_BUFFER_BYTES } from '../bind.ts';
 import { startError } from '../bind-error.ts';
 import type { Endpoint } from '../engine.ts';
 import { tellAskedAddress } from './asked-address.ts';
+import { ReceiveQueue } from './receive-queue.ts';
 import { SOCKADDR_IN_BYTES, SOCKADDR_MAX_BYTES, sockaddr } from './sockaddr.ts';
-import { AF_INET, AF_INET6, SO_RCVBUF, SOCK_DGRAM, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
+import { AF_INET, AF_INET6, SOCK_DGRAM, type Syscalls, SystemError } from './syscalls.ts';
 
 const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
 export interface ListenSocket {
   readonly fd: number;
+  readonly queue: ReceiveQueue;
   /** The address with the port that was really bound. */
   readonly at: Endpoint;
   /** It listens on every address, and tells which one each datagram was sent to. */
@@ -26,11 +27,11 @@ export function openListenSocket(calls: Syscalls, listen: Endpoint): ListenSocke
     const address = sockaddr(bytes, listen.port);
     const family = address.length === SOCKADDR_IN_BYTES ? 4 : 6;
     fd = calls.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
-    calls.setInt(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
     const wildcard = WILDCARDS.has(listen.address);
     if (wildcard) tellAskedAddress(calls, fd, family);
+    const queue = new ReceiveQueue(calls, fd);
     calls.bind(fd, address);
-    return { fd, at: { address: listen.address, port: boundPort(calls, fd) }, wildcard };
+    return { fd, queue, at: { address: listen.address, port: boundPort(calls, fd) }, wildcard };
   } catch (error) {
     if (fd >= 0) calls.close(fd);
     throw error instanceof SystemError ? startError('UDP', listen, error) : error;

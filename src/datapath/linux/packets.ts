@@ -13,6 +13,7 @@ import { Outgoing } from './outgoing.ts';
 import { type PacketFlow, PacketFlows } from './packet-flows.ts';
 import type { PacketSender, SenderEvents } from './packet-sender.ts';
 import { isNamed, Named } from './peer-index.ts';
+import type { ReceiveQueue } from './receive-queue.ts';
 import { NONCE_BYTES, TEST_ADDRESSES } from './self-test.ts';
 import { IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR, SOL_IP, SOL_IPV6 } from './syscalls.ts';
 
@@ -37,7 +38,7 @@ export interface PacketPath {
   /** What senders tell. */
   readonly events: SenderEvents;
   /** Takes what waits in the socket, a batch at a time, bounded; each goes its way to the end, or waits as a copy (context.doubts). */
-  receive(fd: number, sender: PacketSender): void;
+  receive(queue: ReceiveQueue, sender: PacketSender): void;
 }
 
 export function createPacketPath(context: FenceContext, options: PacketPathOptions): PacketPath {
@@ -74,13 +75,13 @@ class Path implements PacketPath, SenderEvents {
     };
   }
 
-  receive(fd: number, sender: PacketSender): void {
+  receive(queue: ReceiveQueue, sender: PacketSender): void {
     const { received } = this.#options;
     for (let round = 0; round < BATCHES_PER_TURN; round++) {
       const arrivedMs = this.#context.now();
       this.#arrivedMs = arrivedMs;
       // A failure is "nothing there" or an ICMP error that the socket reports once: the loop tells when there is more.
-      const count = received.receive(fd, true);
+      const count = queue.receive(received, true, arrivedMs);
       if (count > 0) {
         this.#flows.refresh();
         for (let i = 0; i < count; i++) this.#take(i, sender, arrivedMs);

@@ -1,6 +1,5 @@
 /** The sockets that tproxy hands intercepted traffic to. Both need CAP_NET_RAW (IP_TRANSPARENT). Throw a StartError. */
 import { parseAddress } from '../../wire/address.ts';
-import { RECEIVE_BUFFER_BYTES } from '../bind.ts';
 import { StartError } from '../engine.ts';
 import type { Family } from './headers.ts';
 import { sockaddr } from './sockaddr.ts';
@@ -12,7 +11,6 @@ import {
   IPV6_RECVORIGDSTADDR,
   IPV6_TRANSPARENT,
   IPV6_V6ONLY,
-  SO_RCVBUF,
   SO_REUSEADDR,
   SOCK_DGRAM,
   SOCK_STREAM,
@@ -33,7 +31,6 @@ export function openPacketSocket(calls: Syscalls, family: Family, proxyPort: num
   return open(calls, family, SOCK_DGRAM, proxyPort, (fd) => {
     if (family === 4) calls.setInt(fd, SOL_IP, IP_RECVORIGDSTADDR, 1);
     else calls.setInt(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1);
-    calls.setInt(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
   });
 }
 

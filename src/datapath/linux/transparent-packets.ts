@@ -6,6 +6,7 @@ import { createLocalAddresses } from './local-addresses.ts';
 import { createPacketSender, type PacketSender } from './packet-sender.ts';
 import { createPacketPath } from './packets.ts';
 import { NET_RAW_MISSING, openPacketSocket } from './proxy-sockets.ts';
+import { ReceiveQueue } from './receive-queue.ts';
 import { sendSelfTest } from './self-test.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import type { WorkerFence } from './worker-fence.ts';
@@ -49,9 +50,10 @@ export function openTransparentPackets(fence: WorkerFence<TransparentStart>): Tr
     for (const family of families) {
       const fd = openPacketSocket(calls, family, start.proxyPort);
       sockets.push(fd);
+      const queue = new ReceiveQueue(calls, fd);
       const sender = createPacketSender(calls, family, batches, path.events);
       senders.push(sender);
-      loop.watch(fd, EPOLLIN, { ready: () => path.receive(fd, sender) });
+      loop.watch(fd, EPOLLIN, { ready: () => path.receive(queue, sender) });
     }
     fence.flood.watch(sockets);
   } catch (error) {

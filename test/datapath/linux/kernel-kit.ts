@@ -5,6 +5,7 @@ import type { LocalAddresses } from '../../../src/datapath/linux/local-addresses
 import type { PacketFlow } from '../../../src/datapath/linux/packet-flows.ts';
 import type { PacketSender } from '../../../src/datapath/linux/packet-sender.ts';
 import { createPacketPath } from '../../../src/datapath/linux/packets.ts';
+import { ReceiveQueue } from '../../../src/datapath/linux/receive-queue.ts';
 import { sockaddr } from '../../../src/datapath/linux/sockaddr.ts';
 import type { Syscalls } from '../../../src/datapath/linux/syscalls.ts';
 import type { DropReason } from '../../../src/policy/tally.ts';
@@ -112,6 +113,7 @@ export function createKernelKit(more: Partial<Syscalls> = {}): KernelKit {
       return BigInt((blocks.length - 1) * BLOCK_SPACING);
     },
     errno: () => errno,
+    setInt: () => undefined,
     sendto: (fd: number, bytes: Buffer, length: number, to: Buffer) =>
       give(fd, Buffer.from(bytes.subarray(0, length)), to) ? length : -1,
     streams: { recvmmsg, sendmmsg, send },
@@ -157,6 +159,7 @@ export function createPacketPathKit(
     local: { ...local, several: () => false, revision: () => 1 },
     onTestDatagram,
   });
+  const queue = new ReceiveQueue(kernel.calls, 3);
   const sent: SentPacket[] = [];
   const sender: PacketSender = {
     send(flow, at, bytes) {
@@ -174,7 +177,7 @@ export function createPacketPathKit(
     batches,
     handle(...datagrams) {
       kernel.queue.push(...datagrams);
-      path.receive(3, sender);
+      path.receive(queue, sender);
     },
   };
 }

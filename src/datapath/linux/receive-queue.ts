@@ -1,0 +1,55 @@
+/**
+ * The kernel's queue of a UDP socket that everybody sends to: long for bursts, short while it stands. A queue that is filled as fast as it
+ * is read loses what is too much whatever its length is. All that a long one does then is to make each datagram wait, and to be larger than
+ * the processor's cache, so that every datagram is fetched from memory again.
+ */
+import { RECEIVE_BUFFER_BYTES } from '../bind.ts';
+import type { ReceiveBatch } from './datagram-batch.ts';
+import { SO_RCVBUF, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
+
+/** SO_RCVBUF while the queue stands; the kernel doubles it. Some 700 datagrams of 200 bytes, more than a millisecond of work. */
+export const STANDING_BUFFER_BYTES = 256 * 1024;
+/** Full batches in a row after which the queue stands: more datagrams than the long one holds, so that all of these came meanwhile. */
+export const STANDING_BATCHES = 512;
+/** So long after the last full batch it may be long again, ms. */
+export const CALM_MS = 1_000;
+
+/** Of one socket, which it does not close. Times are of any clock that never runs backwards. */
+export class ReceiveQueue {
+  readonly fd: number;
+  readonly #calls: Syscalls;
+  #fullInARow = 0;
+  #lastFullMs = 0;
+  #short = false;
+
+  /** Throws a SystemError. */
+  constructor(calls: Syscalls, fd: number) {
+    this.fd = fd;
+    this.#calls = calls;
+    calls.setInt(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+  }
+
+  /** Fills `batch` as its `receive` does. */
+  receive(batch: ReceiveBatch, control: boolean, nowMs: number): number {
+    const count = batch.receive(this.fd, control);
+    if (count === batch.size) {
+      this.#lastFullMs = nowMs;
+      if (++this.#fullInARow === STANDING_BATCHES) this.#shorten(true);
+    } else {
+      this.#fullInARow = 0;
+      if (this.#short && nowMs - this.#lastFullMs >= CALM_MS) this.#shorten(false);
+    }
+    return count;
+  }
+
+  #shorten(short: boolean): void {
+    if (this.#short === short) return;
+    this.#short = short;
+    try {
+      this.#calls.setInt(this.fd, SOL_SOCKET, SO_RCVBUF, short ? STANDING_BUFFER_BYTES : RECEIVE_BUFFER_BYTES);
+    } catch (error) {
+      // A kernel that refuses leaves the length as it is, which loses nothing.
+      if (!(error instanceof SystemError)) throw error;
+    }
+  }
+}
