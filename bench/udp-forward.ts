@@ -4,16 +4,14 @@ import type { Context, Engine, Figures, Measure, Stand } from './measure.ts';
 import { inTurn } from './measure.ts';
 import { gossipPacket, type Packet, userPacket } from './packets.ts';
 import { cpuMs, type Program, sleep, softirqMs, start } from './processes.ts';
+import { type Settled, settle } from './udp-settle.ts';
 import { type Counts, checkCounts, type Sink, startSink } from './udp-sink.ts';
 
-/** How long the load runs before the measured time, and how long what is under way may take to arrive after it. */
+/** How long the load runs before the measured time. */
 const WARM_MS = 250;
-const SETTLE_MS = 200;
 /** Before an engine is measured first: datagrams that it must have forwarded, so that what is compiled as it runs is; within so long. */
 const WARM_PACKETS = 400_000;
 const WARM_MAX_MS = 6_000;
-/** How often the two are compared before they are found to differ. */
-const LOOKS_MAX = 5;
 const UDP_ENGINES = ['linux', 'portable', 'nginx', 'nginx_oneway', 'c', 'go'] as const satisfies readonly Engine[];
 /** A member of a large ring, busy: the rate at which the cost of a packet is taken. */
 const CALM_RATE = 20_000;
@@ -178,19 +176,15 @@ export async function flood(context: Context, packet: Packet, { proxy, sink }: A
   const after = await reading(context, proxy.program, sink);
   await load.stop();
   const { sent } = JSON.parse(await load.line()) as { sent: number };
-  let [last, counted] = [countsFirst, Number.NaN];
-  // What waits in the proxy or in a socket comes later, most of all where the metrics take seconds.
-  for (let look = 0; look < LOOKS_MAX; look++) {
-    await sleep(SETTLE_MS);
-    counted = (await passed()) - passedFirst;
-    last = await sink.counts();
-    if (Number.isNaN(counted) || counted === last.packets + last.lost - countsFirst.packets - countsFirst.lost) break;
-  }
-  const arrived = last.packets - countsFirst.packets;
-  checkCounts(proxy.engine, countsFirst, last);
-  const lost = last.lost - countsFirst.lost;
+  const sunk = (counts: Counts) => counts.packets + counts.lost - countsFirst.packets - countsFirst.lost;
   // What the sink's own socket lost, the fence forwarded.
-  if (!Number.isNaN(counted) && counted !== arrived + lost) {
+  const agrees = ({ last, passed }: Settled) => Number.isNaN(passed) || passed - passedFirst === sunk(last);
+  const settled = await settle(sink, passed, agrees);
+  const { last } = settled;
+  checkCounts(proxy.engine, countsFirst, last);
+  const [arrived, lost] = [last.packets - countsFirst.packets, last.lost - countsFirst.lost];
+  if (!agrees(settled)) {
+    const counted = settled.passed - passedFirst;
     throw new Error(
       `${proxy.engine}: it counted ${counted} datagrams as passed, the app got ${arrived} and lost ${lost}`,
     );
@@ -200,7 +194,7 @@ export async function flood(context: Context, packet: Packet, { proxy, sink }: A
     packets: after.counts.packets - before.counts.packets + after.counts.lost - before.counts.lost,
     seconds: (after.atMs - before.atMs) / 1_000,
     cpuSeconds: (after.cpuMs - before.cpuMs) / 1_000,
-    saturated: sent > (arrived + lost) * (1 + SATURATED),
+    saturated: sent > sunk(last) * (1 + SATURATED),
   };
 }
 
