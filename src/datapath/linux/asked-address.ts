@@ -3,7 +3,7 @@
  * Control messages in 32-bit words (cmsghdr: len u64, level, type; in_pktinfo: ifindex, spec_dst, addr; in6_pktinfo: addr[16], ifindex).
  */
 import type { ReceiveBatch } from './datagram-batch.ts';
-import type { Session } from './listen-sessions.ts';
+import type { Session } from './listen-session.ts';
 import { SOL_IP, SOL_IPV6, type Syscalls } from './syscalls.ts';
 
 const IP_PKTINFO = 8;

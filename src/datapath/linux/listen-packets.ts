@@ -7,7 +7,8 @@ import type { Endpoint, FenceContext } from '../engine.ts';
 import { createPacketGate, type PacketGate } from '../packet-gate.ts';
 import { askedControlBytes, noteAskedAddress } from './asked-address.ts';
 import type { DatagramBatches, ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
-import { ListenSessions, type Session } from './listen-sessions.ts';
+import type { Session } from './listen-session.ts';
+import { ListenSessions } from './listen-sessions.ts';
 import { type ListenSocket, openListenSocket } from './listen-socket.ts';
 import type { Loop } from './loop.ts';
 import { Outgoing } from './outgoing.ts';
@@ -112,6 +113,7 @@ class Packets implements ListenPackets, Refused {
       // A failure is "nothing there", or an error that the socket reports once: the loop tells when there is more.
       const count = this.#queue.receive(batch, this.#wildcard, arrivedMs);
       for (let i = 0; i < count; i++) this.#take(i, arrivedMs);
+      this.#sessions.pressed = this.#queue.stands;
       if (count > 0) this.#tellForwarded('inbound', this.#sessions.flush(), arrivedMs);
       if (count < batch.size) return;
     }

@@ -5,12 +5,13 @@
  */
 import { parseAddress } from '../../wire/address.ts';
 import type { Endpoint, FenceContext } from '../engine.ts';
-import { createPacketPeer, type PacketPeer } from '../packet-peer.ts';
 import { PortSearch } from '../port-search.ts';
 import type { Timer } from '../timers.ts';
 import type { Refused, SendBatch } from './datagram-batch.ts';
-import type { Loop, Watched } from './loop.ts';
+import { NONE, Session } from './listen-session.ts';
+import type { Loop } from './loop.ts';
 import { isNameOf, Named, PeerIndex } from './peer-index.ts';
+import { PolledSessions } from './polled-sessions.ts';
 import { SOCKADDR_IN_BYTES, sockaddr } from './sockaddr.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import { AF_INET, AF_INET6, SOCK_DGRAM, type Syscalls, SystemError } from './syscalls.ts';
@@ -22,7 +23,6 @@ const SWEEP_MAX_MS = 1_000;
 const SWEEP_MIN_MS = 10;
 /** Where the kernel takes whoever connects to a wildcard, and so where answers come from. */
 const REACHED_AT: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
-const NONE = -1;
 
 export interface ListenSessionsOptions {
   readonly context: Pick<FenceContext, 'tally' | 'now' | 'onFault'>;
@@ -35,36 +35,16 @@ export interface ListenSessionsOptions {
   onReadable(session: Session): void;
 }
 
-/** A remote peer; it has a session while `fd` is not NONE. */
-export class Session extends Named implements Watched {
-  fd = NONE;
-  lastMs = 0;
-  readonly peer: PacketPeer;
-  /** The control message that makes an answer leave from the address that the peer asked (asked-address.ts); undefined: any will do. */
-  asked: Int32Array | undefined;
-  /** Queued datagrams, by their numbers in the queue. */
-  first = NONE;
-  last = NONE;
-  readonly #onReadable: (session: Session) => void;
-
-  constructor(memory: Buffer, at: number, onReadable: (session: Session) => void) {
-    super(memory, at);
-    this.peer = createPacketPeer(this.address, this.port);
-    this.#onReadable = onReadable;
-  }
-
-  ready(): void {
-    this.#onReadable(this);
-  }
-}
-
 export class ListenSessions implements Refused {
+  /** Datagrams come as fast as they can be sent on. */
+  pressed = false;
   readonly #options: ListenSessionsOptions;
   readonly #sessions = new PeerIndex<Session>();
   readonly #strangers = new PeerIndex<Session>();
   readonly #app: Buffer;
   readonly #appName: Named;
   readonly #ports: PortSearch;
+  readonly #polled: PolledSessions;
   #evictions = 0;
   /** The queue: where each datagram is, how long it is, and which of its session comes next. */
   readonly #at: Int32Array;
@@ -80,6 +60,7 @@ export class ListenSessions implements Refused {
   constructor(options: ListenSessionsOptions) {
     this.#options = options;
     this.#ports = new PortSearch(options.context);
+    this.#polled = new PolledSessions(options);
     const { address, port } = options.app;
     this.#app = sockaddr(parseAddress(REACHED_AT[address] ?? address) as Uint8Array, port);
     this.#appName = new Named(this.#app, 0);
@@ -151,6 +132,7 @@ export class ListenSessions implements Refused {
   /** Closes every session and returns how many there were. */
   stop(): number {
     this.#sweep.clear();
+    this.#polled.stop();
     const cut = this.#sessions.size;
     for (let first = this.#sessions.oldest(); first !== undefined; first = this.#sessions.oldest()) this.#close(first);
     return cut;
@@ -187,6 +169,7 @@ export class ListenSessions implements Refused {
     }
     session.first = NONE;
     session.last = NONE;
+    if (this.pressed && !session.polled) this.#polled.take(session);
     this.#sent += sends.flush(session.fd, this);
   }
 
@@ -230,6 +213,7 @@ export class ListenSessions implements Refused {
   #close(session: Session): void {
     const { calls, loop } = this.#options;
     this.#sessions.remove(session);
+    this.#polled.drop(session);
     loop.unwatch(session.fd, true);
     calls.close(session.fd);
     session.fd = NONE;

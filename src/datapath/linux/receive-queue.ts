@@ -20,7 +20,8 @@ export class ReceiveQueue {
   readonly #calls: Syscalls;
   #fullInARow = 0;
   #lastFullMs = 0;
-  #short = false;
+  /** Whether it is filled as fast as it is read, or was of late. */
+  stands = false;
 
   /** Throws a SystemError. */
   constructor(calls: Syscalls, fd: number) {
@@ -34,19 +35,19 @@ export class ReceiveQueue {
     const count = batch.receive(this.fd, control);
     if (count === batch.size) {
       this.#lastFullMs = nowMs;
-      if (++this.#fullInARow === STANDING_BATCHES) this.#shorten(true);
+      if (++this.#fullInARow === STANDING_BATCHES) this.#become(true);
     } else {
       this.#fullInARow = 0;
-      if (this.#short && nowMs - this.#lastFullMs >= CALM_MS) this.#shorten(false);
+      if (this.stands && nowMs - this.#lastFullMs >= CALM_MS) this.#become(false);
     }
     return count;
   }
 
-  #shorten(short: boolean): void {
-    if (this.#short === short) return;
-    this.#short = short;
+  #become(stands: boolean): void {
+    if (this.stands === stands) return;
+    this.stands = stands;
     try {
-      this.#calls.setInt(this.fd, SOL_SOCKET, SO_RCVBUF, short ? STANDING_BUFFER_BYTES : RECEIVE_BUFFER_BYTES);
+      this.#calls.setInt(this.fd, SOL_SOCKET, SO_RCVBUF, stands ? STANDING_BUFFER_BYTES : RECEIVE_BUFFER_BYTES);
     } catch (error) {
       // A kernel that refuses leaves the length as it is, which loses nothing.
       if (!(error instanceof SystemError)) throw error;
