@@ -44,6 +44,7 @@ export class Pump implements FlowSink {
   /** A FIN, after every byte: ending earlier would make a later reset of the same socket impossible (libuv: EINVAL). */
   finish(): void {
     this.#finished = true;
+    if (this.#unwritten > 0) this.#to.endFollows?.();
     this.#settle();
   }
 

@@ -89,6 +89,10 @@ export interface StreamSocket extends Resettable {
   end(): this;
   end(bytes: Uint8Array): this;
   /**
+   * Where it exists: `end` follows as soon as all that waits is written, or a reset. So the last of it may go with the FIN, in one packet.
+   */
+  endFollows?(): void;
+  /**
    * Where it exists, `onEnd` tells a FIN alone, never a reset; node's sockets leave that open (endings.ts confirmFin).
    */
   readonly endIsFin?: true;

@@ -18,6 +18,7 @@ export abstract class RawWriting implements SpliceTarget {
   protected fault: Error | undefined;
   readonly #queue = new WriteQueue();
   #needsDrain = false;
+  #endFollows = false;
   #sends = 0;
   /** Who moves bytes past the queue and waits for room. */
   #whenRoom: (() => void) | undefined;
@@ -65,6 +66,10 @@ export abstract class RawWriting implements SpliceTarget {
     return this;
   }
 
+  endFollows(): void {
+    this.#endFollows = true;
+  }
+
   takesNow(): boolean {
     return (
       !this.destroyed && !this.connecting && !this.writableEnded && this.fault === undefined && this.#queue.isEmpty()
@@ -87,7 +92,7 @@ export abstract class RawWriting implements SpliceTarget {
   /** Gives the kernel what waits, as much as it takes. */
   protected flush(): void {
     while (!this.destroyed && this.fault === undefined && !this.#queue.isEmpty()) {
-      const sent = this.#queue.send(this.io.calls, this.fd, this.io.room, this.writableEnded);
+      const sent = this.#queue.send(this.io.calls, this.fd, this.io.room, this.writableEnded || this.#endFollows);
       if (sent < 0) {
         if (this.#mayRetry()) this.awaitRoom();
         return;
