@@ -77,16 +77,39 @@ export function decide(facts: Facts, view: PeerView, snapshot: Snapshot): Decisi
   return snapshot.table[tableIndex(facts, view)] as Decision;
 }
 
-/** Decides every combination of facts for `settings`. */
+/** What was made before, as many as there are different settings: a table is large, and a hundred fences have the same. */
+const made = new Map<string, Snapshot>();
+
+/** Decides every combination of facts for `settings`. Equal settings share a snapshot. */
 export function createSnapshot(settings: PolicySettings): Snapshot {
+  const { stage, sends, takes, wire, unterminatedTls, shield } = settings;
+  const key = `${stage} ${sends} ${takes} ${wire} ${unterminatedTls} ${shield}`;
+  const snapshot = made.get(key) ?? decideEverything(settings);
+  made.set(key, snapshot);
+  return snapshot;
+}
+
+function decideEverything(settings: PolicySettings): Snapshot {
   const table = new Array<Decision>(HARMS.length * DIRECTIONS.length * FRAME_STATES.length * PEER_VIEWS.length);
   const places = DIRECTIONS.flatMap((direction) => FRAME_STATES.map((state) => ({ direction, state })));
+  const shared = new Map<string, Decision>();
   for (const facts of HARMS.flatMap((harm) => places.map((place) => ({ ...place, harm })))) {
     for (const view of PEER_VIEWS) {
-      table[tableIndex(facts, view)] = Object.freeze(decideAll(facts, view, settings));
+      table[tableIndex(facts, view)] = shareDecision(decideAll(facts, view, settings), shared);
     }
   }
   return Object.freeze({ settings: Object.freeze({ ...settings }), table: Object.freeze(table) });
+}
+
+/** The first of those that say the same: of thousands a few dozen differ. */
+function shareDecision(decision: Decision, shared: Map<string, Decision>): Decision {
+  const { reason, rewrite, wouldReject, wouldStrand, fallback } = decision;
+  let key = `${reason} ${rewrite} ${fallback} ${wouldStrand}`;
+  for (const later of wouldReject) key += ` ${later.stage} ${later.reason}`;
+  const known = shared.get(key);
+  if (known !== undefined) return known;
+  shared.set(key, Object.freeze(decision));
+  return decision;
 }
 
 function decideAll(facts: Facts, view: PeerView, settings: PolicySettings): Decision {

@@ -87,6 +87,16 @@ for (const [direction, rows] of [
   });
 }
 
+t.test('equal settings share a snapshot, and decisions that say the same are one', async (t) => {
+  const settings = { ...PRE_LABEL, stage: 'accept' } as const;
+  const snapshot = createSnapshot(settings);
+  t.equal(createSnapshot({ ...settings }), snapshot);
+  t.not(createSnapshot({ ...settings, shield: !settings.shield }), snapshot);
+  const said = new Set(snapshot.table.map((decision) => JSON.stringify(decision)));
+  t.equal(new Set(snapshot.table).size, said.size);
+  t.ok(snapshot.table.every((decision) => Object.isFrozen(decision)));
+});
+
 t.test('the app always gets its own dialect from accept on', async (t) => {
   const rows: [Takes, Dialect, Rewrite][] = [
     ['none', 'none', 'keep'],
