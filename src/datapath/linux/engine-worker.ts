@@ -18,8 +18,8 @@ import type { FenceStart, FromFence, FromWorker, ToWorker, WorkerStart } from '.
 
 /** The longest wait, ms: the bound on stopping and on policy changes even if the eventfd were lost. */
 const WAIT_MAX_MS = 100;
-/** How old what the cells tell may be, ms. */
-const PUBLISH_MS = 50;
+/** How old what the cells tell may be, ms, as while nothing happens: of a hundred fences that is a lot to tell. */
+const PUBLISH_MS = WAIT_MAX_MS;
 /** When the process has started: its fences are open, the first looks at the app and at DNS are over. */
 const START_OVER_MS = 4_000;
 

@@ -14,9 +14,9 @@ import { FloodSources } from './flood-sources.ts';
 import { attachFilter, detachFilter, dropsAt, type FilterCalls } from './socket-filter.ts';
 import { udpOverflows } from './udp-overflows.ts';
 
-/** How often the rates are looked at, ms: a flood goes on that long at full cost. */
+/** How often the rates are looked at while packets are rejected, ms: a flood goes on that long at full cost. */
 export const LOOK_MS = 100;
-/** How often the kernel's counts are read while nothing is dropped by a filter, ms: each costs a call a socket. */
+/** How often the kernel's counts are read while nothing is dropped by a filter, ms: each costs a call a socket. Calm is looked at no more often. */
 const CALM_COUNT_MS = 1_000;
 /** How often the list of addresses to block may change, ms. */
 const REFRESH_MS = 1_000;
@@ -62,20 +62,17 @@ export function createFloodGuard(options: FloodGuardOptions): FloodGuard {
   return new Guard(options);
 }
 
-/** A socket, and what it had dropped at the last look. */
-interface Guarded {
-  readonly fd: number;
-  drops: number;
-}
-
 class Guard implements FloodGuard {
   readonly #options: FloodGuardOptions;
   readonly #rejected: () => number;
   readonly #sources = new FloodSources();
   readonly #meter: FloodMeter;
   #rules: FenceRules;
-  #sockets: Guarded[] = [];
+  /** Each with what it had dropped at the last look. */
+  #sockets: { readonly fd: number; drops: number }[] = [];
   #timer: Timer | undefined;
+  /** Nothing was rejected lately: the first that is makes the looks frequent. A hundred fences at rest cost a tenth that way. */
+  #calm = false;
   /** Whether a filter is on the sockets. */
   #attached = false;
   #attachedAtMs = 0;
@@ -99,11 +96,17 @@ class Guard implements FloodGuard {
       const drops = dropsAt(this.#options.calls, fd);
       return drops === undefined ? [] : [{ fd, drops }];
     });
-    if (this.#sockets.length > 0) this.#wait();
+    if (this.#sockets.length > 0) this.#wait(true);
   }
 
   rejected({ direction, kind, labelState, peer, atMs, wouldRejectAt }: Rejection): void {
-    if (labelState !== 'none' || direction !== 'inbound' || kind !== 'packet' || wouldRejectAt !== undefined) return;
+    if (direction !== 'inbound' || kind !== 'packet' || wouldRejectAt !== undefined) return;
+    if (this.#calm) {
+      this.#timer?.clear();
+      this.#meter.rested(this.#options.now());
+      this.#wait(false);
+    }
+    if (labelState !== 'none') return;
     this.#sources.note(peer.address, atMs);
   }
 
@@ -114,13 +117,15 @@ class Guard implements FloodGuard {
 
   stop(): void {
     this.#timer?.clear();
+    this.#calm = false;
     this.#detach();
     if (this.#meter.end()) this.#options.onActive(false);
     this.#sockets = [];
   }
 
-  #wait(): void {
-    this.#timer = this.#options.timers.set(LOOK_MS, () => this.#look());
+  #wait(calm: boolean): void {
+    this.#calm = calm;
+    this.#timer = this.#options.timers.set(calm ? CALM_COUNT_MS : LOOK_MS, () => this.#look());
   }
 
   #look(): void {
@@ -129,12 +134,10 @@ class Guard implements FloodGuard {
     const changed = this.#meter.look(nowMs, this.#counts());
     if (changed && this.#meter.active) this.#begin();
     else if (changed) this.#end();
-    else if (this.#meter.active && nowMs - this.#attachedAtMs >= REFRESH_MS) this.#refresh();
-    this.#wait();
-  }
-
-  #refresh(): void {
-    if (this.#sources.refresh(this.#options.now())) this.#renew('the kernel does not take the filter of now');
+    else if (this.#meter.active && nowMs - this.#attachedAtMs >= REFRESH_MS && this.#sources.refresh(nowMs)) {
+      this.#renew('the kernel does not take the filter of now');
+    }
+    this.#wait(!this.#meter.active && this.#meter.perSecond === 0);
   }
 
   /** Puts the filter of now in the place of the one before, or ends it. */

@@ -62,6 +62,11 @@ export class FloodMeter {
     return true;
   }
 
+  /** Nothing came until `nowMs`: the next look's rate is one of the time from then on. */
+  rested(nowMs: number): void {
+    this.#lookedAtMs = nowMs;
+  }
+
   /** Ends it at once: the rules do not allow to drop anything. False when none was on. */
   end(): boolean {
     const was = this.#active;

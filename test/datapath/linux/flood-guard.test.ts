@@ -80,16 +80,25 @@ function harness({ first = rules('enforce'), limit = LIMIT, largest = Number.POS
     filters,
     log,
     timers,
+    nowMs: () => nowMs,
     active: () => active,
     /** Packets of strangers for a while: the filter takes them while it is there, otherwise they are rejected. */
     run(ms: number, perSecond: number) {
       for (const endMs = nowMs + ms; nowMs < endMs; ) {
-        nowMs += LOOK_MS;
         for (let i = 0; i < (perSecond * LOOK_MS) / 1_000; i++) {
           const fd = SOCKETS[i % 2] as number;
           if (filters.has(fd)) drops.set(fd, ((drops.get(fd) as number) + 1) % 2 ** 32);
-          else tally.cut(WHERE, 'label_foreign');
+          else {
+            tally.cut(WHERE, 'label_foreign');
+            guard.rejected({
+              ...WHERE,
+              labelState: 'foreign',
+              peer: { address: '10.9.9.9', port: 1 },
+              atMs: nowMs,
+            } as Rejection);
+          }
         }
+        nowMs += LOOK_MS;
         timers.run(nowMs);
       }
     },
@@ -228,6 +237,24 @@ t.test('back at observe, where everything passes, nothing is dropped any more', 
   t.equal(filters.size, 0);
   t.notOk(active());
 });
+
+t.test(
+  'while nothing is rejected it looks as seldom as it counts, and a flood after hours of that is met as soon as any',
+  async (t) => {
+    const { run, timers, active, guard, nowMs } = harness();
+    const dueMs = () => (timers.nextMs() ?? 0) - nowMs();
+    run(3_600_000, 0);
+    t.ok(dueMs() > LOOK_MS, `${dueMs()} ms to the next look`);
+    run(LOOK_MS, FLOOD);
+    t.ok(active());
+    run(QUIET_MS + 2 * LOOK_MS, 0);
+    t.ok(dueMs() > LOOK_MS, 'calm again');
+    guard.stop();
+    t.equal(timers.nextMs(), undefined, 'no timer stays');
+    run(LOOK_MS, LIMIT / 2);
+    t.equal(timers.nextMs(), undefined, 'nor comes one of a rejection afterwards');
+  },
+);
 
 t.test('turned off, and stopped', async (t) => {
   const off = harness({ limit: 0 });
