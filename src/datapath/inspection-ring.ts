@@ -4,14 +4,17 @@
  *
  * Layout: i32 written, i32 taken (byte counts, wrapping at 2^32), i32 left out full, i32 left out too large, then CAPACITY bytes of
  * records, 8-byte aligned: u32 size, u32 payload bytes, source (source-record.ts), payload. A record that would cross the end starts at the
- * beginning, and WRAP stands in its place.
+ * beginning, and WRAP stands in its place; so does the first of an empty ring, so that one that is seldom full stays small in memory.
  */
 import type { FrameSource } from '../ring/source.ts';
 import type { Lane } from './inspection-queue.ts';
 import { readSource, SOURCE_MAX_BYTES, sourceBytes, writeSource } from './source-record.ts';
 
-/** Room for more than a second of a busy member's packets; a power of two, so that positions wrap evenly. */
-export const RING_CAPACITY_BYTES = 1024 * 1024;
+/**
+ * Room for more than a second of a busy member's packets; a power of two, so that positions wrap evenly. More would only be older when it is
+ * read, and a hundred fences of which each is told more than inspection can read would fill it all.
+ */
+export const RING_CAPACITY_BYTES = 256 * 1024;
 
 const WRITTEN = 0;
 const TAKEN = 1;
@@ -23,6 +26,9 @@ const SOURCE_AT = 8;
 const WRAP = 0xffff_ffff;
 /** Half of the ring: a larger record could wait for room that two others never leave together. */
 const RECORD_MAX_BYTES = RING_CAPACITY_BYTES / 2;
+
+/** An empty ring begins anew once this much of it was used: a page. */
+const RESTART_BYTES = 4 * 1024;
 
 /** What stands around the bytes of a packet at most, a multiple of 8. */
 const AROUND_MAX_BYTES = (SOURCE_AT + SOURCE_MAX_BYTES + 7) & ~7;
@@ -53,25 +59,27 @@ export interface RingWriter {
 export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
   const { words, block } = partsOf(buffer);
   /** Only this thread writes the counts, and nothing waits for them: a locked addition would cost more than all else of a full ring. */
-  const leaveOut = (count: number): false => {
+  const leaveOut = (count: number): -1 => {
     words[count] = ((words[count] ?? 0) + 1) | 0;
-    return false;
+    return -1;
   };
-  /** Whether a record of `size` fits; counted when not. */
-  const fits = (size: number): boolean => {
+  /** Bytes that are left unused before a record of `size`; -1 when it does not fit, which is counted. */
+  const skipFor = (size: number): number => {
     if (size > RECORD_MAX_BYTES) return leaveOut(LEFT_LARGE);
     // Only this thread writes it.
     const written = words[WRITTEN] ?? 0;
     const used = (written - Atomics.load(words, TAKEN)) >>> 0;
-    const toEnd = RING_CAPACITY_BYTES - place(written);
-    return used + (toEnd < size ? toEnd : 0) + size <= RING_CAPACITY_BYTES || leaveOut(LEFT_FULL);
+    const at = place(written);
+    const restarts = used === 0 && at >= RESTART_BYTES && at >= size;
+    const skip = restarts || RING_CAPACITY_BYTES - at < size ? RING_CAPACITY_BYTES - at : 0;
+    return used + skip + size <= RING_CAPACITY_BYTES ? skip : leaveOut(LEFT_FULL);
   };
   const write = (source: FrameSource, bytes: Uint8Array): boolean => {
     const size = (SOURCE_AT + sourceBytes(source) + bytes.length + 7) & ~7;
-    if (!fits(size)) return false;
+    const skip = skipFor(size);
+    if (skip < 0) return false;
     let written = words[WRITTEN] ?? 0;
-    const skip = RING_CAPACITY_BYTES - place(written);
-    if (skip < size) {
+    if (skip > 0) {
       block.writeUInt32LE(WRAP, place(written));
       written += skip;
     }
@@ -82,7 +90,7 @@ export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
     Atomics.store(words, WRITTEN, (written + size) | 0);
     return true;
   };
-  return { room: (bytes) => fits(((bytes + 7) & ~7) + AROUND_MAX_BYTES), write };
+  return { room: (bytes) => skipFor(((bytes + 7) & ~7) + AROUND_MAX_BYTES) >= 0, write };
 }
 
 /** The reader's end; one for a buffer, in one thread. What it takes is copied out. */
