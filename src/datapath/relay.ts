@@ -86,6 +86,7 @@ class Relay implements SocketOwner {
     // Resumed before the first bytes are written, so that their backpressure can pause it again.
     downstream.resume();
     this.#writeFirst(first);
+    this.#easeRequest();
     if (this.#relayed.requestEnded) this.#endRequest();
     else if (downstream.readableEnded) this.#onRequestEnd();
   }
@@ -133,6 +134,12 @@ class Relay implements SocketOwner {
     relayed.onRequest(chunk);
     this.#requestFlow.push(chunk);
     relayed.afterRequest(chunk);
+    this.#easeRequest();
+  }
+
+  /** Lends the dialler's bytes, or lets them go unseen, as soon as nobody keeps them, or looks at them. */
+  #easeRequest(): void {
+    const relayed = this.#relayed;
     if (this.#request.mayLend) this.#request.lendUnless(this.#requestFlow.keeps() || relayed.keepsRequest());
     if (this.#request.mayPass && this.#requestFlow.passes() && !relayed.looksAtRequest())
       this.#request.pass(this.#passed);

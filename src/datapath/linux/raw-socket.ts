@@ -8,7 +8,7 @@
 import type { SocketOwner, StreamSocket } from '../socket.ts';
 import type { Deferred, Watched } from './loop.ts';
 import type { RawIo } from './raw-io.ts';
-import { RawSplice, type SpliceSource } from './raw-splice.ts';
+import { BULK_FROM_BYTES, RawSplice, type SpliceSource } from './raw-splice.ts';
 import { RawWriting } from './raw-writing.ts';
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './stream-calls.ts';
 import { SystemError } from './system-error.ts';
@@ -189,18 +189,18 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     const { calls, memory, memoryAt } = this.io;
     for (let bytes = 0, length = 0; bytes < memory.length; bytes += length) {
       if (!(copies && bytes === 0) && this.#splice?.moves(this.#copied) === true) return;
-      length = calls.recv(this.fd, memoryAt, memory.length);
+      const room = this.#lends ? memory.length : BULK_FROM_BYTES;
+      length = calls.recv(this.fd, memoryAt, room);
       if (length <= 0) {
         this.onNothing(length, length < 0 ? this.io.failure() : undefined);
         return;
       }
       this.#copied += length;
-      const chunk = memory.subarray(0, length);
-      this.owner?.onData(this, this.#lends ? chunk : Buffer.from(chunk));
+      this.owner?.onData(this, this.#lends ? memory.subarray(0, length) : Buffer.from(memory.subarray(0, length)));
       // Whoever paused it finds it readable on resuming.
       if (!this.wantsRead()) return;
       const more = this.#watched === 0 || this.#endNear || this.fault !== undefined;
-      if (length < memory.length && !more) {
+      if (length < room && !more) {
         this.#readable = false;
         return;
       }

@@ -7,8 +7,11 @@ import type { Deferred } from './loop.ts';
 import type { RawIo } from './raw-io.ts';
 import { SPLICE_BYTES, type SplicePipe } from './splice-pipes.ts';
 
-/** So much is copied first, what somebody looked at included: what is shorter would spend more on calls than it spares. */
-export const BULK_FROM_BYTES = 64 * 1024;
+/**
+ * So much is copied first, what somebody looked at included: what is shorter would spend more on calls than it spares. One read takes no more
+ * until chunks are lent, so that no more is copied twice, looked at, or held than is needed before the rest may go unseen.
+ */
+export const BULK_FROM_BYTES = 16 * 1024;
 /** Bytes that are moved before others have their turn. */
 const GO_BYTES = 1024 * 1024;
 
