@@ -187,9 +187,9 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
 
   read(copies = false): void {
     const { calls, memory, memoryAt } = this.io;
-    for (let bytes = 0, length = 0; bytes < memory.length; bytes += length) {
+    const room = this.#copied < BULK_FROM_BYTES ? BULK_FROM_BYTES : memory.length;
+    for (let bytes = 0, length = 0; bytes < room; bytes += length) {
       if (!(copies && bytes === 0) && this.#splice?.moves(this.#copied) === true) return;
-      const room = this.#lends ? memory.length : BULK_FROM_BYTES;
       length = calls.recv(this.fd, memoryAt, room);
       if (length <= 0) {
         this.onNothing(length, length < 0 ? this.io.failure() : undefined);

@@ -8,8 +8,8 @@ import type { RawIo } from './raw-io.ts';
 import { SPLICE_BYTES, type SplicePipe } from './splice-pipes.ts';
 
 /**
- * So much is copied first, what somebody looked at included: what is shorter would spend more on calls than it spares. One read takes no more
- * until chunks are lent, so that no more is copied twice, looked at, or held than is needed before the rest may go unseen.
+ * So much is copied first, what somebody looked at included: what is shorter would spend more on calls than it spares. The first reads take no
+ * more, and once they have, others have their turn: the side that was just dialled is there by then, and takes the rest unseen.
  */
 export const BULK_FROM_BYTES = 16 * 1024;
 /** Bytes that are moved before others have their turn. */
