@@ -47,12 +47,17 @@ Object.assign(io.calls, {
     return moved;
   },
 });
-const { take } = io.pipes;
+const { take, give } = io.pipes;
 Object.assign(io.pipes, {
   take(): SplicePipe | undefined {
     const pipe = take.call(io.pipes);
     if (pipe !== undefined) pipeEnds.add(pipe.reads);
     return pipe;
+  },
+  /** Once it is closed a socket may have its number. */
+  give(pipe: SplicePipe, empty: boolean): void {
+    pipeEnds.delete(pipe.reads);
+    give.call(io.pipes, pipe, empty);
   },
 });
 
