@@ -11,7 +11,9 @@ import { SO_RCVBUF, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts
 export const STANDING_BUFFER_BYTES = 256 * 1024;
 /** Full batches in a row after which the queue stands: more datagrams than the long one holds, so that all of these came meanwhile. */
 export const STANDING_BATCHES = 512;
-/** So long after the last full batch it may be long again, ms. */
+/** Full batches in a row that show that it still stands: more datagrams than the short one holds. A short pause of the thread fills fewer. */
+export const STILL_BATCHES = 16;
+/** So long after it stood last it is long again, ms. */
 export const CALM_MS = 1_000;
 
 /** Of one socket, which it does not close. Times are of any clock that never runs backwards. */
@@ -19,7 +21,7 @@ export class ReceiveQueue {
   readonly fd: number;
   readonly #calls: Syscalls;
   #fullInARow = 0;
-  #lastFullMs = 0;
+  #stoodMs = 0;
   /** Whether it is filled as fast as it is read, or was of late. */
   stands = false;
 
@@ -33,13 +35,10 @@ export class ReceiveQueue {
   /** Fills `batch` as its `receive` does. */
   receive(batch: ReceiveBatch, control: boolean, nowMs: number): number {
     const count = batch.receive(this.fd, control);
-    if (count === batch.size) {
-      this.#lastFullMs = nowMs;
-      if (++this.#fullInARow === STANDING_BATCHES) this.#become(true);
-    } else {
-      this.#fullInARow = 0;
-      if (this.stands && nowMs - this.#lastFullMs >= CALM_MS) this.#become(false);
-    }
+    this.#fullInARow = count === batch.size ? this.#fullInARow + 1 : 0;
+    if (this.#fullInARow >= STILL_BATCHES) this.#stoodMs = nowMs;
+    if (this.#fullInARow === STANDING_BATCHES) this.#become(true);
+    else if (this.stands && nowMs - this.#stoodMs >= CALM_MS) this.#become(false);
     return count;
   }
 

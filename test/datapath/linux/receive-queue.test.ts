@@ -6,6 +6,7 @@ import {
   ReceiveQueue,
   STANDING_BATCHES,
   STANDING_BUFFER_BYTES,
+  STILL_BATCHES,
 } from '../../../src/datapath/linux/receive-queue.ts';
 import { sockaddr } from '../../../src/datapath/linux/sockaddr.ts';
 import {
@@ -51,14 +52,28 @@ t.test('a queue that stands is short until it was calm for a while', async (t) =
   took(SIZE, 20, 3 * STANDING_BATCHES);
   t.strictSame(lengths.splice(0), [STANDING_BUFFER_BYTES], 'told once');
   took(0, 20 + CALM_MS - 1);
-  took(SIZE, 20 + CALM_MS - 1);
+  took(SIZE, 20 + CALM_MS - 1, STILL_BATCHES);
   took(0, 20 + 2 * CALM_MS - 2);
-  t.strictSame(lengths.splice(0), [], 'a full batch of late: still under load');
+  t.strictSame(lengths.splice(0), [], 'more than it holds of late: still under load');
   took(0, 20 + 2 * CALM_MS - 1);
   took(0, 20 + 9 * CALM_MS);
   t.strictSame(lengths.splice(0), [RECEIVE_BUFFER_BYTES]);
   took(SIZE, 20 + 9 * CALM_MS, STANDING_BATCHES);
   t.strictSame(lengths, [STANDING_BUFFER_BYTES], 'and again');
+});
+
+t.test('it is long again though pauses of the thread fill a batch now and then', async (t) => {
+  const { lengths, took } = stand();
+  took(SIZE, 10, STANDING_BATCHES);
+  took(0, 10);
+  t.strictSame(lengths.splice(0), [RECEIVE_BUFFER_BYTES, STANDING_BUFFER_BYTES]);
+  for (let ms = 20; ms < 10 + CALM_MS; ms += 90) {
+    took(SIZE, ms, STILL_BATCHES - 1);
+    took(1, ms);
+  }
+  t.strictSame(lengths.splice(0), []);
+  took(SIZE, 10 + CALM_MS);
+  t.strictSame(lengths, [RECEIVE_BUFFER_BYTES], 'with the first of a burst');
 });
 
 t.test('a kernel that refuses changes nothing', async (t) => {
