@@ -15,7 +15,7 @@ const SETTLE_MS = 200;
  * Before an engine is measured first: connections that it must have carried, so that what is compiled as it runs is; in so many loads at most.
  * V8 compiles for the first 60,000 to 100,000 connections of the Linux engine, those of the round that is thrown away included.
  */
-const WARM_WORK = { tcp_connections: 60_000, tcp_bulk_mbps: 600 } as const;
+const WARM_WORK = { tcp_connections: 60_000, tcp_bulk_mbps: 3_000 } as const;
 const WARM_LOADS_MAX = 6;
 /** What the load takes besides its own time: the connections that are open at its end. */
 const LOAD_SLACK_MS = 15_000;
