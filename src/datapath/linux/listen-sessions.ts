@@ -160,7 +160,7 @@ export class ListenSessions implements Refused {
   }
 
   #flushOne(session: Session): void {
-    const { sends } = this.#options;
+    const { limits, sends } = this.#options;
     let slot = session.first;
     if (slot === NONE) return;
     while (slot !== NONE) {
@@ -169,7 +169,9 @@ export class ListenSessions implements Refused {
     }
     session.first = NONE;
     session.last = NONE;
-    if (this.pressed && !session.polled) this.#polled.take(session);
+    // With every place taken it may go for a newer one any moment, and answers that nobody read would go with it.
+    const stays = this.#sessions.size < limits.sessions;
+    if (this.pressed && stays && !session.polled) this.#polled.take(session);
     this.#sent += sends.flush(session.fd, this);
   }
 

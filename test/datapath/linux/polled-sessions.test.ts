@@ -3,6 +3,7 @@ import t from 'tap';
 import { BATCH, createDatagramBatches } from '../../../src/datapath/linux/datagram-batch.ts';
 import { openListenPackets } from '../../../src/datapath/linux/listen-packets.ts';
 import type { Session } from '../../../src/datapath/linux/listen-session.ts';
+import { ListenSessions } from '../../../src/datapath/linux/listen-sessions.ts';
 import { Loop } from '../../../src/datapath/linux/loop.ts';
 import { POLL_MS, POLLED_IDLE_MS, POLLED_MAX, PolledSessions } from '../../../src/datapath/linux/polled-sessions.ts';
 import { STANDING_BATCHES } from '../../../src/datapath/linux/receive-queue.ts';
@@ -116,6 +117,33 @@ t.test('stopped, nothing is read any more', async (t) => {
   t.equal(nextMs(), undefined);
   pass(POLL_MS);
   t.strictSame(taken(), []);
+});
+
+t.test('where every place is taken epoll watches, because the next peer may end any of the sessions', async (t) => {
+  const calls = await loadSyscalls();
+  const loop = new Loop(calls, () => performance.now());
+  const batches = createDatagramBatches(calls);
+  const app = await startUdp();
+  const sessions = new ListenSessions({
+    context: makeContext({ stage: 'accept' }).context,
+    ...{ calls, loop, sends: batches.sends },
+    app: { address: '127.0.0.1', port: app.port },
+    limits: { sessions: 3, sessionIdleMs: LIMITS.sessionIdleMs },
+    onReadable: () => undefined,
+  });
+  sessions.pressed = true;
+  const polled = [5001, 5002, 5003, 5004, 5005].map((port) => {
+    const name = Buffer.from(new ArrayBuffer(28));
+    name.set(sockaddr(parseAddress('127.0.0.1') as Uint8Array, port));
+    const peer = sessions.peerAt(name, new Int32Array(name.buffer), 0);
+    sessions.queue(peer, batches.received.payloadAt(0), 8, performance.now());
+    t.equal(sessions.flush(), 1);
+    return peer.polled;
+  });
+  t.strictSame(polled, [true, true, false, false, false]);
+  t.equal(sessions.stop(), 3);
+  loop.close();
+  app.socket.close();
 });
 
 t.test('a listen fence whose queue stands: answers come all the same, then and afterwards', async (t) => {
