@@ -138,10 +138,9 @@ async function untilUp(name: string, program: Program, ask: () => Promise<unknow
  * nginx, one worker. `nginx` is its fastest way of being a forwarder in both directions: a session for each peer that stays (no
  * proxy_responses), all that waits taken at once (multi_accept). `nginx_oneway` ends the session with each datagram (proxy_responses 0).
  */
-export function nginxConfig(engine: 'nginx' | 'nginx_oneway', way: Way, dir: string): string {
+export function nginxConfig(engine: 'nginx' | 'nginx_oneway', way: Way): string {
   const responses = engine === 'nginx_oneway' ? '\n    proxy_responses 0;' : '';
   return nginxStream(
-    dir,
     'warn',
     `listen ${way.listen} udp rcvbuf=4m;
     proxy_pass ${way.app};
@@ -152,13 +151,13 @@ export function nginxConfig(engine: 'nginx' | 'nginx_oneway', way: Way, dir: str
 
 /**
  * One worker with one stream server, of which `server` are the lines; `log`: the level that its errors need to be shown. Each of `peers` takes
- * two connections: no more are set than may be needed, because nginx takes memory for all of them as it starts.
+ * two connections: no more are set than may be needed, because nginx takes memory for all of them as it starts. Run it with `-p`: its pid file goes there.
  */
-export function nginxStream(dir: string, log: 'warn' | 'crit', server: string, peers = PEERS): string {
+export function nginxStream(log: 'warn' | 'crit', server: string, peers = PEERS): string {
   return `load_module ${nginxModule()};
 daemon off;
 worker_processes 1;
-pid ${dir}/nginx.pid;
+pid nginx.pid;
 error_log stderr ${log};
 events { worker_connections ${2 * peers}; multi_accept on; }
 stream {
@@ -179,7 +178,7 @@ function nginxModule(): string {
 async function startNginx(engine: 'nginx' | 'nginx_oneway', way: Way, context: Context): Promise<Forwarder> {
   const dir = join(context.dir, `${engine}-${way.listen.replaceAll(/[.:]/g, '-')}`);
   mkdirSync(dir, { recursive: true });
-  const text = nginxConfig(engine, way, dir);
+  const text = nginxConfig(engine, way);
   writeFileSync(join(dir, 'nginx.conf'), text);
   const program = start('nginx', ['-p', dir, '-c', join(dir, 'nginx.conf')], { core: context.cores.proxy });
   await untilUp(engine, program, async () => {

@@ -67,7 +67,8 @@ function failures({ failed }: Report): string[] {
   return failed.length === 0 ? [] : [`## Failed\n\n${failed.map((line) => `- ${oneLine(line)}`).join('\n')}`];
 }
 
-function oneLine(text: string): string {
+/** Text of any shape for one line of a list. */
+export function oneLine(text: string): string {
   return text.replaceAll(/\s+/g, ' ').trim();
 }
 

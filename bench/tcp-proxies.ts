@@ -46,7 +46,7 @@ function commandOf(engine: Engine, way: Way, carried: Carried, context: Context)
     return file;
   };
   if (engine === 'nginx') {
-    const setup = nginxConfig(way, carried, dir);
+    const setup = nginxConfig(way, carried);
     return { command: 'nginx', args: ['-p', dir, '-c', configured('nginx.conf', setup)], setup };
   }
   if (engine === 'haproxy') {
@@ -62,9 +62,8 @@ function commandOf(engine: Engine, way: Way, carried: Carried, context: Context)
 }
 
 /** One worker; looks at nothing. Larger buffers help bulk, and would be made anew for every short connection. */
-function nginxConfig(way: Way, { bulk }: Carried, dir: string): string {
+function nginxConfig(way: Way, { bulk }: Carried): string {
   return nginxStream(
-    dir,
     'crit',
     `listen ${way.listen} backlog=4096;
     proxy_pass ${way.app};

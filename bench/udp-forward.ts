@@ -4,6 +4,7 @@ import type { Context, Engine, Figures, Measure, Stand } from './measure.ts';
 import { inTurn } from './measure.ts';
 import { gossipPacket, type Packet, userPacket } from './packets.ts';
 import { cpuMs, type Program, sleep, softirqMs, start } from './processes.ts';
+import { oneLine } from './report.ts';
 import { type Settled, settle } from './udp-settle.ts';
 import { type Counts, checkCounts, type Sink, startSink } from './udp-sink.ts';
 
@@ -107,10 +108,6 @@ async function openForward(context: Context, kind: Kind): Promise<Stand> {
     notes: () => [...notes, ...[...arms.values()].map(({ proxy }) => `${proxy.engine}: \`${oneLine(proxy.setup)}\``)],
     close: () => closeArms(arms),
   };
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').trim();
 }
 
 export async function openArms(

@@ -127,7 +127,7 @@ async function startPlain(context: Context, host: Host, engine: Engine, app: str
   const dir = join(context.dir, `transparent-${engine}`);
   mkdirSync(dir, { recursive: true });
   const way = { listen, app, admin: '' };
-  writeFileSync(join(dir, 'nginx.conf'), nginxConfig(engine === 'nginx' ? engine : 'nginx_oneway', way, dir));
+  writeFileSync(join(dir, 'nginx.conf'), nginxConfig(engine === 'nginx' ? engine : 'nginx_oneway', way));
   const nginx = host.spawn('nginx', ['-p', dir, '-c', join(dir, 'nginx.conf')]);
   const deadlineMs = performance.now() + WAIT_MS;
   while (!host.exec('cat', ['/proc/net/udp']).includes(`:${GOSSIP_PORT.toString(16).toUpperCase()} `)) {
