@@ -99,6 +99,7 @@ class Packets implements ListenPackets, Refused {
       calls,
       loop,
       sends: batches.sends,
+      queue,
       context,
       onReadable: (session) => this.#answers(session),
     });
@@ -113,7 +114,6 @@ class Packets implements ListenPackets, Refused {
       // A failure is "nothing there", or an error that the socket reports once: the loop tells when there is more.
       const count = this.#queue.receive(batch, this.#wildcard, arrivedMs);
       for (let i = 0; i < count; i++) this.#take(i, arrivedMs);
-      this.#sessions.pressed = this.#queue.stands;
       if (count > 0) this.#tellForwarded('inbound', this.#sessions.flush(), arrivedMs);
       if (count < batch.size) return;
     }

@@ -12,6 +12,7 @@ import { NONE, Session } from './listen-session.ts';
 import type { Loop } from './loop.ts';
 import { isNameOf, Named, PeerIndex } from './peer-index.ts';
 import { PolledSessions } from './polled-sessions.ts';
+import type { ReceiveQueue } from './receive-queue.ts';
 import { SOCKADDR_IN_BYTES, sockaddr } from './sockaddr.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import { AF_INET, AF_INET6, SOCK_DGRAM, type Syscalls, SystemError } from './syscalls.ts';
@@ -31,13 +32,13 @@ export interface ListenSessionsOptions {
   readonly calls: Syscalls;
   readonly loop: Loop;
   readonly sends: SendBatch;
+  /** Where peers' datagrams come from: while it stands, sessions are read by the clock. */
+  readonly queue: Pick<ReceiveQueue, 'stands'>;
   /** Something waits to be read from the socket of `session`, or an error. */
   onReadable(session: Session): void;
 }
 
 export class ListenSessions implements Refused {
-  /** Datagrams come as fast as they can be sent on. */
-  pressed = false;
   readonly #options: ListenSessionsOptions;
   readonly #sessions = new PeerIndex<Session>();
   readonly #strangers = new PeerIndex<Session>();
@@ -160,7 +161,7 @@ export class ListenSessions implements Refused {
   }
 
   #flushOne(session: Session): void {
-    const { limits, sends } = this.#options;
+    const { limits, queue, sends } = this.#options;
     let slot = session.first;
     if (slot === NONE) return;
     while (slot !== NONE) {
@@ -170,8 +171,7 @@ export class ListenSessions implements Refused {
     session.first = NONE;
     session.last = NONE;
     // With every place taken it may go for a newer one any moment, and answers that nobody read would go with it.
-    const stays = this.#sessions.size < limits.sessions;
-    if (this.pressed && stays && !session.polled) this.#polled.take(session);
+    if (queue.stands && !session.polled && this.#sessions.size < limits.sessions) this.#polled.take(session);
     this.#sent += sends.flush(session.fd, this);
   }
 

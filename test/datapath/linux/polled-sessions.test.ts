@@ -126,12 +126,11 @@ t.test('where every place is taken epoll watches, because the next peer may end 
   const app = await startUdp();
   const sessions = new ListenSessions({
     context: makeContext({ stage: 'accept' }).context,
-    ...{ calls, loop, sends: batches.sends },
+    ...{ calls, loop, sends: batches.sends, queue: { stands: true } },
     app: { address: '127.0.0.1', port: app.port },
     limits: { sessions: 3, sessionIdleMs: LIMITS.sessionIdleMs },
     onReadable: () => undefined,
   });
-  sessions.pressed = true;
   const polled = [5001, 5002, 5003, 5004, 5005].map((port) => {
     const name = Buffer.from(new ArrayBuffer(28));
     name.set(sockaddr(parseAddress('127.0.0.1') as Uint8Array, port));
