@@ -11,7 +11,7 @@ export interface AdmissionRules {
   readonly cidrs: readonly Cidr[];
   /** Whether DNS names are configured: then an empty answer admits nobody, and not everybody. */
   readonly byDns: boolean;
-  /** Addresses that DNS vouches for: those of the last good answers, and those that left one within the grace. As formatAddress writes them. */
+  /** Addresses that DNS vouches for, of no account without `byDns`: those of the last good answers, and those that left one within the grace. As formatAddress writes them. */
   readonly dns: readonly string[];
   /** Whether name patterns are configured. */
   readonly byName: boolean;
@@ -76,7 +76,8 @@ export function createAdmission(rules: AdmissionRules): Admission {
   // One list a family: in a shared one ::/0 would name every IPv4 address as well (BlockList maps IPv4 to IPv6).
   const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const { address, prefix, family } of cidrs.map(unmap)) lists[family].addSubnet(address, prefix, family);
-  const [dns, misnamed, shared] = [new Set(rules.dns), new Set(rules.misnamed), new Set(rules.shared)];
+  const dns = new Set(byDns ? rules.dns : []);
+  const [misnamed, shared] = [new Set(rules.misnamed), new Set(rules.shared)];
   const byAddress = cidrs.length > 0 || byDns;
   const hasRules = byAddress || byName;
   const named = (canonical: string, family: 'ipv4' | 'ipv6') =>

@@ -29,6 +29,8 @@ t.test('DNS names an address as a CIDR does, and an empty answer is not everyone
   const empty = admission({ byDns: true });
   t.equal(empty.hasRules, true);
   t.equal(empty.admits('10.0.0.1'), false);
+  const without = admission({ cidrs: cidrsOf(['192.0.2.0/24']), byDns: false, dns: ['10.0.0.1'] });
+  t.equal(without.admits('10.0.0.1'), false, 'addresses count only where names are configured');
 });
 
 t.test('names bar an address whose members all have others, whatever names it besides', async (t) => {
