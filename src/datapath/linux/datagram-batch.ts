@@ -107,6 +107,8 @@ export interface SendBatch {
   control(words: Int32Array, bytes: number): void;
   /** Sends what was added, and forgets it. Returns how many the kernel took; `refused` is told of the others. Never blocks. */
   flush(fd: number, refused: Refused): number;
+  /** As `add` and `flush` while nothing is added, from a connected socket. */
+  sendOne(fd: number, at: number, length: number, refused: Refused): number;
 }
 
 /** Errors after which trying the next datagram is in vain. */
@@ -177,32 +179,46 @@ class Sends implements SendBatch {
   flush(fd: number, refused: Refused): number {
     const { count } = this;
     this.count = 0;
+    return count === 0 ? 0 : this.#carryOn(fd, count, this.#send(fd, 0, count), refused);
+  }
+
+  sendOne(fd: number, at: number, length: number, refused: Refused): number {
+    const from = this.#baseHigh * TWO_TO_32 + this.#baseLow + at;
+    if (this.#calls.streams.send(fd, from, length) >= 0) return 1;
+    this.add(at, length);
+    this.count = 0;
+    return this.#carryOn(fd, 1, -1, refused);
+  }
+
+  /** The rest of a flush of `count` whose first call took `first`; below 0: it failed. */
+  #carryOn(fd: number, count: number, first: number, refused: Refused): number {
+    let took = first;
     let sent = 0;
     let at = 0;
     // The datagram before which the kernel stopped: the next call says why, or takes it.
     let stoppedAt = -1;
     let retriedAt = -1;
-    while (at < count) {
-      const took = this.#send(fd, at, count - at);
+    while (true) {
       if (took > 0) {
         if (at === stoppedAt) refused.onLateError();
         sent += took;
         at += took;
         stoppedAt = at;
-        continue;
+      } else {
+        const errno = this.#calls.errno();
+        stoppedAt = -1;
+        if (errno === LATE && retriedAt !== at) {
+          retriedAt = at;
+          refused.onLateError();
+        } else {
+          const lost = FULL.has(errno) ? count - at : 1;
+          refused.onRefused(errno, at, lost);
+          at += lost;
+        }
       }
-      const errno = this.#calls.errno();
-      stoppedAt = -1;
-      if (errno === LATE && retriedAt !== at) {
-        retriedAt = at;
-        refused.onLateError();
-        continue;
-      }
-      const lost = FULL.has(errno) ? count - at : 1;
-      refused.onRefused(errno, at, lost);
-      at += lost;
+      if (at >= count) return sent;
+      took = this.#send(fd, at, count - at);
     }
-    return sent;
   }
 
   /** One datagram to a connected socket goes by send, which is a little cheaper. */

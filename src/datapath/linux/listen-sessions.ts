@@ -162,17 +162,18 @@ export class ListenSessions implements Refused {
 
   #flushOne(session: Session): void {
     const { limits, queue, sends } = this.#options;
-    let slot = session.first;
-    if (slot === NONE) return;
-    while (slot !== NONE) {
-      sends.add(this.#at[slot] as number, this.#length[slot] as number);
-      slot = this.#next[slot] as number;
-    }
+    const { first, last, fd } = session;
+    if (first === NONE) return;
     session.first = NONE;
     session.last = NONE;
     // With every place taken it may go for a newer one any moment, and answers that nobody read would go with it.
     if (queue.stands && !session.polled && this.#sessions.size < limits.sessions) this.#polled.take(session);
-    this.#sent += sends.flush(session.fd, this);
+    if (first === last) this.#sent += sends.sendOne(fd, this.#at[first] as number, this.#length[first] as number, this);
+    else {
+      for (let slot = first; slot !== NONE; slot = this.#next[slot] as number)
+        sends.add(this.#at[slot] as number, this.#length[slot] as number);
+      this.#sent += sends.flush(fd, this);
+    }
   }
 
   /** While a datagram waited its peer may have been forgotten, or have a session since. */
