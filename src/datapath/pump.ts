@@ -88,6 +88,13 @@ export class Pump implements FlowSink {
   #settle(): void {
     if (this.#to.destroyed || (this.#unwritten > 0 && !(this.#broken && this.#to.connecting))) return;
     if (this.#broken) reset(this.#to);
-    else if (this.#finished && !this.#to.writableEnded) this.#to.end();
+    else if (this.#finished && !this.#to.writableEnded) this.#end();
+  }
+
+  /** One close in place of a FIN and a close, where the other way has gone before: its end needs this socket no more. */
+  #end(): void {
+    const otherWayEnded = this.#to.readableEnded && this.#from.writableEnded;
+    if (this.#to.closeIsFin === true && otherWayEnded) this.#to.destroy();
+    else this.#to.end();
   }
 }

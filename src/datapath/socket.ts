@@ -96,6 +96,8 @@ export interface StreamSocket extends Resettable {
    * Where it exists, `onEnd` tells a FIN alone, never a reset; node's sockets leave that open (endings.ts confirmFin).
    */
   readonly endIsFin?: true;
+  /** Where it exists: closing one whose other side has ended sends the FIN too, after everything that the kernel was given. */
+  readonly closeIsFin?: true;
   /**
    * Where it exists: from the next chunk on chunks are lent, good only until `onData` returns, which spares their memory. What is written
    * to a socket that has it may be lent bytes: it copies what it cannot hand over at once.

@@ -1,5 +1,6 @@
 /** When a stream counts as over: once both of its sockets have closed, in either order, and once only. */
 import t from 'tap';
+import { Pump } from '../../src/datapath/pump.ts';
 import type { SocketOwner, StreamSocket } from '../../src/datapath/socket.ts';
 import { createStreams } from '../../src/datapath/streams.ts';
 import { LIMITS, makeContext } from './harness.ts';
@@ -11,7 +12,7 @@ class Puppet implements StreamSocket {
   closed = false;
   readonly connecting = false;
   readableEnded = false;
-  readonly writableEnded = false;
+  readonly writableEnded: boolean = false;
   readonly writableFinished = false;
   pause(): this {
     return this;
@@ -88,4 +89,39 @@ t.test('one that is refused, or gone already, is over at once', async (t) => {
   streams.accept(new Puppet().destroy(), stream);
   t.equal(closes, 2);
   t.same(streams.counts(), { inbound: 0, outbound: 0 });
+});
+
+/** One whose close sends its FIN; it says how it was ended. */
+class Closing extends Puppet {
+  override readonly writableEnded: boolean;
+  readonly closeIsFin?: true;
+  ends = 0;
+
+  constructor(writableEnded: boolean, closeIsFin: boolean) {
+    super();
+    this.writableEnded = writableEnded;
+    if (closeIsFin) this.closeIsFin = true;
+  }
+
+  override end(): this {
+    this.ends++;
+    return this;
+  }
+}
+
+t.test('a FIN is sent by closing only where both sides have ended, and closing sends one', async (t) => {
+  for (const readableEnded of [true, false]) {
+    for (const otherWayEnded of [true, false]) {
+      for (const closeIsFin of [true, false]) {
+        const from = new Closing(otherWayEnded, closeIsFin);
+        const to = new Closing(false, closeIsFin);
+        to.readableEnded = readableEnded;
+        new Pump(from, to, { cut: () => t.fail('it was cut') }).finish();
+        const closes = readableEnded && otherWayEnded && closeIsFin;
+        const which = JSON.stringify({ readableEnded, otherWayEnded, closeIsFin });
+        t.equal(to.destroyed, closes, `closed: ${which}`);
+        t.equal(to.ends, closes ? 0 : 1, `ended: ${which}`);
+      }
+    }
+  }
 });
