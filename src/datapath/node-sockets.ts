@@ -1,6 +1,6 @@
 /** Node's sockets as the stream engine knows them: their events are told to an owner, by listeners that all sockets share. */
 import { Socket } from 'node:net';
-import type { SocketOwner } from './socket.ts';
+import type { SocketOwner, StreamSocket } from './socket.ts';
 
 /**
  * node's Socket copies the options it is made with. V8 before version 12 gives such a copy a shape of its own each time, as long as it has seen
@@ -17,47 +17,129 @@ const SHAPES = 8;
 const SHOWN = 20 * SHAPES;
 showOptions();
 
-/** One of node's that tells its owner. */
-export type OwnedSocket = Socket & { owner?: SocketOwner | undefined; closeIsFin?: true };
+/** One of node's, with what stands before it. */
+type Fronted = Socket & { front?: NodeSocket };
 
-/** A TCP connection that tells its owner; see ownedSocket. */
-export function ownedTcp(socket: Socket): OwnedSocket {
-  const owned = ownedSocket(socket);
-  owned.closeIsFin = true;
-  return owned;
+/**
+ * What stands before a socket of node's. It is asked for much more often than node's can tell cheaply, and it pauses and resumes that one only
+ * for good: what an owner does so while it takes a chunk counts as it is in the end.
+ */
+export class NodeSocket implements StreamSocket {
+  owner: SocketOwner | undefined = undefined;
+  /** Of TLS (tls-socket.ts). */
+  readonly endIsFin?: true;
+  /** Of TCP alone. */
+  readonly closeIsFin?: true;
+  closed = false;
+  readableEnded = false;
+  readonly #socket: Socket;
+  #flows: boolean;
+  #flowing: boolean;
+  #telling = false;
+
+  /** Takes `socket` over, of which nothing was read that is not given back to it. It flows as soon as it is resumed, a new connection at once. */
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    if ('endIsFin' in socket) this.endIsFin = true;
+    else this.closeIsFin = true;
+    this.#flowing = !socket.isPaused();
+    this.#flows = this.#flowing;
+    (socket as Fronted).front = this;
+    // One of TLS connects when it is secure, whatever it says before.
+    if (socket.connecting || this.endIsFin) socket.on('connect', onConnect);
+    socket.on('data', onData).on('end', onEnd).on('drain', onDrain).on('error', onError).on('close', onClose);
+  }
+
+  get destroyed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  get connecting(): boolean {
+    return this.#socket.connecting;
+  }
+
+  get writableEnded(): boolean {
+    return this.#socket.writableEnded;
+  }
+
+  get writableFinished(): boolean {
+    return this.#socket.writableFinished;
+  }
+
+  pause(): this {
+    this.#flows = false;
+    this.#settle();
+    return this;
+  }
+
+  resume(): this {
+    this.#flows = true;
+    this.#settle();
+    return this;
+  }
+
+  write(bytes: Uint8Array, written?: (error?: Error | null) => void): boolean {
+    return this.#socket.write(bytes, written);
+  }
+
+  end(bytes?: Uint8Array): this {
+    if (bytes === undefined) this.#socket.end();
+    else this.#socket.end(bytes);
+    return this;
+  }
+
+  destroy(error?: Error): this {
+    this.#socket.destroy(error);
+    return this;
+  }
+
+  resetAndDestroy(): this {
+    this.#socket.resetAndDestroy();
+    return this;
+  }
+
+  /** For node alone: a chunk came. */
+  tell(chunk: Buffer): void {
+    this.#telling = true;
+    this.owner?.onData(this, chunk);
+    this.#telling = false;
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#telling || this.#flows === this.#flowing || this.readableEnded) return;
+    this.#flowing = this.#flows;
+    if (this.#flows) this.#socket.resume();
+    else this.#socket.pause();
+  }
 }
 
-/** Has `socket` tell its owner from now on; to be called once. It flows as soon as it is resumed, a new connection at once. */
-export function ownedSocket(socket: Socket): OwnedSocket {
-  return socket
-    .on('data', onData)
-    .on('end', onEnd)
-    .on('drain', onDrain)
-    .on('connect', onConnect)
-    .on('error', onError)
-    .on('close', onClose);
+function onData(this: Fronted, chunk: Buffer): void {
+  this.front?.tell(chunk);
 }
 
-function onData(this: OwnedSocket, chunk: Buffer): void {
-  this.owner?.onData(this, chunk);
+function onEnd(this: Fronted): void {
+  const { front } = this;
+  if (front === undefined) return;
+  front.readableEnded = true;
+  front.owner?.onEnd(front);
 }
 
-function onEnd(this: OwnedSocket): void {
-  this.owner?.onEnd(this);
+function onDrain(this: Fronted): void {
+  this.front?.owner?.onDrain(this.front);
 }
 
-function onDrain(this: OwnedSocket): void {
-  this.owner?.onDrain(this);
+function onConnect(this: Fronted): void {
+  this.front?.owner?.onConnect(this.front);
 }
 
-function onConnect(this: OwnedSocket): void {
-  this.owner?.onConnect(this);
+function onError(this: Fronted, error: Error): void {
+  this.front?.owner?.onError(this.front, error);
 }
 
-function onError(this: OwnedSocket, error: Error): void {
-  this.owner?.onError(this, error);
-}
-
-function onClose(this: OwnedSocket, hadError: boolean): void {
-  this.owner?.onClose(this, hadError);
+function onClose(this: Fronted, hadError: boolean): void {
+  const { front } = this;
+  if (front === undefined) return;
+  front.closed = true;
+  front.owner?.onClose(front, hadError);
 }

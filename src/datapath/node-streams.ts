@@ -5,7 +5,7 @@ import { type AppHealth, createAppHealth } from './app-health.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
 import type { ExchangeParts } from './exchange-rules.ts';
-import { ownedSocket, ownedTcp } from './node-sockets.ts';
+import { NodeSocket } from './node-sockets.ts';
 import { type Connection, type Streams, streamsOf } from './streams.ts';
 import { NODE_TIMERS } from './timers.ts';
 import { TlsConnection } from './tls.ts';
@@ -17,12 +17,11 @@ export function createNodeStreams(
   health: AppHealth = createAppHealth(context),
 ): Streams<Socket> {
   const { tls: terms, transport } = settings;
-  const own = terms === undefined ? ownedTcp : ownedSocket;
   const plain = (parts: ExchangeParts, socket: Socket, stream: AcceptedStream<Socket>): Connection => {
     const { direction, peer } = stream;
-    const dial = () => own(stream.dial());
+    const dial = () => new NodeSocket(stream.dial());
     // Paused: one inside TLS would flow as soon as somebody listens.
-    const exchange = () => new Exchange(parts, own(socket.pause()), { direction, peer, dial });
+    const exchange = () => new Exchange(parts, new NodeSocket(socket.pause()), { direction, peer, dial });
     if (transport !== 'alertmanager') return exchange();
     return new AlertmanagerConnection(parts, socket, stream, exchange);
   };

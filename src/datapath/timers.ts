@@ -13,24 +13,6 @@ export interface Timers {
   set(ms: number, fire: () => void): Timer;
 }
 
-export const NODE_TIMERS: Timers = {
-  set(ms, fire) {
-    let live = true;
-    const timer = setTimeout(() => {
-      live = false;
-      fire();
-    }, ms);
-    return {
-      // node would start one that has fired again.
-      refresh: () => void (live && timer.refresh()),
-      clear() {
-        live = false;
-        clearTimeout(timer);
-      },
-    };
-  },
-};
-
 export interface TimerQueue extends Timers {
   /** When the next one is due; undefined: none waits. */
   nextMs(): number | undefined;
@@ -107,6 +89,39 @@ export function createTimerQueue(now: () => number): TimerQueue {
           if (timer === end) break;
         }
       }
+    },
+  };
+}
+
+/**
+ * Timers of node's, for which one of its own waits: many are set, and few ever fire. They keep no process alive: the sockets that they are for do.
+ */
+export const NODE_TIMERS: Timers = nodeTimers();
+
+function nodeTimers(): Timers {
+  const queue = createTimerQueue(() => performance.now());
+  let waiting: NodeJS.Timeout | undefined;
+  let dueMs = Number.POSITIVE_INFINITY;
+  const wait = (): void => {
+    const nextMs = queue.nextMs() ?? Number.POSITIVE_INFINITY;
+    if (nextMs >= dueMs) return;
+    clearTimeout(waiting);
+    dueMs = nextMs;
+    waiting = setTimeout(look, Math.max(1, nextMs - performance.now())).unref();
+  };
+  const look = (): void => {
+    dueMs = Number.POSITIVE_INFINITY;
+    try {
+      queue.run(performance.now());
+    } finally {
+      wait();
+    }
+  };
+  return {
+    set(ms, fire) {
+      const timer = queue.set(ms, fire);
+      wait();
+      return timer;
     },
   };
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import t from 'tap';
 import { passing } from '../../src/datapath/flow.ts';
-import { ownedSocket } from '../../src/datapath/node-sockets.ts';
+import { NodeSocket } from '../../src/datapath/node-sockets.ts';
 import { startRelay } from '../../src/datapath/relay.ts';
 import { NODE_TIMERS } from '../../src/datapath/timers.ts';
 import { dial, pause, startRecorder, until } from './harness.ts';
@@ -35,8 +35,10 @@ async function joined() {
   await once(server, 'listening');
   const accepted = once(server, 'connection');
   const dialler = await dial((server.address() as AddressInfo).port);
-  const downstream = ownedSocket(((await accepted) as [Socket])[0]);
-  const upstream = ownedSocket(connect({ port: target.port, host: '127.0.0.1', allowHalfOpen: true }));
+  const [taken] = (await accepted) as [Socket];
+  const dialled = connect({ port: target.port, host: '127.0.0.1', allowHalfOpen: true });
+  const downstream = new NodeSocket(taken);
+  const upstream = new NodeSocket(dialled);
   const cuts: string[] = [];
   const relay = startRelay([], {
     downstream,
@@ -64,14 +66,14 @@ async function joined() {
   upstream.owner = relay;
   await until('the other side', () => target.connections.length === 1);
   const other = target.connections[0]?.socket as Socket;
-  return { target, server, downstream, upstream, dialler: dialler.socket, other, cuts };
+  return { target, server, taken, dialled, dialler: dialler.socket, other, cuts };
 }
 
 t.test('a side that drips and never reads does not outlive the other by more than the idle time', async (t) => {
   for (const gone of ['dialler', 'app'] as const) {
-    const { target, server, downstream, upstream, dialler, other, cuts } = await joined();
+    const { target, server, taken, dialled, dialler, other, cuts } = await joined();
     const [leaving, staying] = gone === 'dialler' ? [dialler, other] : [other, dialler];
-    const [near, far] = gone === 'dialler' ? [downstream, upstream] : [upstream, downstream];
+    const [near, far] = gone === 'dialler' ? [taken, dialled] : [dialled, taken];
     staying.pause();
     await fill(leaving, far);
     t.ok(far.writableLength > 0 && !near.isPaused(), `${gone}: something waits, and nothing is held back`);

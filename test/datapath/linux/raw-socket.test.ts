@@ -10,7 +10,7 @@ import { rawDialler, rawDiallers } from '../../../src/datapath/linux/raw-dial.ts
 import { RawIo } from '../../../src/datapath/linux/raw-io.ts';
 import type { RawSocket } from '../../../src/datapath/linux/raw-socket.ts';
 import type { Syscalls } from '../../../src/datapath/linux/syscalls.ts';
-import { ownedSocket } from '../../../src/datapath/node-sockets.ts';
+import { NodeSocket } from '../../../src/datapath/node-sockets.ts';
 import type { StreamSocket } from '../../../src/datapath/socket.ts';
 import { type Ears, earsOf } from '../ears.ts';
 import { dial, pause, type Recorded, startRecorder, until } from '../harness.ts';
@@ -68,7 +68,7 @@ async function accepted(kind: Kind): Promise<Pair> {
     close = () => listener.close();
   } else {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
-      sockets.push(ownedSocket(socket)),
+      sockets.push(new NodeSocket(socket)),
     );
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -87,7 +87,7 @@ async function dialled(kind: Kind): Promise<Pair> {
   const subject =
     kind === 'raw'
       ? rawDialler(io, { ...LOOPBACK, port: app.port })()
-      : ownedSocket(connect({ port: app.port, host: '127.0.0.1', allowHalfOpen: true }));
+      : new NodeSocket(connect({ port: app.port, host: '127.0.0.1', allowHalfOpen: true }));
   const { story, got, ears } = told(subject);
   await until('a connection', () => app.connections.length > 0 && !subject.connecting);
   story.length = 0;
