@@ -55,11 +55,25 @@ export async function startProxy(engine: Engine, way: Way, context: Context, con
     return startFence(engine, way, context, { ...fenceConfig(engine, way), ...config });
   if (engine === 'nginx' || engine === 'nginx_oneway') return startNginx(engine, way, context);
   if (engine === 'haproxy') throw new Error('haproxy forwards no UDP');
-  const program = engine === 'c' ? 'udp-forward' : 'udp-forward-go';
+  const { program, command, leading } = forwarder(engine, 'udp-forward', context);
   const args = ['--listen', way.listen, '--app', way.app, '--label', LABEL];
-  const started = start(context.programs(program), args, { core: context.cores.proxy });
+  const started = start(command, [...leading, ...args], { core: context.cores.proxy });
   await started.line();
   return { ...plain(engine, way, started), strips: true, setup: `${program} ${args.join(' ')}` };
+}
+
+/** A forwarder of our own in another language: its name, and how it is run. */
+export function forwarder(
+  engine: Engine,
+  name: 'udp-forward' | 'tcp-forward',
+  { programs, ringfence }: Context,
+): { readonly program: string; readonly command: string; readonly leading: readonly string[] } {
+  if (engine === 'node') {
+    const program = `${name}.mjs`;
+    return { program, command: ringfence.node, leading: [new URL(`node/${program}`, import.meta.url).pathname] };
+  }
+  const program = engine === 'c' ? name : (`${name}-go` as const);
+  return { program, command: programs(program), leading: [] };
 }
 
 function plain(engine: Engine, way: Way, program: Program): Omit<Forwarder, 'setup'> {

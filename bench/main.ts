@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- --json FILE] [--results FILE] [--short] [--only udp,tcp,udp_rtt] [--engines linux,c] [--rounds N]`: the fence on each of its
- * engines beside nginx, haproxy, a C and a Go forwarder, in interleaved rounds. Exit code 1 when a floor is missed (with --short: missed by
+ * engines beside nginx, haproxy, a C, a Go and a bare node forwarder, in interleaved rounds. Exit code 1 when a floor is missed (with --short: missed by
  * more than half, on a machine that does other things too), or when an engine could not be measured. A run of everything writes
  * bench/RESULTS.md, reached or not.
  */

@@ -2,7 +2,7 @@
 import type { Programs } from './build.ts';
 
 /** Who is compared: the fence on each of its engines, and what else could stand in its place. */
-export const ENGINES = ['linux', 'portable', 'nginx', 'nginx_oneway', 'haproxy', 'c', 'go'] as const;
+export const ENGINES = ['linux', 'portable', 'nginx', 'nginx_oneway', 'haproxy', 'c', 'go', 'node'] as const;
 export type Engine = (typeof ENGINES)[number];
 export const FENCE_ENGINES = ['linux', 'portable'] as const satisfies readonly Engine[];
 

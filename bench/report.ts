@@ -50,7 +50,10 @@ must agree with the app's count, to the datagram. A mismatch ends the measure an
 datagram (\`proxy_responses 0\`), as is set where no answers are expected, and pays for a socket each time. **The floors of 4, 2.5 and 1.8 times nginx on UDP stand against \`nginx_oneway\`**:
 they were set where a C forwarder was 4.2 to 4.5 times as fast as nginx. ${cAgainstNginx(results)} The
 ratios to both are in every table, and a floor of 1 of our own stands against \`nginx\`. On TCP there is one nginx. nginx checks no label and strips none; haproxy checks and strips none, and forwards no UDP; on TCP C
-checks, Go does not, and neither changes a byte.`;
+checks, Go does not, and neither changes a byte.
+
+**\`node\` is what the portable engine could be at most**: a bare forwarder on node:dgram and node:net that checks the label (and strips it on UDP), without policy, counters, deadlines, or anything else of
+a fence (bench/node). A floor of the portable engine above what \`node\` reaches cannot be met on this node; no floor stands against it.`;
 }
 
 /** What no forwarder of this kind can exceed by much: how fast C is against both settings of nginx, in this run. */

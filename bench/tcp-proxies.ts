@@ -1,8 +1,8 @@
-/** Proxies of TCP: nginx and haproxy with their configurations, the C and the Go forwarder; fences as everywhere (engines.ts). */
+/** Proxies of TCP: nginx and haproxy with their configurations, our own forwarders; fences as everywhere (engines.ts). */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { type Forwarder, nginxStream, startProxy, type Way } from './engines.ts';
+import { type Forwarder, forwarder, nginxStream, startProxy, type Way } from './engines.ts';
 import type { Context, Engine } from './measure.ts';
 import { type Program, sleep, start } from './processes.ts';
 import { LABEL_HEADER } from './tcp-payloads.ts';
@@ -53,12 +53,10 @@ function commandOf(engine: Engine, way: Way, carried: Carried, context: Context)
     const setup = haproxyConfig(way, carried);
     return { command: 'haproxy', args: ['-f', configured('haproxy.cfg', setup)], setup };
   }
-  const [program, args] =
-    engine === 'c'
-      ? ['tcp-forward', ['--at', way.listen, '--app', way.app, '--label', LABEL_HEADER.toString('hex')]]
-      : ['tcp-forward-go', ['-at', way.listen, '-app', way.app]];
-  const all = engine === 'c' ? [...args, '--offset', String(carried.labelAt)] : args;
-  return { command: context.programs(program), args: all, setup: `${program} ${all.join(' ')}` };
+  const { program, command, leading } = forwarder(engine, 'tcp-forward', context);
+  const label = ['--label', LABEL_HEADER.toString('hex'), '--offset', String(carried.labelAt)];
+  const args = ['--at', way.listen, '--app', way.app, ...(engine === 'go' ? [] : label)];
+  return { command, args: [...leading, ...args], setup: `${program} ${args.join(' ')}` };
 }
 
 /** One worker; looks at nothing. Larger buffers help bulk, and would be made anew for every short connection. */

@@ -8,7 +8,7 @@ import { median } from './results.ts';
 import { BULK_BYTES, dskitPackets, type Payloads, pushPullHead, pushPulls } from './tcp-payloads.ts';
 import { startTcpProxy } from './tcp-proxies.ts';
 
-const TCP_ENGINES = ['linux', 'portable', 'nginx', 'haproxy', 'c', 'go'] as const satisfies readonly Engine[];
+const TCP_ENGINES = ['linux', 'portable', 'nginx', 'haproxy', 'c', 'go', 'node'] as const satisfies readonly Engine[];
 const WARM_MS = 300;
 const SETTLE_MS = 200;
 /**

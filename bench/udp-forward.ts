@@ -13,7 +13,15 @@ const WARM_MS = 250;
 /** Before an engine is measured first: datagrams that it must have forwarded, so that what is compiled as it runs is; within so long. */
 const WARM_PACKETS = 400_000;
 const WARM_MAX_MS = 6_000;
-const UDP_ENGINES = ['linux', 'portable', 'nginx', 'nginx_oneway', 'c', 'go'] as const satisfies readonly Engine[];
+const UDP_ENGINES = [
+  'linux',
+  'portable',
+  'nginx',
+  'nginx_oneway',
+  'c',
+  'go',
+  'node',
+] as const satisfies readonly Engine[];
 /** A member of a large ring, busy: the rate at which the cost of a packet is taken. */
 const CALM_RATE = 20_000;
 /** A proxy that loses less than this part of what was sent was not the bottleneck. */
