@@ -83,7 +83,7 @@ export class Records {
   /** The slot of the record; -1 when there is none, or when it is just changing hands. What is read there holds if `holds` says so afterwards. */
   find(place: RecordPlace): number {
     const { slot, stamp } = place;
-    // Plain loads, a third of the cost: a change that they miss is one that came just now, and `holds` sees it.
+    // Plain loads, because every frame comes by: a change that they miss came just now, and `holds` sees it.
     if (slot >= 0) return this.#ints[slot * RECORD_INTS] === stamp ? slot : this.#locate(place);
     return slot === -1 && this.#header[KEYS_GIVEN] === stamp ? -1 : this.#locate(place);
   }

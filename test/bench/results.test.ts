@@ -157,7 +157,7 @@ t.test('keys of the JSON', async (t) => {
   ]) {
     t.ok(keys.includes(key), key);
   }
-  t.same(ENGINES, ['linux', 'portable', 'nginx', 'nginx_oneway', 'haproxy', 'c', 'go']);
+  t.same(ENGINES, ['linux', 'portable', 'nginx', 'nginx_oneway', 'haproxy', 'c', 'go', 'node']);
 });
 
 t.test('what each figure on datagrams carries is said with it', async (t) => {
