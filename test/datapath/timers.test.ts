@@ -101,3 +101,22 @@ t.test("node's timers by the same contract", async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 30));
   t.same(fired, ['one']);
 });
+
+t.test("node's timers fire in time, whichever of them was set first", async (t) => {
+  const fired: string[] = [];
+  const startMs = performance.now();
+  const long = NODE_TIMERS.set(10_000, () => fired.push('long'));
+  const took = new Promise<number>((resolve) => {
+    NODE_TIMERS.set(40, () => {
+      fired.push('short');
+      resolve(performance.now() - startMs);
+    });
+  });
+  NODE_TIMERS.set(10, () => fired.push('shorter'));
+  // The timers keep no process alive.
+  const alive = setTimeout(() => undefined, 5_000);
+  t.ok((await took) >= 40);
+  clearTimeout(alive);
+  t.same(fired, ['shorter', 'short']);
+  long.clear();
+});
