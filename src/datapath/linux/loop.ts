@@ -47,6 +47,7 @@ export class Loop {
   readonly #queue;
   #deferred: Deferred[] = [];
   readonly #bulk: Deferred[] = [];
+  #toNext: Deferred[] = [];
   #generation = 0;
   #nowMs: number;
 
@@ -99,11 +100,19 @@ export class Loop {
     this.#bulk.push(deferred);
   }
 
+  /** The same in the next turn, which comes at once, as its last: by then who was written to in this one may have answered. */
+  deferToNext(deferred: Deferred): void {
+    this.#toNext.push(deferred);
+  }
+
   /** Waits for events, at most `waitMs`, and carries them out: events, timers, what was deferred. */
   turn(waitMs: number): void {
+    const fromLast = this.#toNext;
+    this.#toNext = [];
     const nextMs = this.#queue.nextMs();
     const untilTimer = nextMs === undefined ? waitMs : Math.max(0, Math.ceil(nextMs - this.#clock()));
-    const timeoutMs = this.#deferred.length + this.#bulk.length > 0 ? 0 : Math.min(waitMs, untilTimer);
+    const timeoutMs =
+      this.#deferred.length + this.#bulk.length + fromLast.length > 0 ? 0 : Math.min(waitMs, untilTimer);
     const count = this.#calls.streams.epollWait(this.#epoll, this.#eventsAt, EVENTS_MAX, timeoutMs);
     this.#nowMs = this.#clock();
     for (let i = 0; i < count; i++) {
@@ -118,6 +127,7 @@ export class Loop {
       this.#deferred = [];
       for (const one of deferred) one.later();
     }
+    for (const one of fromLast) one.later();
     if (this.#bulk.length > 0) this.#serveBulk();
   }
 

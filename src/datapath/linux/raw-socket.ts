@@ -60,7 +60,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
 
   resume(): this {
     this.#paused = false;
-    this.#readSoon();
+    if (this.#readable && this.wantsRead()) this.#readLater();
     return this;
   }
 
@@ -134,15 +134,16 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
 
   later(): void {
     this.#isDeferred = false;
-    if (!this.destroyed && this.#firstWrites) this.#firstWrite();
     if (!this.destroyed && this.#reads) this.#readNow();
+    if (!this.destroyed && this.#firstWrites) this.#firstWrite();
     if (this.destroyed && !this.closed) this.#close();
   }
 
-  #defer(bulk = false): void {
+  #defer(bulk = false, toNextTurn = false): void {
     if (this.#isDeferred) return;
     this.#isDeferred = true;
     if (bulk) this.io.loop.deferBulk(this);
+    else if (toNextTurn) this.io.loop.deferToNext(this);
     else this.io.loop.defer(this);
   }
 
@@ -152,7 +153,10 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     if (!this.connecting) return;
     if (this.nothingWaits()) this.#watch(EPOLLOUT);
     else this.flush();
-    if (!this.connecting) this.#watch(0);
+    if (this.connecting) return;
+    // Most answer, or end, before the next turn is over: no need to watch.
+    this.#readable = true;
+    this.#readLater(true);
   }
 
   #endConnect(): void {
@@ -164,13 +168,9 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     }
   }
 
-  #readSoon(): void {
-    if (this.#readable && this.wantsRead()) this.#readLater();
-  }
-
-  #readLater(): void {
+  #readLater(inNextTurn = false): void {
     this.#reads = true;
-    this.#defer();
+    this.#defer(false, inNextTurn);
   }
 
   #readNow(): void {
