@@ -58,7 +58,7 @@ export class ExchangeInside {
     if (!this.#rules.looksAtPackets()) return undefined;
     const receivedLabel = head.subarray(header.labelAt, header.bodyAt);
     const inside = (body: Uint8Array) => this.#rules.packetInside(header, body);
-    return new PacketLook({ receivedLabel, labelHeader: this.#parts.labelHeader, inside });
+    return new PacketLook({ receivedLabel, labelHeader: this.#parts.labelHeader, md5: this.#parts.md5, inside });
   }
 
   /** What the answer goes through, whatever it will be; `cut` resets both sides. */

@@ -6,6 +6,7 @@ import type { StreamBudgets } from './budget.ts';
 import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { PacketInside } from './packet-inside.ts';
+import type { Md5 } from './packet-look.ts';
 import type { PacketPeer } from './packet-peer.ts';
 import type { PeerCache } from './peer-cache.ts';
 import type { StreamRules } from './stream-look.ts';
@@ -22,6 +23,7 @@ export interface ExchangeParts {
   /** What is kept of peers. */
   readonly peers: PeerCache;
   readonly timers: Timers;
+  readonly md5: Md5;
 }
 
 export class ExchangeRules {

@@ -6,6 +6,7 @@ import type { AcceptedStream, FenceContext, StreamSettings } from './engine.ts';
 import { Exchange } from './exchange.ts';
 import type { ExchangeParts } from './exchange-rules.ts';
 import { NodeSocket } from './node-sockets.ts';
+import { nodeMd5 } from './packet-look.ts';
 import { type Connection, type Streams, streamsOf } from './streams.ts';
 import { NODE_TIMERS } from './timers.ts';
 import { TlsConnection } from './tls.ts';
@@ -25,11 +26,14 @@ export function createNodeStreams(
     if (transport !== 'alertmanager') return exchange();
     return new AlertmanagerConnection(parts, socket, stream, exchange);
   };
-  const streams = streamsOf({ context, settings, health, timers: NODE_TIMERS }, (parts, socket: Socket, stream) => {
-    if (terms === undefined) return plain(parts, socket, stream);
-    const inner = (tls: Socket, within: AcceptedStream<Socket>) => plain(parts, tls, within);
-    return new TlsConnection({ context, settings, terms, inner }, socket, stream);
-  });
+  const streams = streamsOf(
+    { context, settings, health, timers: NODE_TIMERS, md5: nodeMd5 },
+    (parts, socket: Socket, stream) => {
+      if (terms === undefined) return plain(parts, socket, stream);
+      const inner = (tls: Socket, within: AcceptedStream<Socket>) => plain(parts, tls, within);
+      return new TlsConnection({ context, settings, terms, inner }, socket, stream);
+    },
+  );
   return {
     ...streams,
     accept(socket, stream) {

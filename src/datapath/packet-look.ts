@@ -17,11 +17,15 @@ const NO_BYTES = new Uint8Array(0);
 /** Up to this length a copy costs less than a hash that is fed twice. */
 const JOINED_MAX_BYTES = 16 * 1024;
 
+/** The digest of `bytes`, in memory that nobody else changes. */
+export type Md5 = (bytes: Uint8Array) => Uint8Array;
+
 export interface PacketLookOptions {
   /** The label header of the packet as it came, maybe empty; a view is fine. */
   readonly receivedLabel: Uint8Array;
   /** From encodeLabelHeader, of our own label. */
   readonly labelHeader: Uint8Array;
+  readonly md5: Md5;
   /** Looks into the packet after its label, once it is there. */
   inside(body: Uint8Array): PacketInside;
 }
@@ -56,7 +60,7 @@ export class PacketLook implements Look {
   isWhole(): boolean {
     if (this.#bytes < DSKIT_DIGEST_BYTES || this.malformed() !== undefined) return false;
     this.#split();
-    this.#ofReceived = md5(this.#options.receivedLabel, this.#body);
+    this.#ofReceived = md5Of(this.#options, this.#options.receivedLabel, this.#body);
     return sameBytes(this.#digest, this.#ofReceived);
   }
 
@@ -114,23 +118,21 @@ export class PacketLook implements Look {
     this.#digest = NO_BYTES;
     const label = labelled ? this.#options.labelHeader : NO_BYTES;
     if (body === received && label.length === receivedLabel.length) return unchanged(chunks);
-    const ofReceived = this.#ofReceived.length > 0 ? this.#ofReceived : md5(receivedLabel, received);
-    const digest = rewriteDigest(digestOfIt, ofReceived, md5(label, body));
+    const ofReceived = this.#ofReceived.length > 0 ? this.#ofReceived : md5Of(this.#options, receivedLabel, received);
+    const digest = rewriteDigest(digestOfIt, ofReceived, md5Of(this.#options, label, body));
     return unchanged([body, digest]);
   }
 }
 
-function md5(label: Uint8Array, body: Uint8Array): Uint8Array {
-  if (label.length === 0) return md5Of(body);
-  if (follows(label, body)) return md5Of(new Uint8Array(body.buffer, label.byteOffset, label.length + body.length));
-  if (body.length <= JOINED_MAX_BYTES) return md5Of(Buffer.concat([label, body]));
+function md5Of({ md5 }: PacketLookOptions, label: Uint8Array, body: Uint8Array): Uint8Array {
+  if (label.length === 0) return md5(body);
+  if (follows(label, body)) return md5(new Uint8Array(body.buffer, label.byteOffset, label.length + body.length));
+  if (body.length <= JOINED_MAX_BYTES) return md5(Buffer.concat([label, body]));
   return createHash('md5').update(label).update(body).digest();
 }
 
-/** Through text: node gives bytes in memory of their own, which costs more than the digest. */
-function md5Of(bytes: Uint8Array): Uint8Array {
-  return Buffer.from(hash('md5', bytes, 'binary'), 'binary');
-}
+/** By node, through text: it gives bytes in memory of their own, which costs more than the digest. */
+export const nodeMd5: Md5 = (bytes) => Buffer.from(hash('md5', bytes, 'binary'), 'binary');
 
 /** Whether `body` stands behind `label` in the same memory, as in what was read at once. */
 function follows(label: Uint8Array, body: Uint8Array): boolean {

@@ -8,6 +8,7 @@ import type { AcceptedStream, FenceContext, PathLimits, StreamSettings } from '.
 import { Exchange } from './exchange.ts';
 import type { ExchangeParts } from './exchange-rules.ts';
 import { refuseUnread } from './judge.ts';
+import { type Md5, nodeMd5 } from './packet-look.ts';
 import { createPeerCache } from './peer-cache.ts';
 import type { Resettable, StreamSocket } from './socket.ts';
 import { NODE_TIMERS, type Timers } from './timers.ts';
@@ -47,9 +48,10 @@ export function createStreams(
   settings: StreamSettings,
   health: AppHealth = createAppHealth(context),
   timers: Timers = NODE_TIMERS,
+  md5: Md5 = nodeMd5,
 ): Streams {
   return streamsOf(
-    { context, settings, health, timers },
+    { context, settings, health, timers, md5 },
     (parts, socket, stream) => new Exchange(parts, socket, stream),
   );
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
 import type { PacketInside } from '../../src/datapath/packet-inside.ts';
-import { PacketLook } from '../../src/datapath/packet-look.ts';
+import { nodeMd5, PacketLook } from '../../src/datapath/packet-look.ts';
 import { encodeLabelHeader } from '../../src/wire/label.ts';
 import { chunked, PROPERTY } from '../property.ts';
 
@@ -44,7 +44,7 @@ t.test('digests fit what goes on, wherever in memory the label and the pieces of
     memory.set(packet, packetAt);
     memory.set(label, labelAt);
     const receivedLabel = memory.subarray(labelAt, labelAt + label.length);
-    const look = new PacketLook({ receivedLabel, labelHeader: HEADER, inside: insideOf });
+    const look = new PacketLook({ receivedLabel, labelHeader: HEADER, md5: nodeMd5, inside: insideOf });
     for (const chunk of chunked(memory.subarray(packetAt, packetAt + packet.length), cuts)) look.push(chunk);
     if (look.isWhole() !== isRight) return false;
     look.end();

@@ -75,7 +75,7 @@ export function openInterceptedStreams(options: RawStreamsOptions, mode: Interce
 }
 
 function streamsOf({ io, context, settings, health }: RawStreamsOptions): Streams<RawSocket> {
-  return createStreams(context, settings, health, io.loop.timers);
+  return createStreams(context, settings, health, io.loop.timers, io.syscalls.md5);
 }
 
 function opened(streams: Streams<RawSocket>, loops: readonly AcceptLoop[]): RawStreams {

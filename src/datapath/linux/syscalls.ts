@@ -6,6 +6,8 @@
  */
 import { constants, endianness } from 'node:os';
 import { StartError } from '../engine.ts';
+import type { Md5 } from '../packet-look.ts';
+import { bindMd5 } from './md5.ts';
 import { bindStreamCalls, type StreamCalls } from './stream-calls.ts';
 import { SystemError } from './system-error.ts';
 
@@ -89,6 +91,8 @@ export interface Syscalls {
   errnoNumber(): number;
   /** Epoll, connections and batches, for the engine's own loop. */
   readonly streams: StreamCalls;
+  /** What node's own takes longer for; undefined where it cannot be had (md5.ts). */
+  readonly md5: Md5 | undefined;
   /** The address of a buffer's memory; hold on to the buffer. */
   address(buffer: Uint8Array): bigint;
   /**
@@ -162,6 +166,7 @@ function bindCalls(koffi: typeof import('koffi')): Syscalls {
     errno,
     errnoNumber: () => koffi.errno(),
     streams: bindStreamCalls((prototype) => libc.func(prototype), koffi.address, errno),
+    md5: bindMd5((prototype) => libc.func(prototype)),
     address: (buffer) => koffi.address(buffer),
     socket: (family, type, protocol) =>
       must('socket', raw.socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol)),

@@ -49,7 +49,7 @@ export function rawEngine(turned: TurnedLoop): StreamEngine {
   const { io, calls, loop } = turned;
   return {
     async open(made, settings, { targetPort, direction, onDial }) {
-      const streams = createStreams(made.context, settings, undefined, loop.timers);
+      const streams = createStreams(made.context, settings, undefined, loop.timers, calls.md5);
       const { fd, at } = listenStreams(calls, { address: '127.0.0.1', port: 0 });
       const toTarget = rawDialler(io, { address: '127.0.0.1', port: targetPort });
       const listener = acceptStreams(io, fd, {
