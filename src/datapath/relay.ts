@@ -5,7 +5,7 @@
  *
  * In the sockets a half-close must leave the other half open (`allowHalfOpen: true`). In each direction less than a high-water mark of the
  * socket written to (64 KiB) is held, and what one more read brings: 64 KiB of node's sockets, 256 KiB of raw ones. Bulk between raw ones that
- * nobody looks at waits in the kernel instead, in a pipe of 1 MiB (linux/raw-splice.ts).
+ * nobody looks at waits in the kernel instead, in a pipe of 1 MiB at most (linux/raw-splice.ts).
  */
 import type { RejectReason } from '../policy/reason.ts';
 import { confirmFin, reset } from './endings.ts';

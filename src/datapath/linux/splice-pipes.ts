@@ -4,10 +4,13 @@
  */
 import type { StreamCalls } from './stream-calls.ts';
 
-/** Pipes at once; a stream that finds none is read and written as any other. Each holds SPLICE_BYTES at most. */
-export const PIPES_MAX = 16;
+/** Pipes at once; a stream that finds none is read and written as any other. */
+export const PIPES_MAX = 64;
+/** Pipes that hold SPLICE_BYTES. The further ones are smaller: in all less than half of the pages that a user may have in pipes (16,384). */
+export const LARGE_PIPES_MAX = 16;
 /** What one pipe is asked to hold, and what is moved into one at most. */
 export const SPLICE_BYTES = 1024 * 1024;
+const SMALL_BYTES = 256 * 1024;
 /** One that holds less spares nothing. */
 const PIPE_MIN_BYTES = 64 * 1024;
 /** Empty ones that are kept. */
@@ -16,6 +19,7 @@ const IDLE_MAX = 2;
 export interface SplicePipe {
   readonly reads: number;
   readonly writes: number;
+  readonly large: boolean;
 }
 
 export class SplicePipes {
@@ -24,6 +28,7 @@ export class SplicePipes {
   readonly #max: number;
   readonly #idle: SplicePipe[] = [];
   #open = 0;
+  #large = 0;
 
   /** `close` closes a descriptor. */
   constructor(calls: StreamCalls, close: (fd: number) => void, max = PIPES_MAX) {
@@ -42,9 +47,9 @@ export class SplicePipes {
     return this.#idle.pop() ?? (this.#open < this.#max ? this.#make() : undefined);
   }
 
-  /** Gives a pipe back; one that is not empty is closed, and what is in it is gone. */
+  /** Gives a pipe back. One that is not empty is closed, and what is in it is gone; a small one is not kept, as a large one serves better. */
   give(pipe: SplicePipe, empty: boolean): void {
-    if (empty && this.#idle.length < IDLE_MAX) this.#idle.push(pipe);
+    if (empty && pipe.large && this.#idle.length < IDLE_MAX) this.#idle.push(pipe);
     else this.#end(pipe);
   }
 
@@ -54,18 +59,22 @@ export class SplicePipes {
   }
 
   #make(): SplicePipe | undefined {
-    const pipe = this.#calls.pipe();
-    if (pipe === undefined) return undefined;
+    const made = this.#calls.pipe();
+    if (made === undefined) return undefined;
+    const large = this.#large < LARGE_PIPES_MAX;
+    const pipe = { ...made, large };
     this.#open++;
-    for (let bytes = SPLICE_BYTES; bytes >= PIPE_MIN_BYTES; bytes /= 2) {
+    if (large) this.#large++;
+    for (let bytes = large ? SPLICE_BYTES : SMALL_BYTES; bytes >= PIPE_MIN_BYTES; bytes /= 2) {
       if (this.#calls.setPipeSize(pipe.writes, bytes) >= bytes) return pipe;
     }
     this.#end(pipe);
     return undefined;
   }
 
-  #end({ reads, writes }: SplicePipe): void {
+  #end({ reads, writes, large }: SplicePipe): void {
     this.#open--;
+    if (large) this.#large--;
     this.#close(reads);
     this.#close(writes);
   }

@@ -6,7 +6,13 @@ import t from 'tap';
 import type { Deferred } from '../../../src/datapath/linux/loop.ts';
 import type { RawIo } from '../../../src/datapath/linux/raw-io.ts';
 import { BULK_FROM_BYTES, RawSplice } from '../../../src/datapath/linux/raw-splice.ts';
-import { PIPES_MAX, SPLICE_BYTES, type SplicePipe, SplicePipes } from '../../../src/datapath/linux/splice-pipes.ts';
+import {
+  LARGE_PIPES_MAX,
+  PIPES_MAX,
+  SPLICE_BYTES,
+  type SplicePipe,
+  SplicePipes,
+} from '../../../src/datapath/linux/splice-pipes.ts';
 import type { Stage } from '../../../src/policy/stage.ts';
 import { marked } from '../cases.ts';
 import {
@@ -372,6 +378,28 @@ t.test('pipes: of the size that is granted, or none', async (t) => {
   closed.length = 0;
   pipes.close();
   t.same([closed, pipes.open], [[104, 105], 1], 'what is kept is closed at the end');
+});
+
+t.test('pipes: many at once, of which a part is large', async (t) => {
+  const sizes: number[] = [];
+  let next = 100;
+  const calls = {
+    ...io.calls,
+    pipe: () => ({ reads: next++, writes: next++ }),
+    setPipeSize: (_fd: number, bytes: number) => sizes.push(bytes) && bytes,
+  };
+  const pipes = new SplicePipes(calls, () => undefined);
+  const all: SplicePipe[] = [];
+  for (let pipe = pipes.take(); pipe !== undefined; pipe = pipes.take()) all.push(pipe);
+  const small = PIPES_MAX - LARGE_PIPES_MAX;
+  t.same(sizes, [...Array(LARGE_PIPES_MAX).fill(MIB), ...Array(small).fill(MIB / 4)]);
+  for (const pipe of all.slice(LARGE_PIPES_MAX)) pipes.give(pipe, true);
+  t.equal(pipes.open, LARGE_PIPES_MAX, 'small ones are not kept');
+  pipes.give(all[0] as SplicePipe, false);
+  pipes.take();
+  t.equal(sizes.at(-1), MIB, 'a large one is made again once there is room for it');
+  pipes.give(all[1] as SplicePipe, true);
+  t.equal(pipes.take(), all[1], 'and kept');
   const real = new SplicePipes(io.calls, (fd) => io.syscalls.close(fd));
   const pipe = real.take() as SplicePipe;
   t.equal(io.calls.setPipeSize(pipe.writes, SPLICE_BYTES), SPLICE_BYTES);
