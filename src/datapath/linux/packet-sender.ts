@@ -8,7 +8,7 @@ import type { DropReason } from '../../policy/tally.ts';
 import { StartError } from '../engine.ts';
 import type { ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
 import { createFragmenter, type Family, fitsDatagram, MTU_EVERYWHERE, packetBytes, writeHeaders } from './headers.ts';
-import { createMtuOracle } from './mtu.ts';
+import { createMtuOracle, type MtuOracle } from './mtu.ts';
 import type { PacketFlow } from './packet-flows.ts';
 import { MARK_FENCE } from './rules.ts';
 import {
@@ -65,7 +65,7 @@ class RawSender implements PacketSender, Refused {
   readonly #sends: SendBatch;
   readonly #events: SenderEvents;
   readonly #fd: number;
-  readonly #oracle;
+  readonly #oracle: MtuOracle;
   readonly #fragmenter = createFragmenter(randomBytes(4).readUInt32LE());
   /** What is in the batch; entries beyond its count are of before. */
   readonly #flows: PacketFlow[] = [];
@@ -79,7 +79,12 @@ class RawSender implements PacketSender, Refused {
     this.#events = events;
     this.#bytes = new Int32Array(sends.size);
     this.#fd = openRaw(calls, family);
-    this.#oracle = createMtuOracle(calls, family);
+    try {
+      this.#oracle = createMtuOracle(calls, family);
+    } catch (error) {
+      calls.close(this.#fd);
+      throw error;
+    }
   }
 
   send(flow: PacketFlow, at: number, bytes: number, nowMs: number): void {

@@ -71,6 +71,20 @@ t.test('a kernel that refuses the mark', async (t) => {
   t.equal(opened.size, 0, 'nothing stays open');
 });
 
+t.test('no descriptor left for the second socket', async (t) => {
+  const { opened, calls, batches, events } = harness();
+  const first = calls.socket;
+  const short = {
+    ...calls,
+    socket(family: number, type: number, protocol: number) {
+      if (opened.size > 0) throw new SystemError('socket', 'EMFILE');
+      return first(family, type, protocol);
+    },
+  };
+  t.throws(() => createPacketSender(short as Syscalls, 4, batches, events), { code: 'EMFILE' });
+  t.equal(opened.size, 0, 'nothing stays open');
+});
+
 t.test('a buffer that cannot be had is no reason to stop', async (t) => {
   const { opened, calls, batches, events } = harness(SO_SNDBUF);
   createPacketSender(calls, 4, batches, events).close();
