@@ -2,20 +2,27 @@
 import { readFileSync } from 'node:fs';
 import { CONNECTIONS_MAX } from '../admin/server.ts';
 import type { FenceConfig } from '../config/types.ts';
+import { PIPES_MAX } from '../datapath/linux/splice-pipes.ts';
 
 /** What the runtime, the log and the listeners take, generously. */
 const BASE_DESCRIPTORS = 64;
+
+/** Both ends of the pipes of bulk streams, which the Linux engine shares among all fences. */
+const PIPE_DESCRIPTORS = 2 * PIPES_MAX;
 
 /** A stream is two sockets: the dialler's and the one to the other side. */
 const PER_STREAM = 2;
 
 /** The most descriptors that the bounds of `fences` allow at once: in listen mode every UDP session has a socket too. */
 export function descriptorsNeeded(fences: readonly Pick<FenceConfig, 'mode' | 'streams'>[]): number {
-  return fences.reduce((sum, { mode, streams: { limits } }) => {
-    // The limit holds for each direction, and a listen fence carries inbound only.
-    if (mode.kind === 'listen') return sum + limits.streams * PER_STREAM + limits.sessions;
-    return sum + 2 * limits.streams * PER_STREAM;
-  }, BASE_DESCRIPTORS + CONNECTIONS_MAX);
+  return fences.reduce(
+    (sum, { mode, streams: { limits } }) => {
+      // The limit holds for each direction, and a listen fence carries inbound only.
+      if (mode.kind === 'listen') return sum + limits.streams * PER_STREAM + limits.sessions;
+      return sum + 2 * limits.streams * PER_STREAM;
+    },
+    BASE_DESCRIPTORS + CONNECTIONS_MAX + PIPE_DESCRIPTORS,
+  );
 }
 
 /** The limit on open files in the text of /proc/self/limits; undefined when there is none (or it says unlimited). */

@@ -11,7 +11,7 @@ const EVENTS_MAX = 256;
 /** Where an event's parts are, in 32-bit words. */
 const EVENT_WORDS = EPOLL_EVENT_BYTES / 4;
 const DATA_WORD = EPOLL_DATA_AT / 4;
-/** Bulk is served for so long in a turn, ms: whoever has events waits no longer for it. */
+/** Bulk is served for so long in a turn, ms: whoever has events waits no longer for it, but for the end of what was begun. */
 const BULK_MS = 1;
 /** What is deferred may defer more, which is carried out without a wait between so many times. */
 const DEFER_ROUNDS_MAX = 8;

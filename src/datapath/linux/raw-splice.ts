@@ -12,7 +12,7 @@ import { SPLICE_BYTES, type SplicePipe } from './splice-pipes.ts';
  * more, and once they have, others have their turn: the side that was just dialled is there by then, and takes the rest unseen.
  */
 export const BULK_FROM_BYTES = 16 * 1024;
-/** Bytes that are moved before others have their turn: a part of the time that bulk has in a turn of the loop. */
+/** Bytes that are moved before others have their turn: about as long as bulk has in a turn of the loop, 1 ms, which it may overrun by one go. */
 const GO_BYTES = 4 * 1024 * 1024;
 
 /** The socket that the bytes go to. */
