@@ -172,7 +172,7 @@ async function sample(context: Context, kind: Kind, packet: Packet, arm: Arm, no
 /** Loads one proxy for a while; checks every datagram that arrived, and the fence's own count of them. */
 export async function flood(context: Context, packet: Packet, { proxy, sink }: Arm, options: Flood): Promise<Measured> {
   const passed = () => passedBy(proxy);
-  const [countsFirst, passedFirst] = [await sink.counts(), await passed()];
+  const [countsFirst, passedFirst] = [await sink.begin(), await passed()];
   const load = await startLoad(context, packet, proxy.way.listen, options);
   await sleep(options.warmMs ?? WARM_MS);
   if (options.rate === undefined) await untilWarm(sink);

@@ -15,6 +15,8 @@ export interface Counts {
 export interface Sink {
   readonly program: Program;
   counts(): Promise<Counts>;
+  /** The same, before a new load, which numbers its datagrams anew. */
+  begin(): Promise<Counts>;
   stop(): Promise<void>;
 }
 
@@ -32,12 +34,14 @@ export async function startSink(
     core: context.cores.load,
   });
   await program.line();
+  const ask = async (word: string) => {
+    program.write(`${word}\n`);
+    return JSON.parse(await program.line()) as Counts;
+  };
   return {
     program,
-    async counts() {
-      program.write('count\n');
-      return JSON.parse(await program.line()) as Counts;
-    },
+    counts: () => ask('count'),
+    begin: () => ask('new'),
     stop: () => program.stop(),
   };
 }

@@ -7,7 +7,7 @@ import { nginxConfig } from './engines.ts';
 import { type Context, type Engine, inTurn, type Measure } from './measure.ts';
 import { LABEL, type Packet, userPacket } from './packets.ts';
 import { cpuMs, pin, sleep, softirqMs } from './processes.ts';
-import { type Counts, checkCounts } from './udp-sink.ts';
+import { type Counts, checkCounts, type Sink } from './udp-sink.ts';
 
 const ENGINES = ['linux', 'nginx', 'nginx_oneway', 'c'] as const satisfies readonly Engine[];
 const GOSSIP_PORT = 7946;
@@ -23,7 +23,7 @@ interface Arm {
   readonly engine: Engine;
   readonly host: Host;
   readonly pid: number;
-  readonly sink: { counts(): Promise<Counts> };
+  readonly sink: Pick<Sink, 'counts' | 'begin'>;
   /** Of a fence: packets that it says it let through. */
   passed(): Promise<number>;
 }
@@ -107,13 +107,12 @@ async function startSink(
   const sink = host.spawn('sh', ['-c', `exec ${program} <>${pipe}`], { uid: APP_UID });
   await sink.waitFor(/^listening$/, WAIT_MS);
   pin(sink.pid, context.cores.load);
-  return {
-    async counts() {
-      const mark = sink.mark();
-      writeFileSync(pipe, 'count\n');
-      return JSON.parse(await sink.waitFor(/^\{/, WAIT_MS, mark)) as Counts;
-    },
+  const ask = async (word: string) => {
+    const mark = sink.mark();
+    writeFileSync(pipe, `${word}\n`);
+    return JSON.parse(await sink.waitFor(/^\{/, WAIT_MS, mark)) as Counts;
   };
+  return { counts: () => ask('count'), begin: () => ask('new') };
 }
 
 async function startPlain(context: Context, host: Host, engine: Engine, app: string): Promise<LabProcess> {
@@ -139,7 +138,7 @@ async function startPlain(context: Context, host: Host, engine: Engine, app: str
 
 /** Datagrams that arrived a second of the proxy's core. */
 async function flood(context: Context, flooder: Host, arm: Arm, packet: Packet): Promise<number> {
-  const [first, passedFirst] = [await arm.sink.counts(), await arm.passed()];
+  const [first, passedFirst] = [await arm.sink.begin(), await arm.passed()];
   const target = ['--target', `${arm.host.ipv4}:${GOSSIP_PORT}`, '--source', flooder.ipv4];
   const numberAt = packet.labelled.length - packet.body.length + packet.numberAt;
   const what = ['--packet', packet.labelled.toString('hex'), '--seq-at', String(numberAt), '--seconds', '60'];

@@ -1,9 +1,10 @@
 /*
  * The app behind a proxy: takes datagrams, looks at every one, and counts.
  *   udp-sink --listen A:P --body HEX --seq-at N [--echo yes]
- * A good one equals the body but for the 4 bytes of the number. Numbers of one source (their low 14 bits) must grow. With --echo every datagram
- * goes back to where it came from. A line on stdin is answered by one line: {"packets":…,"bad":…,"reordered":…,"lost":…,"sources":…}, where
- * lost is what the kernel dropped because this program was too slow. The end of stdin ends it. On TCP, at the same address, connections are
+ * A good one equals the body but for the 4 bytes of the number. Numbers of one source (their low 14 bits) must grow until a line that begins
+ * with "n": a new load begins, which counts from 1 again. With --echo every datagram goes back to where it came from. Each line on stdin is
+ * answered by one line: {"packets":…,"bad":…,"reordered":…,"lost":…,"sources":…}, where lost is what the kernel dropped because this program
+ * was too slow. The end of stdin ends it. On TCP, at the same address, connections are
  * taken and closed: a fence looks that way whether its app is there.
  */
 #include "udp-common.h"
@@ -26,6 +27,7 @@ static struct iovec parts[BATCH];
 static uint8_t body[PACKET_MAX];
 static size_t body_bytes, seq_at;
 static uint32_t last[SOURCES_MAX];
+static bool seen[SOURCES_MAX];
 static uint64_t arrived, bad, reordered, sources;
 
 static void look(const uint8_t *packet, size_t bytes) {
@@ -36,9 +38,10 @@ static void look(const uint8_t *packet, size_t bytes) {
     return;
   }
   uint32_t number = load_u32(packet + seq_at), source = number & (SOURCES_MAX - 1), count = number >> 14;
-  if (last[source] == 0) sources++;
-  /* A new run of the load starts anew at 1, and the count wraps: only a small step back is a reordering. */
-  if (count <= last[source] && last[source] - count < 4096 && count > 1) reordered++;
+  if (!seen[source]) sources++;
+  seen[source] = true;
+  /* The count wraps: only a small step back is a reordering. */
+  if (count <= last[source] && last[source] - count < 4096) reordered++;
   last[source] = count;
 }
 
@@ -105,6 +108,7 @@ int main(int argc, char **argv) {
       if (read(0, line, sizeof line) <= 0) return 0;
       while (drain(fd, echo) == BATCH)
         ;
+      if (line[0] == 'n') memset(last, 0, sizeof last);
       report(fd);
     } else if (!echo) {
       struct timespec pause = {.tv_nsec = PAUSE_NS};
