@@ -1,6 +1,6 @@
 /**
  * The datagrams of a listen fence in the engine's thread: from the advertised address to the app by a session for each peer, and the app's
- * answers back from there. A batch is taken, judged and sent before the next one; nothing waits for a batch to fill.
+ * answers back from there. A batch is taken, judged and sent before the next one; none waits to be full (queue-watch.ts says when one is taken).
  */
 import { startError } from '../bind-error.ts';
 import type { Endpoint, FenceContext } from '../engine.ts';
@@ -13,8 +13,8 @@ import { type ListenSocket, openListenSocket } from './listen-socket.ts';
 import type { Loop } from './loop.ts';
 import { Outgoing } from './outgoing.ts';
 import { isNamed } from './peer-index.ts';
+import { QueueWatch } from './queue-watch.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
-import { EPOLLIN } from './stream-calls.ts';
 import { type Syscalls, SystemError } from './syscalls.ts';
 
 /** Batches of one socket before others have their turn. */
@@ -50,7 +50,7 @@ export function openListenPackets(options: ListenPacketsOptions): ListenPackets 
   const socket = openListenSocket(options.calls, options.listen);
   const packets = new Packets(options, socket);
   try {
-    options.loop.watch(socket.fd, EPOLLIN, packets);
+    packets.serve(options.loop);
     return packets;
   } catch (error) {
     packets.stop();
@@ -63,7 +63,6 @@ class Packets implements ListenPackets, Refused {
   readonly fd: number;
   readonly #context: FenceContext;
   readonly #calls: Syscalls;
-  readonly #loop: Loop;
   readonly #queue: ReceiveQueue;
   readonly #received: ReceiveBatch;
   readonly #sends: SendBatch;
@@ -72,6 +71,7 @@ class Packets implements ListenPackets, Refused {
   readonly #outbound: PacketGate;
   readonly #outgoing = new Outgoing();
   readonly #wildcard: boolean;
+  #watch: QueueWatch | undefined;
   #stopped = false;
   /** The datagram in hand, for those that are to wait: what keeps them is made once. */
   #hand = 0;
@@ -87,27 +87,27 @@ class Packets implements ListenPackets, Refused {
     this.at = at;
     this.#context = context;
     this.#calls = calls;
-    this.#loop = loop;
     this.#received = batches.received;
     this.#sends = batches.sends;
     this.#wildcard = wildcard;
     this.#inbound = createPacketGate(context, 'inbound', 'native');
     this.#outbound = createPacketGate(context, 'outbound', 'native');
     this.#sessions = new ListenSessions({
-      app,
-      limits,
-      calls,
-      loop,
+      ...{ app, limits, calls, loop, queue, context },
       sends: batches.sends,
-      queue,
-      context,
       onReadable: (session) => this.#answers(session),
     });
   }
 
-  /** Datagrams of peers. */
-  ready(): void {
+  /** Throws a SystemError. */
+  serve(loop: Loop): void {
+    this.#watch = new QueueWatch(loop, this.#queue, () => this.#receive());
+  }
+
+  /** Datagrams of peers; returns how many there were. */
+  #receive(): number {
     const batch = this.#received;
+    let taken = 0;
     for (let round = 0; round < BATCHES_PER_TURN; round++) {
       const arrivedMs = this.#context.now();
       this.#arrivedMs = arrivedMs;
@@ -115,8 +115,10 @@ class Packets implements ListenPackets, Refused {
       const count = this.#queue.receive(batch, this.#wildcard, arrivedMs);
       for (let i = 0; i < count; i++) this.#take(i, arrivedMs);
       if (count > 0) this.#tellForwarded('inbound', this.#sessions.flush(), arrivedMs);
-      if (count < batch.size) return;
+      taken += Math.max(0, count);
+      if (count < batch.size) break;
     }
+    return taken;
   }
 
   sessions(): number {
@@ -130,7 +132,7 @@ class Packets implements ListenPackets, Refused {
   stop(): number {
     if (this.#stopped) return 0;
     this.#stopped = true;
-    this.#loop.unwatch(this.fd, true);
+    this.#watch?.stop();
     this.#calls.close(this.fd);
     return this.#sessions.stop();
   }

@@ -37,8 +37,11 @@ export interface PacketPathOptions {
 export interface PacketPath {
   /** What senders tell. */
   readonly events: SenderEvents;
-  /** Takes what waits in the socket, a batch at a time, bounded; each goes its way to the end, or waits as a copy (context.doubts). */
-  receive(queue: ReceiveQueue, sender: PacketSender): void;
+  /**
+   * Takes what waits in the socket, a batch at a time, bounded; each goes its way to the end, or waits as a copy (context.doubts). Returns how
+   * many there were.
+   */
+  receive(queue: ReceiveQueue, sender: PacketSender): number;
 }
 
 export function createPacketPath(context: FenceContext, options: PacketPathOptions): PacketPath {
@@ -75,21 +78,24 @@ class Path implements PacketPath, SenderEvents {
     };
   }
 
-  receive(queue: ReceiveQueue, sender: PacketSender): void {
+  receive(queue: ReceiveQueue, sender: PacketSender): number {
     const { received } = this.#options;
+    let taken = 0;
     for (let round = 0; round < BATCHES_PER_TURN; round++) {
       const arrivedMs = this.#context.now();
       this.#arrivedMs = arrivedMs;
       // A failure is "nothing there" or an ICMP error that the socket reports once: the loop tells when there is more.
       const count = queue.receive(received, true, arrivedMs);
       if (count > 0) {
+        taken += count;
         this.#flows.refresh();
         for (let i = 0; i < count; i++) this.#take(i, sender, arrivedMs);
         sender.flush();
         this.#tellForwarded(arrivedMs);
       }
-      if (count < received.size) return;
+      if (count < received.size) break;
     }
+    return taken;
   }
 
   onSent({ inbound }: PacketFlow): void {

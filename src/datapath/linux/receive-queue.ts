@@ -5,7 +5,7 @@
  */
 import { RECEIVE_BUFFER_BYTES } from '../bind.ts';
 import type { ReceiveBatch } from './datagram-batch.ts';
-import { SO_RCVBUF, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
+import { SO_MEMINFO, SO_RCVBUF, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
 
 /** SO_RCVBUF while the queue stands; the kernel doubles it. Some 700 datagrams of 200 bytes, more than a millisecond of work. */
 export const STANDING_BUFFER_BYTES = 256 * 1024;
@@ -16,10 +16,15 @@ export const STILL_BATCHES = 16;
 /** So long after it stood last it is long again, ms. */
 export const CALM_MS = 1_000;
 
+/** SO_MEMINFO (Linux 4.12): nine u32, of which the first two are bytes that wait to be read, and room for them. */
+const MEMINFO_BYTES = 36;
+const MEMINFO_ROOM_AT = 4;
+
 /** Of one socket, which it does not close. Times are of any clock that never runs backwards. */
 export class ReceiveQueue {
   readonly fd: number;
   readonly #calls: Syscalls;
+  readonly #memory = Buffer.alloc(MEMINFO_BYTES);
   #fullInARow = 0;
   #stoodMs = 0;
   /** Whether it is filled as fast as it is read, or was of late. */
@@ -40,6 +45,13 @@ export class ReceiveQueue {
     if (this.#fullInARow === STANDING_BATCHES) this.#become(true);
     else if (this.stands && nowMs - this.#stoodMs >= CALM_MS) this.#become(false);
     return count;
+  }
+
+  /** The part of its room that is taken; a kernel that does not tell might have none left. */
+  fill(): number {
+    const memory = this.#memory;
+    if (this.#calls.getBytes(this.fd, SOL_SOCKET, SO_MEMINFO, memory) !== MEMINFO_BYTES) return 1;
+    return memory.readUInt32LE(0) / memory.readUInt32LE(MEMINFO_ROOM_AT);
   }
 
   #become(stands: boolean): void {

@@ -6,9 +6,9 @@ import { createLocalAddresses } from './local-addresses.ts';
 import { createPacketSender, type PacketSender } from './packet-sender.ts';
 import { createPacketPath } from './packets.ts';
 import { NET_RAW_MISSING, openPacketSocket } from './proxy-sockets.ts';
+import { QueueWatch } from './queue-watch.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 import { sendSelfTest } from './self-test.ts';
-import { EPOLLIN } from './stream-calls.ts';
 import type { WorkerFence } from './worker-fence.ts';
 import type { TransparentStart } from './worker-protocol.ts';
 
@@ -26,13 +26,12 @@ export function openTransparentPackets(fence: WorkerFence<TransparentStart>): Tr
   if (!calls.raiseCapability(CAP_NET_RAW)) throw new StartError('no_net_raw', NET_RAW_MISSING);
   const families = start.ipv6 ? ([4, 6] as const) : ([4] as const);
   const sockets: number[] = [];
+  const watches: QueueWatch[] = [];
   const senders: PacketSender[] = [];
   const stop = () => {
     fence.flood.stop();
-    for (const fd of sockets) {
-      loop.unwatch(fd, true);
-      calls.close(fd);
-    }
+    for (const watch of watches) watch.stop();
+    for (const fd of sockets) calls.close(fd);
     for (const sender of senders) sender.close();
   };
   let expected: Uint8Array | undefined;
@@ -53,7 +52,7 @@ export function openTransparentPackets(fence: WorkerFence<TransparentStart>): Tr
       const queue = new ReceiveQueue(calls, fd);
       const sender = createPacketSender(calls, family, batches, path.events);
       senders.push(sender);
-      loop.watch(fd, EPOLLIN, { ready: () => path.receive(queue, sender) });
+      watches.push(new QueueWatch(loop, queue, () => path.receive(queue, sender)));
     }
     fence.flood.watch(sockets);
   } catch (error) {
