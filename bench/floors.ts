@@ -5,7 +5,7 @@ export interface Floor {
   readonly name: string;
   readonly figure: string;
   readonly engine: Engine;
-  /** Against whose figure; the best of several; none: the figure itself. */
+  /** Against whose figure; of several the best, by all rounds; none: the figure itself. */
   readonly versus?: readonly Engine[];
   /** Against another figure of the same engine, in place of another engine's. */
   readonly against?: string;

@@ -82,18 +82,22 @@ export function resultsOf(
   return { series, medians, ratios, floors: asked.map((floor) => judge(floor, series)) };
 }
 
-/** The median of the rounds' ratios. Of several others the best of the round counts (the highest: used where more is better). */
+/**
+ * The median of the rounds' ratios. Of several others that of the best, against whom it is lowest (used where more is better): chosen by all
+ * rounds, since the highest of several figures of one round is mostly the one that noise lifted most.
+ */
 function ratio(series: Series, engine: Engine, others: readonly Engine[]): number {
-  const own = series[engine] ?? [];
-  return median(
-    own.map((value, round) => {
-      const best = Math.max(
-        ...others.map((other) => series[other]?.[round] ?? Number.NaN).filter((v) => !Number.isNaN(v)),
-      );
-      // Of what is added to a direct way, a round of noise can leave less than nothing: that says nothing about either.
-      return Number.isFinite(best) && best > 0 && value > 0 ? value / best : Number.NaN;
-    }),
-  );
+  const ratios = others.map((other) => median(withinRounds(series[engine] ?? [], series[other] ?? [])));
+  const known = ratios.filter((value) => !Number.isNaN(value));
+  return known.length === 0 ? Number.NaN : Math.min(...known);
+}
+
+function withinRounds(own: readonly number[], others: readonly number[]): number[] {
+  return own.map((value, round) => {
+    const other = others[round] ?? Number.NaN;
+    // Of what is added to a direct way, a round of noise can leave less than nothing: that says nothing about either.
+    return other > 0 && value > 0 ? value / other : Number.NaN;
+  });
 }
 
 function judge(floor: Floor, all: ReadonlyMap<string, Series>): FloorResult {
