@@ -6,7 +6,13 @@ import { startError } from '../bind-error.ts';
 import type { Endpoint, FenceContext } from '../engine.ts';
 import { createPacketGate, type PacketGate } from '../packet-gate.ts';
 import { askedControlBytes, noteAskedAddress } from './asked-address.ts';
-import type { DatagramBatches, ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
+import {
+  BATCHES_PER_TURN,
+  type DatagramBatches,
+  type ReceiveBatch,
+  type Refused,
+  type SendBatch,
+} from './datagram-batch.ts';
 import type { Session } from './listen-session.ts';
 import { ListenSessions } from './listen-sessions.ts';
 import { type ListenSocket, openListenSocket } from './listen-socket.ts';
@@ -17,8 +23,6 @@ import { QueueWatch } from './queue-watch.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import { type Syscalls, SystemError } from './syscalls.ts';
 
-/** Batches of one socket before others have their turn. */
-const BATCHES_PER_TURN = 8;
 const UNREACHABLE: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH']);
 const FULL: ReadonlySet<string> = new Set(['EAGAIN', 'ENOBUFS', 'ENOMEM']);
 
@@ -111,7 +115,7 @@ class Packets implements ListenPackets, Refused {
     for (let round = 0; round < BATCHES_PER_TURN; round++) {
       const arrivedMs = this.#context.now();
       this.#arrivedMs = arrivedMs;
-      // A failure is "nothing there", or an error that the socket reports once: the loop tells when there is more.
+      // A failure is "nothing there", or an error that the socket reports once: whoever called looks again.
       const count = this.#queue.receive(batch, this.#wildcard, arrivedMs);
       for (let i = 0; i < count; i++) this.#take(i, arrivedMs);
       if (count > 0) this.#tellForwarded('inbound', this.#sessions.flush(), arrivedMs);

@@ -5,7 +5,7 @@ import type { FenceContext } from '../engine.ts';
 import { refuseUnread } from '../judge.ts';
 import { createPacketGate, type PacketGate } from '../packet-gate.ts';
 import { createTokenBucket } from '../token-bucket.ts';
-import type { ReceiveBatch } from './datagram-batch.ts';
+import { BATCHES_PER_TURN, type ReceiveBatch } from './datagram-batch.ts';
 import { CONTROL_BYTES } from './datagram-memory.ts';
 import { swapped } from './headers.ts';
 import type { LocalAddresses } from './local-addresses.ts';
@@ -17,8 +17,6 @@ import type { ReceiveQueue } from './receive-queue.ts';
 import { NONCE_BYTES, TEST_ADDRESSES } from './self-test.ts';
 import { IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR, SOL_IP, SOL_IPV6 } from './syscalls.ts';
 
-/** Batches of one socket before others have their turn. */
-const BATCHES_PER_TURN = 8;
 /** Send failures that are reported as faults; the counters have them all. */
 const FAULT_BURST = 5;
 const FAULTS_PER_SECOND = 0.1;
@@ -84,7 +82,7 @@ class Path implements PacketPath, SenderEvents {
     for (let round = 0; round < BATCHES_PER_TURN; round++) {
       const arrivedMs = this.#context.now();
       this.#arrivedMs = arrivedMs;
-      // A failure is "nothing there" or an ICMP error that the socket reports once: the loop tells when there is more.
+      // A failure is "nothing there" or an ICMP error that the socket reports once: whoever called looks again.
       const count = queue.receive(received, true, arrivedMs);
       if (count > 0) {
         taken += count;

@@ -1,9 +1,10 @@
 /**
  * When the queue of a UDP socket that everybody sends to is read: as soon as something is there, which epoll tells; or, while datagrams come
  * faster than that pays, by the clock. A thread that keeps up with tens of thousands a second finds one or two at each look, and then a look
- * (a wait, a receive, a send, and what is done once for a batch) costs as much as they do. What waits a millisecond is taken together.
+ * (a wait, a receive, a send, and what is done once for a batch) costs as much as they do. What waits a millisecond or two is taken together.
  */
 import type { Timer } from '../timers.ts';
+import { TURN_MAX } from './datagram-batch.ts';
 import type { Loop, Watched } from './loop.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import { EPOLLIN } from './stream-calls.ts';
@@ -12,12 +13,12 @@ import { SystemError } from './syscalls.ts';
 /** So many looks within so long, ms, are too many: a third of a core is spent on looking. */
 export const LOOKS_MAX = 512;
 export const LOOKS_WITHIN_MS = 16;
-/** From one look by the clock to the next, ms; the work of one that takes longer is followed by the next at once. */
+/** From one look by the clock to the next, ms, and up to one more: the loop waits whole ones. */
 export const CLOCK_MS = 1;
 /** So many looks in a row that find fewer than so many datagrams: it is calm, and epoll tells again. */
 export const CALM_LOOKS = 8;
 export const CALM_FOUND = 16;
-/** A queue that is fuller than this when it is looked at has too little room for what comes in a millisecond, for so long, ms. */
+/** A queue that is fuller than this when it is looked at has too little room for what comes meanwhile: epoll tells, for so long, ms. */
 export const FILL_MAX = 0.25;
 export const CROWDED_MS = 1_000;
 
@@ -54,6 +55,10 @@ export class QueueWatch implements Watched {
     }
     this.#looks++;
     if (this.#looks < LOOKS_MAX) return;
+    if (this.#isCrowded()) {
+      this.#holdFor(CROWDED_MS);
+      return;
+    }
     this.#loop.unwatch(this.#queue.fd);
     this.#calmLooks = 0;
     this.#wind();
@@ -70,11 +75,21 @@ export class QueueWatch implements Watched {
   }
 
   #look(): void {
-    // First, so that the work is part of the millisecond.
     this.#wind();
-    const crowded = this.#queue.fill() > FILL_MAX;
-    this.#calmLooks = this.#read() < CALM_FOUND ? this.#calmLooks + 1 : 0;
-    if (crowded || this.#calmLooks >= CALM_LOOKS) this.#giveBack(crowded ? CROWDED_MS : 0);
+    const crowded = this.#isCrowded();
+    const found = this.#read();
+    this.#calmLooks = found < CALM_FOUND ? this.#calmLooks + 1 : 0;
+    // Of what one look leaves, epoll tells at once.
+    if (crowded || found >= TURN_MAX || this.#calmLooks >= CALM_LOOKS) this.#giveBack(crowded ? CROWDED_MS : 0);
+  }
+
+  #isCrowded(): boolean {
+    return this.#queue.fill() > FILL_MAX;
+  }
+
+  #holdFor(ms: number): void {
+    this.#sinceMs = this.#loop.now() + ms;
+    this.#looks = 0;
   }
 
   /** What waits already is told at once. A kernel that refuses is asked again the next time. */
@@ -87,7 +102,6 @@ export class QueueWatch implements Watched {
     }
     this.#clock?.clear();
     this.#clock = undefined;
-    this.#sinceMs = this.#loop.now() + forMs;
-    this.#looks = 0;
+    this.#holdFor(forMs);
   }
 }

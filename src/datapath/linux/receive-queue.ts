@@ -19,6 +19,8 @@ export const CALM_MS = 1_000;
 /** SO_MEMINFO (Linux 4.12): nine u32, of which the first two are bytes that wait to be read, and room for them. */
 const MEMINFO_BYTES = 36;
 const MEMINFO_ROOM_AT = 4;
+/** A queue of less room counts as full: what comes in a few ms, packets of full size at a high rate, takes half of this. The kernel's default has less. */
+const ROOM_MIN_BYTES = 1024 * 1024;
 
 /** Of one socket, which it does not close. Times are of any clock that never runs backwards. */
 export class ReceiveQueue {
@@ -47,11 +49,15 @@ export class ReceiveQueue {
     return count;
   }
 
-  /** The part of its room that is taken; a kernel that does not tell might have none left. */
+  /**
+   * The part of its room that is taken; 1 where that is little, or the kernel does not tell. The kernel counts what was read as taken for a while,
+   * up to a quarter, until the queue is emptied (net/ipv4/udp.c udp_rmem_release).
+   */
   fill(): number {
     const memory = this.#memory;
     if (this.#calls.getBytes(this.fd, SOL_SOCKET, SO_MEMINFO, memory) !== MEMINFO_BYTES) return 1;
-    return memory.readUInt32LE(0) / memory.readUInt32LE(MEMINFO_ROOM_AT);
+    const room = memory.readUInt32LE(MEMINFO_ROOM_AT);
+    return room < ROOM_MIN_BYTES ? 1 : memory.readUInt32LE(0) / room;
   }
 
   #become(stands: boolean): void {

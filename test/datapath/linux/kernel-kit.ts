@@ -133,8 +133,8 @@ export interface SentPacket {
 export interface PacketPathKit {
   readonly sent: SentPacket[];
   readonly batches: DatagramBatches;
-  /** Brings them to the path in one batch. */
-  handle(...datagrams: (Queued & { readonly destination: Place })[]): void;
+  /** Brings them to the path in one batch; returns how many it took. */
+  handle(...datagrams: (Queued & { readonly destination: Place })[]): number;
 }
 
 /** What becomes of what the path sends; `undefined`: it is sent. */
@@ -177,7 +177,7 @@ export function createPacketPathKit(
     batches,
     handle(...datagrams) {
       kernel.queue.push(...datagrams);
-      path.receive(queue, sender);
+      return path.receive(queue, sender);
     },
   };
 }

@@ -5,13 +5,23 @@ import { createDoubts } from '../../../src/datapath/doubts.ts';
 import { createDatagramBatches } from '../../../src/datapath/linux/datagram-batch.ts';
 import { type ListenPackets, openListenPackets } from '../../../src/datapath/linux/listen-packets.ts';
 import { Loop } from '../../../src/datapath/linux/loop.ts';
-import { loadSyscalls, type Syscalls } from '../../../src/datapath/linux/syscalls.ts';
+import { LOOKS_MAX } from '../../../src/datapath/linux/queue-watch.ts';
+import { SOCKADDR_MAX_BYTES, sockaddr } from '../../../src/datapath/linux/sockaddr.ts';
+import { AF_INET, loadSyscalls, SOCK_DGRAM, SOL_SOCKET, type Syscalls } from '../../../src/datapath/linux/syscalls.ts';
 import { SEARCH_PAUSE_MS } from '../../../src/datapath/port-search.ts';
+import { parseAddress } from '../../../src/wire/address.ts';
 import { MESSAGE, marked } from '../cases.ts';
 import { dropped, frames, LIMITS, makeContext, pause, type TestContext, until } from '../harness.ts';
 import { type Datagrams, STRANGERS, startUdp } from '../listen-kit.ts';
 
 const calls = await loadSyscalls();
+const NONE = -1;
+const SO_RCVBUFFORCE = 33;
+const ROOM_BYTES = 4 * 1024 * 1024;
+/** Datagrams, each of which makes one look as long as epoll tells. */
+const SENT = 4_096;
+const SENT_A_MS = 40;
+const OWN_MESSAGE = marked('own', MESSAGE);
 
 /** A fence whose loop turns when the test says so, so that what was sent before is one batch. */
 function open(
@@ -341,3 +351,72 @@ t.test(
     for (const { socket } of [known, stranger]) socket.close();
   },
 );
+
+t.test(
+  'datagrams that come faster than looking pays: by the clock, none lost, and the clock ends with the fence',
+  async (t) => {
+    const app = calls.socket(AF_INET, SOCK_DGRAM, 0);
+    calls.bind(app, nameOf(0));
+    calls.setInt(app, SOL_SOCKET, SO_RCVBUFFORCE, ROOM_BYTES);
+    let looks = 0;
+    let watched = NONE;
+    const streams = {
+      ...calls.streams,
+      recvmmsg(fd: number, headers: number, count: number) {
+        if (fd === watched) looks++;
+        return calls.streams.recvmmsg(fd, headers, count);
+      },
+    };
+    const counting: Syscalls = Object.assign(Object.create(calls), { streams });
+    let nowMs = 0;
+    const loop = new Loop(counting, () => nowMs);
+    const made = makeContext({ stage: 'accept' });
+    const packets = openListenPackets({
+      ...{ context: made.context, calls: counting, loop, batches: createDatagramBatches(counting) },
+      listen: { address: '127.0.0.1', port: 0 },
+      app: { address: '127.0.0.1', port: portOf(app) },
+      limits: { sessions: 64, sessionIdleMs: LIMITS.sessionIdleMs },
+    });
+    watched = packets.fd;
+    calls.setInt(packets.fd, SOL_SOCKET, SO_RCVBUFFORCE, ROOM_BYTES);
+    const peer = calls.socket(AF_INET, SOCK_DGRAM, 0);
+    const to = nameOf(packets.at.port);
+    const passed = () => frames(made.reading())['inbound native packet own pass'] ?? 0;
+    const send = (count: number) => {
+      for (let sent = 0; sent < count; sent++) {
+        calls.sendto(peer, OWN_MESSAGE, OWN_MESSAGE.length, to);
+        nowMs += 1 / SENT_A_MS;
+        loop.turn(0);
+      }
+    };
+    const pass = (ms: number) => {
+      for (let i = 0; i < ms; i++) {
+        nowMs++;
+        loop.turn(0);
+      }
+    };
+    send(SENT);
+    t.ok(looks < 2 * LOOKS_MAX, `${looks} looks`);
+    pass(2);
+    t.equal(passed(), SENT);
+    send(2 * LOOKS_MAX);
+    packets.stop();
+    const before = looks;
+    pass(3);
+    t.equal(looks, before, 'nobody reads what the number of its socket stands for now');
+    loop.close();
+    for (const fd of [app, peer]) calls.close(fd);
+  },
+);
+
+function nameOf(port: number): Buffer {
+  return sockaddr(parseAddress('127.0.0.1') as Uint8Array, port);
+}
+
+function portOf(fd: number): number {
+  const name = Buffer.from(new ArrayBuffer(SOCKADDR_MAX_BYTES + 4));
+  const at = Number(calls.address(name));
+  name.writeUInt32LE(SOCKADDR_MAX_BYTES, SOCKADDR_MAX_BYTES);
+  calls.streams.getsockname(fd, at, at + SOCKADDR_MAX_BYTES);
+  return name.readUInt16BE(2);
+}

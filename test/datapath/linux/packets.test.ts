@@ -83,6 +83,12 @@ t.test('the destination tells the direction, the stage what becomes of the label
   t.equal(bytes('inbound'), 2 * labelled.length);
 });
 
+t.test('it says how many it took, whatever became of them', async (t) => {
+  const { path } = harness('accept');
+  t.equal(path.handle(datagram('10.0.0.1', '10.0.0.2', body), datagram('10.0.0.2', '10.0.0.1', body)), 2);
+  t.equal(path.handle(), 0);
+});
+
 t.test('what is sent to the proxy port itself', async (t) => {
   const { path, sent, rejections, reading } = harness('observe');
   path.handle(datagram('10.0.0.2', '10.0.0.1', body, 17_946));
