@@ -13,6 +13,11 @@ const EVENT_WORDS = EPOLL_EVENT_BYTES / 4;
 const DATA_WORD = EPOLL_DATA_AT / 4;
 /** Bulk is served for so long in a turn, ms: whoever has events waits no longer for it, but for the end of what was begun. */
 const BULK_MS = 1;
+/**
+ * After bulk was served the thread rests so long before it waits again, µs: bulk comes in pieces, and to be woken for each costs more than to
+ * move several at once. Whatever else happens meanwhile waits as long, less than for a turn of bulk itself.
+ */
+const BULK_REST_US = 250;
 /** What is deferred may defer more, which is carried out without a wait between so many times. */
 const DEFER_ROUNDS_MAX = 8;
 
@@ -47,6 +52,7 @@ export class Loop {
   readonly #queue;
   #deferred: Deferred[] = [];
   readonly #bulk: Deferred[] = [];
+  #servedBulk = false;
   #toNext: Deferred[] = [];
   #generation = 0;
   #nowMs: number;
@@ -113,6 +119,8 @@ export class Loop {
     const untilTimer = nextMs === undefined ? waitMs : Math.max(0, Math.ceil(nextMs - this.#clock()));
     const timeoutMs =
       this.#deferred.length + this.#bulk.length + fromLast.length > 0 ? 0 : Math.min(waitMs, untilTimer);
+    if (this.#servedBulk && timeoutMs > 0) this.#calls.streams.rest(BULK_REST_US);
+    this.#servedBulk = false;
     const count = this.#calls.streams.epollWait(this.#epoll, this.#eventsAt, EVENTS_MAX, timeoutMs);
     this.#nowMs = this.#clock();
     for (let i = 0; i < count; i++) {
@@ -132,6 +140,7 @@ export class Loop {
   }
 
   #serveBulk(): void {
+    this.#servedBulk = true;
     const untilMs = this.#clock() + BULK_MS;
     for (let left = this.#bulk.length; left > 0; left--) {
       this.#bulk.shift()?.later();

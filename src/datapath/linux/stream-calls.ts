@@ -52,6 +52,8 @@ export interface StreamCalls {
   epollRemove(epoll: number, fd: number): void;
   /** `events`: EPOLL_EVENT_BYTES for each of `max`. 0 on a time-out or a signal. Blocks the thread. */
   epollWait(epoll: number, events: number, max: number, timeoutMs: number): number;
+  /** Does nothing for so long, or until a signal. Blocks the thread. */
+  rest(us: number): void;
   listen(fd: number, backlog: number): number;
   /** Non-blocking, close-on-exec. Writes who dialled to `name` (SOCKADDR_MAX_BYTES, its size to `nameBytes`, a u32 set before). */
   accept(fd: number, name: number, nameBytes: number): number;
@@ -95,6 +97,7 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
     epollCreate: bind('int epoll_create1(int)'),
     epollCtl: bind('int epoll_ctl(int, int, int, size_t)'),
     epollWait: bind('int epoll_wait(int, size_t, int, int)'),
+    usleep: bind('int usleep(uint)'),
     listen: bind('int listen(int, int)'),
     accept: bind('int accept4(int, size_t, size_t, int)'),
     getsockname: bind('int getsockname(int, size_t, size_t)'),
@@ -128,6 +131,7 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
     epollChange: (epoll, fd, events, low, high) => control(EPOLL_CTL_MOD, epoll, fd, events, low, high),
     epollRemove: (epoll, fd) => void raw.epollCtl(epoll, EPOLL_CTL_DEL, fd, scratchAt),
     epollWait: (epoll, events, max, timeoutMs) => Math.max(0, raw.epollWait(epoll, events, max, timeoutMs)),
+    rest: (us) => void raw.usleep(us),
     listen: (fd, backlog) => raw.listen(fd, backlog),
     accept: (fd, name, nameBytes) => raw.accept(fd, name, nameBytes, SOCK_NONBLOCK_CLOEXEC),
     getsockname: (fd, name, nameBytes) => raw.getsockname(fd, name, nameBytes),

@@ -26,3 +26,32 @@ t.test('an event in hand for a descriptor that was closed is not told to the nex
   for (const fd of fds) calls.close(fd);
   loop.close();
 });
+
+t.test('after bulk the thread rests once before it waits again, and only then', async (t) => {
+  const rests: number[] = [];
+  const streams = { ...calls.streams, rest: (us: number) => void rests.push(us) };
+  const loop = new Loop(Object.assign(Object.create(calls), { streams }), () => performance.now());
+  const bulk = { later: () => {} };
+  loop.turn(1);
+  t.same(rests, [], 'no bulk');
+  loop.deferBulk(bulk);
+  loop.turn(1);
+  t.same(rests, [], 'it is served at once');
+  loop.defer(bulk);
+  loop.turn(1);
+  t.same(rests, [], 'what was put off does not wait for it');
+  loop.deferBulk(bulk);
+  loop.deferBulk({ later: () => loop.deferBulk(bulk) });
+  loop.turn(1);
+  loop.turn(1);
+  t.same(rests, [], 'nor does the rest of the bulk');
+  loop.turn(1);
+  t.equal(rests.length, 1);
+  loop.turn(1);
+  t.equal(rests.length, 1);
+  t.ok((rests[0] ?? 0) > 0 && (rests[0] ?? 0) < 1_000, 'µs');
+  loop.close();
+  const fromMs = performance.now();
+  calls.streams.rest(2_000);
+  t.ok(performance.now() - fromMs >= 2);
+});
