@@ -5,7 +5,8 @@
  */
 import { RECEIVE_BUFFER_BYTES } from '../bind.ts';
 import type { ReceiveBatch } from './datagram-batch.ts';
-import { SO_MEMINFO, SO_RCVBUF, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
+import { MEMINFO_BYTES, ROOM_AT, socketMemory, TAKEN_AT } from './socket-memory.ts';
+import { SO_RCVBUF, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
 
 /** SO_RCVBUF while the queue stands; the kernel doubles it. Some 700 datagrams of 200 bytes, more than a millisecond of work. */
 export const STANDING_BUFFER_BYTES = 256 * 1024;
@@ -16,9 +17,6 @@ export const STILL_BATCHES = 16;
 /** So long after it stood last it is long again, ms. */
 export const CALM_MS = 1_000;
 
-/** SO_MEMINFO (Linux 4.12): nine u32, of which the first two are bytes that wait to be read, and room for them. */
-const MEMINFO_BYTES = 36;
-const MEMINFO_ROOM_AT = 4;
 /** A queue of less room counts as full: what comes in a few ms, packets of full size at a high rate, takes half of this. The kernel's default has less. */
 const ROOM_MIN_BYTES = 1024 * 1024;
 
@@ -54,10 +52,9 @@ export class ReceiveQueue {
    * up to a quarter, until the queue is emptied (net/ipv4/udp.c udp_rmem_release).
    */
   fill(): number {
-    const memory = this.#memory;
-    if (this.#calls.getBytes(this.fd, SOL_SOCKET, SO_MEMINFO, memory) !== MEMINFO_BYTES) return 1;
-    const room = memory.readUInt32LE(MEMINFO_ROOM_AT);
-    return room < ROOM_MIN_BYTES ? 1 : memory.readUInt32LE(0) / room;
+    const memory = socketMemory(this.#calls, this.fd, this.#memory);
+    const room = memory?.readUInt32LE(ROOM_AT) ?? 0;
+    return memory === undefined || room < ROOM_MIN_BYTES ? 1 : memory.readUInt32LE(TAKEN_AT) / room;
   }
 
   #become(stands: boolean): void {

@@ -1,12 +1,10 @@
 /** A filter on a UDP socket (SO_ATTACH_FILTER, which needs no right), and what the kernel says of the socket's drops. */
 import { INSTRUCTION_BYTES } from './classic-bpf.ts';
-import { SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
+import { DROPS_AT, socketMemory } from './socket-memory.ts';
+import { SO_ATTACH_FILTER, SO_DETACH_FILTER, SOL_SOCKET, type Syscalls, SystemError } from './syscalls.ts';
 
 /** struct sock_fprog {u16 len, padding, struct sock_filter *filter}. */
 const PROGRAM_BYTES = 16;
-/** SO_MEMINFO (Linux 4.12): nine u32; SK_MEMINFO_DROPS is the last. */
-const MEMINFO_BYTES = 36;
-const DROPS_AT = 32;
 
 /** The calls that are needed here. */
 export type FilterCalls = Pick<Syscalls, 'setBytes' | 'getBytes' | 'address'>;
@@ -40,8 +38,5 @@ function refusal(call: () => void): string | undefined {
  * buffer was full; counts modulo 2^32. Undefined where the kernel does not say.
  */
 export function dropsAt(calls: FilterCalls, fd: number): number | undefined {
-  const memory = Buffer.alloc(MEMINFO_BYTES);
-  return calls.getBytes(fd, SOL_SOCKET, SO_MEMINFO, memory) === MEMINFO_BYTES
-    ? memory.readUInt32LE(DROPS_AT)
-    : undefined;
+  return socketMemory(calls, fd)?.readUInt32LE(DROPS_AT);
 }
