@@ -16,9 +16,6 @@ import type { Syscalls } from './syscalls.ts';
 
 /** Datagrams that one call takes at most: more cost no less each, and touch more of the cache and of memory under flood. */
 export const BATCH = 64;
-/** Batches of one socket before others have their turn, and the datagrams in them. */
-export const BATCHES_PER_TURN = 8;
-export const TURN_MAX = BATCHES_PER_TURN * BATCH;
 
 /** Room before each payload that is received: for the longest label header (257 bytes) and, before that, IPv6, fragment and UDP headers. */
 export const HEADROOM_BYTES = 320;

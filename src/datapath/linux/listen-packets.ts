@@ -6,20 +6,14 @@ import { startError } from '../bind-error.ts';
 import type { Endpoint, FenceContext } from '../engine.ts';
 import { createPacketGate, type PacketGate } from '../packet-gate.ts';
 import { askedControlBytes, noteAskedAddress } from './asked-address.ts';
-import {
-  BATCHES_PER_TURN,
-  type DatagramBatches,
-  type ReceiveBatch,
-  type Refused,
-  type SendBatch,
-} from './datagram-batch.ts';
+import type { DatagramBatches, ReceiveBatch, Refused, SendBatch } from './datagram-batch.ts';
 import type { Session } from './listen-session.ts';
 import { ListenSessions } from './listen-sessions.ts';
 import { type ListenSocket, openListenSocket } from './listen-socket.ts';
 import type { Loop } from './loop.ts';
 import { Outgoing } from './outgoing.ts';
 import { isNamed } from './peer-index.ts';
-import { QueueWatch } from './queue-watch.ts';
+import { BATCHES_PER_TURN, QueueWatch } from './queue-watch.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import { type Syscalls, SystemError } from './syscalls.ts';
 

@@ -4,12 +4,15 @@
  * (a wait, a receive, a send, and what is done once for a batch) costs as much as they do. What waits a millisecond or two is taken together.
  */
 import type { Timer } from '../timers.ts';
-import { TURN_MAX } from './datagram-batch.ts';
+import { BATCH } from './datagram-batch.ts';
 import type { Loop, Watched } from './loop.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import { EPOLLIN } from './stream-calls.ts';
 import { SystemError } from './syscalls.ts';
 
+/** Batches that one look takes before others have their turn, and the datagrams in them. */
+export const BATCHES_PER_TURN = 8;
+export const TURN_MAX = BATCHES_PER_TURN * BATCH;
 /** So many looks within so long, ms, are too many: a third of a core is spent on looking. */
 export const LOOKS_MAX = 512;
 export const LOOKS_WITHIN_MS = 16;

@@ -1,6 +1,6 @@
 /** When a UDP socket's queue is read: by itself with a clock of the test's, and on a real socket under load. */
 import t from 'tap';
-import { createDatagramBatches, TURN_MAX } from '../../../src/datapath/linux/datagram-batch.ts';
+import { createDatagramBatches } from '../../../src/datapath/linux/datagram-batch.ts';
 import { Loop } from '../../../src/datapath/linux/loop.ts';
 import {
   CALM_FOUND,
@@ -11,6 +11,7 @@ import {
   LOOKS_MAX,
   LOOKS_WITHIN_MS,
   QueueWatch,
+  TURN_MAX,
 } from '../../../src/datapath/linux/queue-watch.ts';
 import { ReceiveQueue } from '../../../src/datapath/linux/receive-queue.ts';
 import { SOCKADDR_IN_BYTES, sockaddr } from '../../../src/datapath/linux/sockaddr.ts';
