@@ -13,8 +13,8 @@ import { instances, RING_KEY } from './kv-peers.ts';
 import { eventually, GOSSIP_PORT, type Peer, startPeer } from './peers.ts';
 
 const skip = requireTools([...LAB_TOOLS, 'go']);
-/** dskit probes one member every five seconds, and gossip takes its turn. */
-const GOSSIP_MS = 30_000;
+/** dskit probes one member every five seconds, and gossip takes its turn. Whom it misses by chance learns by a push/pull, in 30 s or in 60. */
+const GOSSIP_MS = 90_000;
 /** A probe round, the suspicion (four rounds of five seconds once two others confirm it) and its news. */
 const BURY_MS = 90_000;
 const HOLD_MS = 12_000;
