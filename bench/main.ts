@@ -16,6 +16,7 @@ import { MEASURES } from './measures.ts';
 import { exitOnSignals } from './processes.ts';
 import { writeReport } from './report.ts';
 import { collect, faultsOf, type Results, resultsOf, type Series } from './results.ts';
+import { soundRound } from './rounds.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -81,9 +82,10 @@ async function measureOne(measure: Measure, context: Context, series: Map<string
   const stand = await measure.open(context);
   try {
     const rounds = [];
+    const spoiled: string[] = [];
     const count = measure.rounds?.(context) ?? context.rounds;
     for (let i = 0; i <= count; i++) {
-      const round = await stand.round();
+      const round = await soundRound(stand, spoiled, say);
       if (i === 0) continue;
       const asked = measure.engines.filter((engine) => context.engines.includes(engine));
       const faults = faultsOf(round, asked);
@@ -94,7 +96,7 @@ async function measureOne(measure: Measure, context: Context, series: Map<string
       );
     }
     collect(rounds, series);
-    return stand.notes?.() ?? [];
+    return [...(stand.notes?.() ?? []), ...spoiled.map((why) => `thrown away and run again, a round: ${why}`)];
   } finally {
     await stand.close();
   }

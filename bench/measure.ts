@@ -29,8 +29,14 @@ export interface Measure {
   open(context: Context): Promise<Stand>;
 }
 
+/** A round that says nothing of the fence: a competitor failed in it, or the machine did not carry the load. It is thrown away and run again. */
+export class SpoiledRound extends Error {}
+
 export interface Stand {
-  /** Runs every engine once, in turn, for about `context.sampleMs` each. The runner throws the first round away: it warms up. */
+  /**
+   * Runs every engine once, in turn, for about `context.sampleMs` each. The runner throws the first round away: it warms up. Throws a SpoiledRound
+   * where another one may be run in its place.
+   */
   round(): Promise<Round>;
   /** Lines for RESULTS.md about how it was measured (configurations, what was checked). Read after the last round. */
   notes?(): readonly string[];

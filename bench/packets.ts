@@ -17,8 +17,11 @@ export interface Packet {
   readonly numberAt: number;
 }
 
+/** Whom a gossip packet names as its sender, unless told. */
+export const SOURCE = '127.1.0.1';
+
 /** A ping with a piece of news, labelled; the ping's sequence number is the number. 200 bytes with the header. `source`: whom it names as sender. */
-export function gossipPacket(label: string = LABEL, source = '127.1.0.1'): Packet {
+export function gossipPacket(label: string = LABEL, source = SOURCE): Packet {
   const header = encodeLabelHeader(Buffer.from(label));
   const Addr = Uint8Array.from(source.split('.').map(Number));
   const make = (name: string) =>

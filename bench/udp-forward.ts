@@ -2,7 +2,7 @@
 import { type Forwarder, startProxy, type Way } from './engines.ts';
 import type { Context, Engine, Figures, Measure, Stand } from './measure.ts';
 import { inTurn } from './measure.ts';
-import { gossipPacket, type Packet, userPacket } from './packets.ts';
+import { gossipPacket, type Packet, SOURCE, userPacket } from './packets.ts';
 import { cpuMs, type Program, sleep, softirqMs, start } from './processes.ts';
 import { oneLine } from './report.ts';
 import { type Settled, settle } from './udp-settle.ts';
@@ -239,7 +239,7 @@ export async function startLoad(
 ): Promise<Program> {
   const numberAt = packet.labelled.length - packet.body.length + packet.numberAt;
   const packetHex = packet.labelled.toString('hex');
-  const what = { source: '127.1.0.1', packet: packetHex, 'seq-at': numberAt };
+  const what = { source: SOURCE, packet: packetHex, 'seq-at': numberAt };
   const given = { target, sources, rate, ...what, seconds, targets, port, batch };
   const args = Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const load = start(context.programs('udp-load'), args, { core: context.cores.load });

@@ -1,6 +1,7 @@
 /*
- * Round trips through several proxies, one after the other at a fixed rate, so that all meet the same moment of the machine.
- *   udp-rtt --rate N --seconds S --packet HEX --body HEX --seq-at N NAME=A:P NAME=A:P … (after --targets)
+ * Round trips through several proxies at a fixed rate, so many through one before the next, so that what one does after its trips is not in the way of
+ * another's, and round and round, so that all meet the same moments of the machine.
+ *   udp-rtt --source A --rate N --seconds S --stay N --packet HEX --body HEX --seq-at N NAME=A:P NAME=A:P … (after --targets)
  * The packet is what goes out, the body what comes back; a target with "/bare" behind it gets the body (it strips nothing). --seq-at is the
  * place of the number in the body. Last line: {"NAME":{"n":…,"lost":…,"p50":…,"p90":…,"p99":…,"max":…},…} in microseconds.
  */
@@ -25,7 +26,7 @@ static int target_count;
 static uint8_t packet[PACKET_MAX], body[PACKET_MAX], answer[PACKET_MAX];
 static size_t packet_bytes, body_bytes, seq_at;
 
-static void add_target(char *text) {
+static void add_target(char *text, const struct sockaddr_in *source) {
   char *equals = strchr(text, '=');
   if (equals == NULL || target_count == TARGETS_MAX) usage("targets are NAME=A:P, 16 at most");
   *equals = 0;
@@ -35,8 +36,10 @@ static void add_target(char *text) {
   struct target *one = &targets[target_count++];
   *one = (struct target){.name = text, .bare = bare != NULL};
   one->fd = socket(AF_INET, SOCK_DGRAM, 0);
+  if (one->fd < 0) fail("socket");
+  if (bind(one->fd, (const struct sockaddr *)source, sizeof *source) < 0) fail("bind");
+  if (connect(one->fd, (struct sockaddr *)&at, sizeof at) < 0) fail("connect");
   struct timeval wait = {.tv_usec = ANSWER_MS * 1000};
-  if (one->fd < 0 || connect(one->fd, (struct sockaddr *)&at, sizeof at) < 0) fail("connect");
   if (setsockopt(one->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0) fail("SO_RCVTIMEO");
   one->trips_ns = malloc(TRIPS_MAX * sizeof *one->trips_ns);
   if (one->trips_ns == NULL) fail("malloc");
@@ -76,19 +79,23 @@ static double at_part(const struct target *one, double part) {
 
 int main(int argc, char **argv) {
   double rate = atof(option(argc, argv, "--rate", "1000")), seconds = atof(option(argc, argv, "--seconds", NULL));
+  int stay = atoi(option(argc, argv, "--stay", NULL));
   packet_bytes = parse_hex(option(argc, argv, "--packet", NULL), packet, PACKET_MAX);
   body_bytes = parse_hex(option(argc, argv, "--body", NULL), body, PACKET_MAX);
   seq_at = (size_t)atoi(option(argc, argv, "--seq-at", NULL));
-  if (packet_bytes < body_bytes || seq_at + 4 > body_bytes || rate <= 0) usage("the body is the end of the packet; --rate above 0");
+  if (packet_bytes < body_bytes || seq_at + 4 > body_bytes || rate <= 0 || stay <= 0) usage("the body is the end of the packet; --rate and --stay above 0");
+  struct sockaddr_in source = {.sin_family = AF_INET};
+  if (inet_pton(AF_INET, option(argc, argv, "--source", NULL), &source.sin_addr) != 1) usage("--source is an address");
   int first = 1;
   while (first < argc && strcmp(argv[first], "--targets") != 0) first++;
-  for (int i = first + 1; i < argc; i++) add_target(argv[i]);
+  for (int i = first + 1; i < argc; i++) add_target(argv[i], &source);
   if (target_count == 0) usage("--targets NAME=A:P …");
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   uint64_t start = now_ns(), step = (uint64_t)(1e9 / rate), next = start, end = start + (uint64_t)(seconds * 1e9);
   for (uint32_t number = 1; next < end; number++) {
-    /* The first of every cycle is another one, so that nobody always comes after the same neighbour's noise. */
-    trip(&targets[(number + number / (uint32_t)target_count) % (uint32_t)target_count], number << 14);
+    /* The first of every cycle is another one, so that nobody always comes after the same neighbour. */
+    uint32_t turn = number / (uint32_t)stay;
+    trip(&targets[(turn + turn / (uint32_t)target_count) % (uint32_t)target_count], number << 14);
     next += step;
     uint64_t at = now_ns();
     if (at >= next) {
