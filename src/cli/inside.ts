@@ -59,7 +59,7 @@ export interface InsideOptions {
   /** Whether the stage lets frames be changed. */
   mayChange(): boolean;
   /** What an inspected frame held, escaped. */
-  onExcerpt(source: FrameSource, text: string): void;
+  onExcerpt(source: FrameSource, text: () => string): void;
   onFault(fault: Fault): void;
 }
 

@@ -10,12 +10,12 @@ import type { Keyring } from '../wire/encryption.ts';
 /** What one encrypted stream may hold until it is whole: there are up to 192 at once, and a larger one is not looked into. */
 const SEALED_HELD_BYTES = 4 * 1024 * 1024;
 
-/** Tells `ring` what frames say, and `seals` who opens whose; `onExcerpt` what each held, escaped. */
+/** Tells `ring` what frames say, and `seals` who opens whose; `onExcerpt` of each what it held, escaped, where it asks. */
 export function createInspector(
   ring: Ring,
   seals: Seals,
   keyring: () => Keyring | undefined,
-  onExcerpt: (source: FrameSource, text: string) => void,
+  onExcerpt: (source: FrameSource, text: () => string) => void,
 ): Inspector {
   const budget = { ...STREAM_BUDGET, sealedBytes: SEALED_HELD_BYTES };
   return {

@@ -17,8 +17,8 @@ export interface Inspected {
   readonly messages: number;
   /** Why something could not be read; memberlist takes the readable rest too. */
   readonly failures: readonly CodecFailure[];
-  /** At most EXCERPT_MAX_CHARS, printable. */
-  readonly excerpt: string;
+  /** What it says, at most EXCERPT_MAX_CHARS, printable: made when it is asked for, because few frames' is shown. */
+  readonly excerpt: () => string;
 }
 
 /** Tells `ring` what `bytes` (a packet after its label, maybe encrypted) says. Longer ones than `maxBytes` are not read: `expanded_limit`. */
@@ -37,14 +37,23 @@ export function inspectPacket(
   if (bytes.length > maxBytes) return unread(failed('expanded_limit', maxBytes), bytes);
   if (opened?.ok !== true && looksEncrypted(bytes)) return unread(opened ?? failed('no_key', 0), bytes);
   const { messages, failures } = walkPacket(plain);
-  const excerpt = new Excerpt();
+  const keys: (string | undefined)[] = [];
   for (const message of messages) {
     ring.message(source, message);
-    const key = keyOf(ring, source, message);
+    keys.push(keyOf(ring, source, message));
+  }
+  return { messages: messages.length, failures, excerpt: () => excerptOf(plain, messages, keys) };
+}
+
+/** `keys`: of the dskit pair in each message; undefined of one that has none. */
+function excerptOf(plain: Uint8Array, messages: readonly Message[], keys: readonly (string | undefined)[]): string {
+  const excerpt = new Excerpt();
+  for (const [i, message] of messages.entries()) {
+    const key = keys[i];
     excerpt.add(() => (key === undefined ? describeMessage(message) : describeKey(key)));
   }
   if (messages.length === 0) excerpt.add(() => describeBytes(plain));
-  return { messages: messages.length, failures, excerpt: excerpt.toString() };
+  return excerpt.toString();
 }
 
 /** The key of a dskit pair, which goes to the ring; undefined for other messages. */
@@ -58,5 +67,5 @@ function keyOf(ring: Ring, source: FrameSource, message: Message): string | unde
 
 function unread(failure: CodecFailure, bytes: Uint8Array): Inspected {
   const encrypted = failure.reason === 'expanded_limit' ? '' : 'encrypted, ';
-  return { messages: 0, failures: [failure], excerpt: `${encrypted}${bytes.length} bytes` };
+  return { messages: 0, failures: [failure], excerpt: () => `${encrypted}${bytes.length} bytes` };
 }

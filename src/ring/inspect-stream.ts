@@ -107,7 +107,7 @@ class Inspection implements StreamInspection {
       const what = this.#sealed === undefined ? '' : 'encrypted, ';
       this.#excerpt.add(() => `${what}${this.#bytes} bytes`);
     }
-    return { messages: this.#messages, failures: this.#failures, excerpt: this.#excerpt.toString() };
+    return { messages: this.#messages, failures: this.#failures, excerpt: () => this.#excerpt.toString() };
   }
 
   #read(bytes: Uint8Array): void {

@@ -45,8 +45,8 @@ export interface Evictions {
 
 export interface Sightings {
   note(rejection: Rejection): void;
-  /** What a frame held, told some time after its rejection: `text` is escaped and bounded. Frames of no row are ignored. */
-  excerpt(source: FrameSource, text: string): void;
+  /** What a frame held, told some time after its rejection: `text` is escaped and bounded. Frames of no row are ignored, and not asked. */
+  excerpt(source: FrameSource, text: () => string): void;
   /** The newest rows first. */
   rejections(limit: number): RejectionRow[];
   /** Labels seen within the window, the most frequent first. */
@@ -82,6 +82,9 @@ class RecentTable<Value> {
       this.evicted++;
       return;
     }
+  }
+  get size(): number {
+    return this.#entries.size;
   }
   get(key: string): Value | undefined {
     return this.#entries.get(key);
@@ -158,9 +161,11 @@ export function createSightings({ windowMs }: { readonly windowMs: number }): Si
       if (direction === 'inbound') peers.touch(peer.address, () => atMs);
     },
     excerpt(source, text) {
+      // Of nearly every fence, with every frame that it lets through.
+      if (rowOf.size === 0) return;
       const key = rowOf.get(frameKey(source, source.rejected));
       const row = key === undefined ? undefined : rows.get(key);
-      if (key !== undefined && row !== undefined) rows.replace(key, { ...row, excerpt: text });
+      if (key !== undefined && row !== undefined) rows.replace(key, { ...row, excerpt: text() });
     },
     rejections: (limit) =>
       rows

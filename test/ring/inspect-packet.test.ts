@@ -14,6 +14,11 @@ import { addressBytes, alive, dead, foreignFrame, frame, ping, START_MS, suspect
 
 const newRing = () =>
   createRing({ startedMs: START_MS, warmUpMs: 0, identity: { cidrs: [], names: [] }, graceMs: 0, proven: () => false });
+/** With its excerpt asked for. */
+function inspected(...args: Parameters<typeof inspectPacket>) {
+  const { excerpt, ...outcome } = inspectPacket(...args);
+  return { ...outcome, excerpt: excerpt() };
+}
 const names = (ring: ReturnType<typeof newRing>) => ring.members(START_MS).map(({ name }) => name);
 const KEYRING = createKeyring([new Uint8Array(16).fill(1)]);
 const LABEL = Buffer.from('green');
@@ -21,7 +26,7 @@ const LABEL = Buffer.from('green');
 t.test('every message reaches the ring', async (t) => {
   const ring = newRing();
   const packet = encodeCompound([alive('a'), alive('b'), suspect('b')].map(encodeMessage));
-  t.strictSame(inspectPacket(ring, frame(), packet, undefined), {
+  t.strictSame(inspected(ring, frame(), packet, undefined), {
     messages: 3,
     failures: [],
     excerpt: 'alive a 10.0.0.1:7946 inc 1 | alive b 10.0.0.1:7946 inc 1 | suspect b inc 1 from accuser',
@@ -52,16 +57,16 @@ t.test('what each message says, in short', async (t) => {
     ],
   ];
   for (const [message, excerpt] of cases) {
-    t.equal(inspectPacket(newRing(), frame(), encodeMessage(message), undefined).excerpt, excerpt);
+    t.equal(inspected(newRing(), frame(), encodeMessage(message), undefined).excerpt, excerpt);
   }
 });
 
 t.test('an excerpt is bounded, and counts the rest', async (t) => {
   const many = encodeCompound(Array.from({ length: 200 }, (_, i) => encodeMessage(alive(`member-${i}`))));
-  const { excerpt } = inspectPacket(newRing(), frame(), many, undefined);
+  const { excerpt } = inspected(newRing(), frame(), many, undefined);
   t.match(excerpt, /^alive member-0 10\.0\.0\.1:7946 inc 1 \| .* \| \+19\d$/);
   t.ok(excerpt.length <= EXCERPT_MAX_CHARS);
-  const long = inspectPacket(newRing(), frame(), encodeMessage(alive('\n'.repeat(500))), undefined);
+  const long = inspected(newRing(), frame(), encodeMessage(alive('\n'.repeat(500))), undefined);
   t.ok(long.excerpt.length <= EXCERPT_MAX_CHARS);
   t.match(long.excerpt, /^alive \\x0a/);
   const three = new Excerpt();
@@ -82,13 +87,13 @@ t.test('an excerpt is bounded, and counts the rest', async (t) => {
 t.test('what cannot be read is said', async (t) => {
   const ring = newRing();
   const half = encodeCompound([Uint8Array.of(99), encodeMessage(alive('a'))]);
-  t.match(inspectPacket(ring, frame(), half, undefined), { messages: 1, failures: [{ reason: 'type_unknown' }] });
-  t.match(inspectPacket(ring, frame(), Uint8Array.of(99, 0x41), undefined), {
+  t.match(inspected(ring, frame(), half, undefined), { messages: 1, failures: [{ reason: 'type_unknown' }] });
+  t.match(inspected(ring, frame(), Uint8Array.of(99, 0x41), undefined), {
     messages: 0,
     excerpt: '2 bytes "cA"',
     failures: [{ reason: 'type_unknown' }],
   });
-  t.match(inspectPacket(ring, frame(), encodeMessage(alive('b')), undefined, 10), {
+  t.match(inspected(ring, frame(), encodeMessage(alive('b')), undefined, 10), {
     messages: 0,
     failures: [{ reason: 'expanded_limit', at: 10 }],
     excerpt: /^\d+ bytes$/,
@@ -100,34 +105,30 @@ t.test('sealed packets', async (t) => {
   const ring = newRing();
   const source = frame({ labelState: 'own', label: LABEL, peer: { address: '10.0.0.1', port: 7946 } });
   const sealed = (aad: Uint8Array, version: 0 | 1) => sealPacket(KEYRING, encodeMessage(alive('a')), aad, version, 0);
-  t.match(inspectPacket(ring, source, sealed(LABEL, 1), undefined), {
+  t.match(inspected(ring, source, sealed(LABEL, 1), undefined), {
     ...{ messages: 0, failures: [{ reason: 'no_key' }] },
     excerpt: /^encrypted, \d+ bytes$/,
   });
   const other = createKeyring([new Uint8Array(16).fill(2)]);
-  t.match(inspectPacket(ring, source, sealed(LABEL, 1), other), { messages: 0, failures: [{ reason: 'no_key' }] });
+  t.match(inspected(ring, source, sealed(LABEL, 1), other), { messages: 0, failures: [{ reason: 'no_key' }] });
   t.strictSame(names(ring), []);
-  t.match(inspectPacket(ring, source, sealed(LABEL, 1), KEYRING), { messages: 1, excerpt: /^alive a/ });
+  t.match(inspected(ring, source, sealed(LABEL, 1), KEYRING), { messages: 1, excerpt: /^alive a/ });
   t.match(ring.members(START_MS), [{ name: 'a', sealForm: 'label', fenced: undefined }]);
-  inspectPacket(ring, source, sealed(new Uint8Array(0), 0), KEYRING);
+  inspected(ring, source, sealed(new Uint8Array(0), 0), KEYRING);
   t.match(ring.members(START_MS), [{ name: 'a', sealForm: 'empty', fenced: true }]);
-  t.match(
-    inspectPacket(ring, source, encodeMessage(alive('plain')), KEYRING),
-    { messages: 1 },
-    'plain among sealed ones',
-  );
+  t.match(inspected(ring, source, encodeMessage(alive('plain')), KEYRING), { messages: 1 }, 'plain among sealed ones');
 });
 
 t.test("dskit's pairs, on dskit's transport", async (t) => {
   const pair = { key: 'collectors/ring', value: Uint8Array.of(1), codec: 'x', deleted: false, updateTimeMs: 0 };
   const packet = encodeMessage({ type: 'user', data: encodeKvPair(pair) });
   const ring = newRing();
-  t.equal(inspectPacket(ring, frame({ transport: 'dskit' }), packet, undefined).excerpt, 'kv collectors/ring');
+  t.equal(inspected(ring, frame({ transport: 'dskit' }), packet, undefined).excerpt, 'kv collectors/ring');
   const garbage = encodeMessage({ type: 'user', data: Uint8Array.of(0xff, 0xff) });
-  t.equal(inspectPacket(ring, frame({ transport: 'dskit' }), garbage, undefined).excerpt, 'user 2 bytes');
+  t.equal(inspected(ring, frame({ transport: 'dskit' }), garbage, undefined).excerpt, 'user 2 bytes');
   t.match(ring.instances(START_MS).keys, [{ key: 'collectors/ring' }]);
   const other = newRing();
-  inspectPacket(other, frame(), packet, undefined);
+  inspected(other, frame(), packet, undefined);
   t.strictSame(other.instances(START_MS).keys, [], "another app's messages are its own");
 });
 
@@ -143,7 +144,7 @@ t.test('total on garbage, whatever the frame', async (t) => {
         source,
         fc.constantFrom(undefined, KEYRING),
         (first, rest, from, keyring) => {
-          const { excerpt } = inspectPacket(ring, from, Uint8Array.of(first, ...rest), keyring);
+          const { excerpt } = inspected(ring, from, Uint8Array.of(first, ...rest), keyring);
           return excerpt.length > 0 && excerpt.length <= EXCERPT_MAX_CHARS && /^[\x20-\x7e]*$/.test(excerpt);
         },
       ),
@@ -157,10 +158,10 @@ t.test("a fence's own ping is no word of the member behind it", async (t) => {
   const ring = newRing();
   ring.frame = (_source, form) => void seen.push(String(form));
   const probe = encodeProbe({ seqNo: 7, node: 'tempo-1' });
-  inspectPacket(ring, frame(), probe, undefined);
-  inspectPacket(ring, frame({ labelState: 'own', label: LABEL }), sealPacket(KEYRING, probe, LABEL, 1, 0), KEYRING);
+  inspected(ring, frame(), probe, undefined);
+  inspected(ring, frame({ labelState: 'own', label: LABEL }), sealPacket(KEYRING, probe, LABEL, 1, 0), KEYRING);
   t.strictSame(seen, []);
-  inspectPacket(ring, frame(), encodeMessage(ping('tempo-1')), undefined);
-  inspectPacket(ring, frame({ labelState: 'own', label: LABEL }), sealPacket(KEYRING, probe, LABEL, 1, 0), undefined);
+  inspected(ring, frame(), encodeMessage(ping('tempo-1')), undefined);
+  inspected(ring, frame({ labelState: 'own', label: LABEL }), sealPacket(KEYRING, probe, LABEL, 1, 0), undefined);
   t.strictSame(seen, ['undefined', 'undefined'], "members' are, and what nobody can open");
 });

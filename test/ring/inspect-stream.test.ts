@@ -34,7 +34,8 @@ function read(chunks: readonly Uint8Array[], { source = STREAM, keyring, budget,
   const ring = newRing();
   const inspection = createStreamInspection(ring, source, keyring, budget);
   const wanted = chunks.map((chunk) => inspection.push(chunk));
-  const outcome = inspection.end(complete);
+  const { excerpt, ...rest } = inspection.end(complete);
+  const outcome = { ...rest, excerpt: excerpt() };
   return { ring, wanted, outcome, names: ring.members(START_MS).map(({ name }) => name) };
 }
 
