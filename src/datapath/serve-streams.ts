@@ -2,7 +2,8 @@
 import { connect, type Server, type Socket } from 'node:net';
 import { formatEndpoint } from '../wire/address.ts';
 import { endpointOf } from './endpoint.ts';
-import type { Endpoint, FenceContext } from './engine.ts';
+import type { AcceptedStream, Endpoint, FenceContext } from './engine.ts';
+import { Gathering } from './gathering.ts';
 import type { Streams } from './streams.ts';
 
 /** Faults of the listening sockets are reported at most this often, ms: without descriptors every accept fails. */
@@ -19,6 +20,11 @@ export function listenFaults(context: FenceContext, at: Endpoint): (code: string
   };
 }
 
+interface Accepted {
+  readonly socket: Socket;
+  readonly stream: AcceptedStream<Socket>;
+}
+
 export interface ServedStreams {
   readonly streams: Streams<Socket>;
   /** Where the app listens. */
@@ -30,6 +36,10 @@ export interface ServedStreams {
 export function serveStreams(server: Server, { streams, app, onFault }: ServedStreams): () => Promise<void> {
   let stopped = false;
   const dial = () => connect({ host: app.address, port: app.port, allowHalfOpen: true });
+  const gathering = new Gathering<Accepted>(({ socket, stream }) => {
+    if (stopped) socket.destroy();
+    else streams.accept(socket, stream);
+  });
   server.on('connection', (socket) => {
     const { remoteAddress, remotePort } = socket;
     if (remoteAddress === undefined || remotePort === undefined || stopped) {
@@ -37,7 +47,7 @@ export function serveStreams(server: Server, { streams, app, onFault }: ServedSt
       socket.destroy();
       return;
     }
-    streams.accept(socket, { direction: 'inbound', peer: endpointOf(remoteAddress, remotePort), dial });
+    gathering.add({ socket, stream: { direction: 'inbound', peer: endpointOf(remoteAddress, remotePort), dial } });
   });
   server.on('error', (error) => onFault('accept_failed', error));
   return () => {
