@@ -57,14 +57,14 @@ export const FLOORS: readonly Floor[] = [
   { name: 'start_ms', figure: 'start_ms', engine: 'linux', atMost: 200 },
   ...(['linux', 'portable'] as const).flatMap((engine): Floor[] => [
     {
-      name: `a datagram with 10,000 peers against one with 1, ${engine}`,
+      name: `a datagram with 10,000 peers against one with 1, 20,000 a second, ${engine}`,
       figure: 'growth_peers_10000',
       against: 'growth_peers_1',
       engine,
       atMost: GROWTH,
     },
     {
-      name: `a datagram with 100 fences against one with 1, ${engine}`,
+      name: `a datagram with 100 fences against one with 1, 5,000 a second, ${engine}`,
       figure: 'growth_fences_100',
       against: 'growth_fences_1',
       engine,

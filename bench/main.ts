@@ -66,10 +66,13 @@ async function measureAll(
   const failed: string[] = [];
   for (const measure of chosen()) {
     const startMs = performance.now();
+    const spoiled: string[] = [];
     try {
-      notes.set(measure.name, await measureOne(measure, context, series));
+      notes.set(measure.name, await measureOne(measure, context, series, spoiled));
     } catch (error) {
-      failed.push(`${measure.name}: ${(error as Error).message}`);
+      failed.push(
+        [`${measure.name}: ${(error as Error).message}`, ...spoiled].join('; before, a round was thrown away: '),
+      );
       say(`${measure.name} FAILED: ${(error as Error).stack}`);
     }
     say(`${measure.name}: ${((performance.now() - startMs) / 1_000).toFixed(0)} s`);
@@ -78,11 +81,16 @@ async function measureAll(
   return { results: resultsOf(series, context.engines, figures), notes, failed };
 }
 
-async function measureOne(measure: Measure, context: Context, series: Map<string, Series>): Promise<readonly string[]> {
+/** `spoiled`: told why rounds were thrown away. */
+async function measureOne(
+  measure: Measure,
+  context: Context,
+  series: Map<string, Series>,
+  spoiled: string[],
+): Promise<readonly string[]> {
   const stand = await measure.open(context);
   try {
     const rounds = [];
-    const spoiled: string[] = [];
     const count = measure.rounds?.(context) ?? context.rounds;
     for (let i = 0; i <= count; i++) {
       const round = await soundRound(stand, spoiled, say);

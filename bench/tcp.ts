@@ -127,10 +127,14 @@ async function openTcp(context: Context, kind: Kind): Promise<Stand> {
   }
   return {
     async round() {
-      directs.push((await load(context, kind, files.labelled, directWay(kind.net).app)).perSecond);
-      return inTurn([...arms.keys()], (engine) =>
-        sample(context, kind, files.labelled, arms.get(engine) as Arm, parts),
+      const { perSecond } = await load(context, kind, files.labelled, directWay(kind.net).app);
+      const ofRound = new Map<Engine, Parts>();
+      const round = await inTurn([...arms.keys()], (engine) =>
+        sample(context, kind, files.labelled, arms.get(engine) as Arm, { isWarm: parts.has(engine), parts: ofRound }),
       );
+      directs.push(perSecond);
+      for (const [engine, part] of ofRound) parts.set(engine, [...(parts.get(engine) ?? []), part]);
+      return round;
     },
     notes: () => [
       `without a proxy, load and app on one core: ${directs.map((rate) => Math.round(rate)).join(', ')} exchanges a second`,
@@ -211,11 +215,11 @@ async function sample(
   kind: Kind,
   payloads: string,
   { proxy, sink }: Arm,
-  parts: Map<Engine, Parts[]>,
+  { isWarm, parts }: { readonly isWarm: boolean; readonly parts: Map<Engine, Parts> },
 ): Promise<Figures> {
   const passed = () =>
     proxy.strips ? proxy.metric('frames_total', { direction: 'inbound', verdict: 'pass' }) : Promise.resolve(0);
-  if (!parts.has(proxy.engine)) await warmUp(context, kind, payloads, { proxy, sink });
+  if (!isWarm) await warmUp(context, kind, payloads, { proxy, sink });
   const [before, passedBefore] = [await countsOf(sink), await passed()];
   // Together: a load that fails while its proxy is watched fails the measure, and not the run.
   const [{ failed, total, perSecond, mbPerSecond }, part] = await Promise.all([
@@ -235,7 +239,7 @@ async function sample(
     throw new Error(`${engine}: ${total} connections sent, ${after.good - before.good} arrived`);
   }
   if (proxy.strips && counted !== total) throw new Error(`${engine}: it counted ${counted} connections, not ${total}`);
-  parts.set(engine, [...(parts.get(engine) ?? []), part]);
+  parts.set(engine, part);
   const rate = kind.name === 'tcp_bulk_mbps' ? mbPerSecond : perSecond;
   return { [kind.name]: rate / part.ran, [`${kind.name}_wall`]: rate };
 }

@@ -13,7 +13,7 @@ import { runToEnd, sleep } from './processes.ts';
 import { closeArms, openArms, startLoad } from './udp-forward.ts';
 
 const ENGINES = ['linux', 'portable', 'nginx', 'c', 'go'] as const satisfies readonly Engine[];
-/** Trips a second, a datagram each way: what a member of a large ring hears. */
+/** Trips a second, a datagram each way. */
 const RATE = 500;
 /**
  * Trips through one way before the next: what a proxy does after a trip (a fence learns from it, V8 collects) delays its own next trips, and nobody
@@ -23,6 +23,9 @@ const STAY = 250;
 /** How often every way has its turn in a round. */
 const TURNS = 8;
 const TURNS_SHORT = 2;
+const turnsOf = ({ short }: Context) => (short ? TURNS_SHORT : TURNS);
+/** Between turns, as bench/native/udp-rtt.c has it. */
+const PAUSE_S = 0.05;
 /** Every proxy carries so many datagrams a second for a while first, as one has that runs for longer. */
 const WARM_RATE = 20_000;
 const WARM_MS = 4_000;
@@ -61,10 +64,12 @@ export const UDP_RTT: Measure = {
           ([engine, { proxy }]) => `${engine}=${proxy.way.listen}${proxy.strips ? '' : '/bare'}`,
         );
         const trips = await measure(context, packet, [`direct=${first.proxy.way.app}/bare`, ...targets]);
-        return added(trips);
+        return added(trips, turnsOf(context) * STAY);
       },
       notes: () => [
-        `${RATE} trips a second, ${STAY} through one way before the next; what came back was compared, byte for byte`,
+        `${RATE} trips a second, ${STAY} through one way, then ${PAUSE_S * 1_000} ms of none, then the next, in an order that changes; ${turnsOf(context)} such turns of each in a round, ` +
+          'however long that takes. What came back was compared, byte for byte',
+        'the first trips of a turn find everything cold: they are fewer than the hundredth part above the percentile. What a proxy does after its trips delays its own, and not those of others on its core',
         'nginx with sessions kept: with proxy_responses 0 answers may be lost',
       ],
       close: () => closeArms(arms),
@@ -77,37 +82,29 @@ async function measure(
   { labelled, body, numberAt }: ReturnType<typeof gossipPacket>,
   targets: readonly string[],
 ): Promise<Readonly<Record<string, Trips>>> {
-  const seconds = (targets.length * STAY * (context.short ? TURNS_SHORT : TURNS)) / RATE;
-  const packets = ['--packet', labelled.toString('hex'), '--body', body.toString('hex'), '--seq-at', String(numberAt)];
-  const line = await runToEnd(
-    context.programs('udp-rtt'),
-    [
-      '--source',
-      SOURCE,
-      '--rate',
-      String(RATE),
-      '--seconds',
-      String(seconds),
-      '--stay',
-      String(STAY),
-      ...packets,
-      '--targets',
-      ...targets,
-    ],
-    { core: context.cores.load, timeoutMs: seconds * 1_000 + 20_000 },
-  );
+  const turns = turnsOf(context);
+  const options = { source: SOURCE, rate: RATE, turns, stay: STAY, 'seq-at': numberAt };
+  const bytes = { packet: labelled.toString('hex'), body: body.toString('hex') };
+  const args = Object.entries({ ...options, ...bytes }).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const seconds = targets.length * turns * (STAY / RATE + PAUSE_S);
+  const line = await runToEnd(context.programs('udp-rtt'), [...args, '--targets', ...targets], {
+    core: context.cores.load,
+    timeoutMs: seconds * 1_000 + 20_000,
+  });
   return JSON.parse(line) as Record<string, Trips>;
 }
 
-function added(trips: Readonly<Record<string, Trips>>): Round {
+/** `each`: trips through every way. */
+function added(trips: Readonly<Record<string, Trips>>, each: number): Round {
   const { direct } = trips;
   if (direct === undefined) throw new Error('no direct trips');
   const round: Partial<Record<Engine, Figures>> = {};
   for (const engine of ENGINES) {
     const own = trips[engine];
     if (own === undefined) continue;
-    if (own.lost > (own.n + own.lost) * LOST_MAX) {
-      const why = `${engine}: ${own.lost} of ${own.n + own.lost} trips were lost`;
+    if (own.n + own.lost !== each) throw new Error(`${engine}: ${own.n + own.lost} trips, not ${each}`);
+    if (own.lost > each * LOST_MAX) {
+      const why = `${engine}: ${own.lost} of ${each} trips were lost`;
       throw FENCE_ENGINES.some((fence) => fence === engine) ? new Error(why) : new SpoiledRound(why);
     }
     round[engine] = { udp_rtt_p50_us: own.p50 - direct.p50, udp_rtt_p99_us: own.p99 - direct.p99 };

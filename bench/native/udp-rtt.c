@@ -1,7 +1,7 @@
 /*
  * Round trips through several proxies at a fixed rate, so many through one before the next, so that what one does after its trips is not in the way of
- * another's, and round and round, so that all meet the same moments of the machine.
- *   udp-rtt --source A --rate N --seconds S --stay N --packet HEX --body HEX --seq-at N NAME=A:P NAME=A:P … (after --targets)
+ * another's, in cycles, so that all meet the same moments of the machine.
+ *   udp-rtt --source A --rate N --turns N --stay N --packet HEX --body HEX --seq-at N NAME=A:P NAME=A:P … (after --targets)
  * The packet is what goes out, the body what comes back; a target with "/bare" behind it gets the body (it strips nothing). --seq-at is the
  * place of the number in the body. Last line: {"NAME":{"n":…,"lost":…,"p50":…,"p90":…,"p99":…,"max":…},…} in microseconds.
  */
@@ -12,6 +12,8 @@
 #define TARGETS_MAX 16
 #define TRIPS_MAX 1000000
 #define ANSWER_MS 100
+/* Before each turn: what the one before it still does is over then. */
+#define PAUSE_NS 50000000u
 
 struct target {
   const char *name;
@@ -66,6 +68,23 @@ static void trip(struct target *one, uint32_t number) {
   one->lost++;
 }
 
+/* The targets of a cycle in an order of its own, so that nobody always comes after the same neighbour. Always the same orders. */
+static void shuffle(int *order) {
+  static uint32_t state = 1;
+  for (int i = target_count - 1; i > 0; i--) {
+    state = state * 1664525u + 1013904223u;
+    int other = (int)((state >> 16) % (uint32_t)(i + 1));
+    int kept = order[i];
+    order[i] = order[other];
+    order[other] = kept;
+  }
+}
+
+static void wait_until(uint64_t at) {
+  struct timespec until = {.tv_sec = (time_t)(at / 1000000000u), .tv_nsec = (long)(at % 1000000000u)};
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
 static int by_size(const void *a, const void *b) {
   uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
   return (x > y) - (x < y);
@@ -78,12 +97,14 @@ static double at_part(const struct target *one, double part) {
 }
 
 int main(int argc, char **argv) {
-  double rate = atof(option(argc, argv, "--rate", "1000")), seconds = atof(option(argc, argv, "--seconds", NULL));
+  double rate = atof(option(argc, argv, "--rate", "1000"));
+  int turns = atoi(option(argc, argv, "--turns", NULL));
   int stay = atoi(option(argc, argv, "--stay", NULL));
   packet_bytes = parse_hex(option(argc, argv, "--packet", NULL), packet, PACKET_MAX);
   body_bytes = parse_hex(option(argc, argv, "--body", NULL), body, PACKET_MAX);
   seq_at = (size_t)atoi(option(argc, argv, "--seq-at", NULL));
-  if (packet_bytes < body_bytes || seq_at + 4 > body_bytes || rate <= 0 || stay <= 0) usage("the body is the end of the packet; --rate and --stay above 0");
+  if (packet_bytes < body_bytes || seq_at + 4 > body_bytes || rate <= 0 || stay <= 0 || turns <= 0)
+    usage("the body is the end of the packet; --rate, --stay and --turns above 0");
   struct sockaddr_in source = {.sin_family = AF_INET};
   if (inet_pton(AF_INET, option(argc, argv, "--source", NULL), &source.sin_addr) != 1) usage("--source is an address");
   int first = 1;
@@ -91,19 +112,21 @@ int main(int argc, char **argv) {
   for (int i = first + 1; i < argc; i++) add_target(argv[i], &source);
   if (target_count == 0) usage("--targets NAME=A:P …");
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  uint64_t start = now_ns(), step = (uint64_t)(1e9 / rate), next = start, end = start + (uint64_t)(seconds * 1e9);
-  for (uint32_t number = 1; next < end; number++) {
-    /* The first of every cycle is another one, so that nobody always comes after the same neighbour. */
-    uint32_t turn = number / (uint32_t)stay;
-    trip(&targets[(turn + turn / (uint32_t)target_count) % (uint32_t)target_count], number << 14);
-    next += step;
-    uint64_t at = now_ns();
-    if (at >= next) {
-      next = at;
-      continue;
+  int order[TARGETS_MAX];
+  for (int i = 0; i < target_count; i++) order[i] = i;
+  uint64_t step = (uint64_t)(1e9 / rate);
+  uint32_t number = 1;
+  for (int turn = 0; turn < turns; turn++) {
+    shuffle(order);
+    for (int i = 0; i < target_count; i++) {
+      uint64_t next = now_ns() + PAUSE_NS;
+      for (int trips = 0; trips < stay; trips++, next += step) {
+        uint64_t at = now_ns();
+        if (at >= next) next = at;
+        else wait_until(next);
+        trip(&targets[order[i]], number++ << 14);
+      }
     }
-    struct timespec until = {.tv_sec = (time_t)(next / 1000000000u), .tv_nsec = (long)(next % 1000000000u)};
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
   }
   for (int i = 0; i < target_count; i++) {
     struct target *one = &targets[i];
