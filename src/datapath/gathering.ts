@@ -16,7 +16,7 @@ export class Gathering<Item> {
   readonly #onTurnEnd = (): void => {
     this.#isScheduled = false;
     const count = this.#items.length;
-    if (count === this.#before) this.#flush();
+    if (count === this.#before) this.flush();
     else {
       this.#before = count;
       this.#schedule();
@@ -31,20 +31,21 @@ export class Gathering<Item> {
   /** Taken at the latest when a turn of the event loop has brought no other: one that comes alone waits for a turn that does not block. */
   add(item: Item): void {
     this.#items.push(item);
-    if (this.#items.length === GATHERED_MAX) this.#flush();
+    if (this.#items.length === GATHERED_MAX) this.flush();
     else this.#schedule();
+  }
+
+  /** Those that wait are taken now. */
+  flush(): void {
+    const items = this.#items;
+    this.#items = [];
+    this.#before = 0;
+    for (const item of items) this.#take(item);
   }
 
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(this.#onTurnEnd);
-  }
-
-  #flush(): void {
-    const items = this.#items;
-    this.#items = [];
-    this.#before = 0;
-    for (const item of items) this.#take(item);
   }
 }

@@ -36,10 +36,7 @@ export interface ServedStreams {
 export function serveStreams(server: Server, { streams, app, onFault }: ServedStreams): () => Promise<void> {
   let stopped = false;
   const dial = () => connect({ host: app.address, port: app.port, allowHalfOpen: true });
-  const gathering = new Gathering<Accepted>(({ socket, stream }) => {
-    if (stopped) socket.destroy();
-    else streams.accept(socket, stream);
-  });
+  const gathering = new Gathering<Accepted>(({ socket, stream }) => streams.accept(socket, stream));
   server.on('connection', (socket) => {
     const { remoteAddress, remotePort } = socket;
     if (remoteAddress === undefined || remotePort === undefined || stopped) {
@@ -52,6 +49,8 @@ export function serveStreams(server: Server, { streams, app, onFault }: ServedSt
   server.on('error', (error) => onFault('accept_failed', error));
   return () => {
     stopped = true;
+    // Theirs to cut and to count, as all that are open.
+    gathering.flush();
     return new Promise((resolve) => {
       server.close(() => resolve());
     });

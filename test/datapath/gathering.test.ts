@@ -85,12 +85,46 @@ t.test('connections are gathered on their way, and every one of a crowd is hande
   await close();
 });
 
-t.test('what is gathered when serving stops is closed, not handed on', async (t) => {
+t.test('what is gathered when serving stops is handed on first: whoever takes it cuts and counts it', async (t) => {
   const { server, accepted, close, dial } = await serve();
   const dialler = dial().resume();
   const gone = once(dialler, 'close');
   await once(server, 'connection');
-  await close();
-  await gone;
   t.same(accepted, []);
+  const closed = close();
+  t.equal(accepted.length, 1);
+  accepted[0]?.socket.destroy();
+  await Promise.all([closed, gone]);
+  t.equal(accepted.length, 1);
+});
+
+t.test('one that is reset while it is gathered is handed on, and says so to who reads it', async (t) => {
+  const { server, accepted, close, dial } = await serve();
+  const dialler = dial();
+  await once(server, 'connection');
+  dialler.resetAndDestroy();
+  t.same(accepted, [], 'nobody listens to it yet');
+  while (accepted.length === 0) await turn();
+  const { socket } = accepted[0] as { readonly socket: Socket };
+  const said = new Promise<string | undefined>((resolve) => {
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code));
+  });
+  socket.resume();
+  t.equal(await said, 'ECONNRESET');
+  await close();
+});
+
+t.test('what one says and its end are there when it is handed on', async (t) => {
+  const { server, accepted, close, dial } = await serve();
+  const dialler = dial();
+  await once(server, 'connection');
+  dialler.end('all of it');
+  t.same(accepted, []);
+  while (accepted.length === 0) await turn();
+  const { socket } = accepted[0] as { readonly socket: Socket };
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  t.equal(Buffer.concat(chunks).toString(), 'all of it');
+  socket.destroy();
+  await close();
 });
