@@ -19,7 +19,7 @@ const GOSSIP_MS = 90_000;
 const BURY_MS = 90_000;
 const HOLD_MS = 12_000;
 
-t.setTimeout(300_000);
+t.setTimeout(600_000);
 
 const knows = (peer: Peer, id: string) =>
   eventually(`${peer.name} reads ${id}`, GOSSIP_MS, async () => {
