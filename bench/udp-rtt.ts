@@ -22,7 +22,7 @@ const RATE = 500;
 const STAY = 250;
 /** How often every way has its turn in a round. */
 const TURNS = 8;
-const TURNS_SHORT = 2;
+const TURNS_SHORT = 4;
 const turnsOf = ({ short }: Context) => (short ? TURNS_SHORT : TURNS);
 /** Between turns, as bench/native/udp-rtt.c has it. */
 const PAUSE_S = 0.05;
