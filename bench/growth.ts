@@ -7,7 +7,7 @@
  */
 import { type Forwarder, startProxy, type Way } from './engines.ts';
 import type { Context, Engine, Figures, Measure, Stand } from './measure.ts';
-import { inTurn, SpoiledRound } from './measure.ts';
+import { inTurn, shortfall } from './measure.ts';
 import { gossipPacket, LABEL } from './packets.ts';
 import { type Arm, closeArms, flood } from './udp-forward.ts';
 import { startSink } from './udp-sink.ts';
@@ -138,8 +138,8 @@ async function cost(context: Context, kind: Kind, arm: Arm, size: number, isNew:
     warmMs,
   });
   if (packets < kind.rate * seconds * CAME_MIN) {
-    const why = `${arm.proxy.engine}: of ${kind.rate} a second from ${size} ${(packets / seconds).toFixed(0)} came`;
-    throw arm.proxy.strips ? new Error(why) : new SpoiledRound(why);
+    const came = (packets / seconds).toFixed(0);
+    throw shortfall(arm.proxy.engine, `of ${kind.rate} a second from ${size} ${came} came`);
   }
   const { sources } = await arm.sink.counts();
   if (sources < load.sources) {

@@ -32,6 +32,12 @@ export interface Measure {
 /** A round that says nothing of the fence: a competitor failed in it, or the machine did not carry the load. It is thrown away and run again. */
 export class SpoiledRound extends Error {}
 
+/** What is thrown when `engine` did not carry its load: a competitor spoils the round, a fence fails the measure. */
+export function shortfall(engine: Engine, why: string): Error {
+  const message = `${engine}: ${why}`;
+  return FENCE_ENGINES.some((fence) => fence === engine) ? new Error(message) : new SpoiledRound(message);
+}
+
 export interface Stand {
   /**
    * Runs every engine once, in turn, for about `context.sampleMs` each. The runner throws the first round away: it warms up. Throws a SpoiledRound

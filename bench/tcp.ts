@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Forwarder, Way } from './engines.ts';
-import { type Context, type Engine, type Figures, inTurn, type Measure, SpoiledRound, type Stand } from './measure.ts';
+import { type Context, type Engine, type Figures, inTurn, type Measure, type Stand, shortfall } from './measure.ts';
 import { cpuMs, idleMs, type Program, runToEnd, sleep, softirqMs, start } from './processes.ts';
 import { median } from './results.ts';
 import { BULK_BYTES, dskitPackets, type Payloads, pushPullHead, pushPulls } from './tcp-payloads.ts';
@@ -231,10 +231,7 @@ async function sample(
   const { engine } = proxy;
   if (after.wrong > before.wrong)
     throw new Error(`${engine}: ${after.wrong - before.wrong} wrong connections at the app`);
-  if (failed > 0) {
-    const why = `${engine}: ${failed} of ${total} connections failed`;
-    throw proxy.strips ? new Error(why) : new SpoiledRound(why);
-  }
+  if (failed > 0) throw shortfall(engine, `${failed} of ${total} connections failed`);
   if (total === 0 || after.good - before.good !== total) {
     throw new Error(`${engine}: ${total} connections sent, ${after.good - before.good} arrived`);
   }

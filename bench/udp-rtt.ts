@@ -1,13 +1,5 @@
 /** Round trips through every proxy and to the app itself, in turn within one program: what a proxy adds to a probe and its answer. */
-import {
-  type Context,
-  type Engine,
-  FENCE_ENGINES,
-  type Figures,
-  type Measure,
-  type Round,
-  SpoiledRound,
-} from './measure.ts';
+import { type Context, type Engine, type Figures, type Measure, type Round, shortfall } from './measure.ts';
 import { gossipPacket, SOURCE } from './packets.ts';
 import { runToEnd, sleep } from './processes.ts';
 import { closeArms, openArms, startLoad } from './udp-forward.ts';
@@ -103,10 +95,7 @@ function added(trips: Readonly<Record<string, Trips>>, each: number): Round {
     const own = trips[engine];
     if (own === undefined) continue;
     if (own.n + own.lost !== each) throw new Error(`${engine}: ${own.n + own.lost} trips, not ${each}`);
-    if (own.lost > each * LOST_MAX) {
-      const why = `${engine}: ${own.lost} of ${each} trips were lost`;
-      throw FENCE_ENGINES.some((fence) => fence === engine) ? new Error(why) : new SpoiledRound(why);
-    }
+    if (own.lost > each * LOST_MAX) throw shortfall(engine, `${own.lost} of ${each} trips were lost`);
     round[engine] = { udp_rtt_p50_us: own.p50 - direct.p50, udp_rtt_p99_us: own.p99 - direct.p99 };
   }
   return round;

@@ -1,6 +1,6 @@
 /** A round that a competitor or the machine spoiled is run again, so often; a fault of the fence never is. */
 import t from 'tap';
-import { type Round, SpoiledRound } from '../../bench/measure.ts';
+import { ENGINES, FENCE_ENGINES, type Round, SpoiledRound, shortfall } from '../../bench/measure.ts';
 import { SPOILED_MAX, soundRound } from '../../bench/rounds.ts';
 
 const SOUND: Round = { linux: { udp_forward: 1 } };
@@ -44,4 +44,13 @@ t.test('a fault of the fence ends the measure at once', async (t) => {
     { message: /3 wrong/ },
   );
   t.strictSame([stand.ran, spoiled], [1, []]);
+});
+
+t.test('who does not carry its load spoils a round, unless it is a fence', async (t) => {
+  const spoils = ENGINES.filter((engine) => shortfall(engine, 'it failed') instanceof SpoiledRound);
+  t.strictSame(
+    ENGINES.filter((engine) => !spoils.includes(engine)),
+    [...FENCE_ENGINES],
+  );
+  t.equal(shortfall('c', '1 of 252 failed').message, 'c: 1 of 252 failed');
 });
