@@ -5,7 +5,9 @@ import { turnsOnPeer } from '../datapath/judge.ts';
 import type { WorkerOptions } from '../datapath/options.ts';
 import { createTimedDoubts, type TimedDoubts } from '../datapath/timed-doubts.ts';
 import { createTally, TALLY_BYTES } from '../policy/tally.ts';
-import { createPeerTable, peerTableBytes } from '../ring/peers.ts';
+import { BoundedTable } from '../ring/bounded.ts';
+import { MEMORY } from '../ring/known-peer.ts';
+import { createPeerTable, type KnownPeer, type PeerTable, peerTableBytes } from '../ring/peers.ts';
 import { createSightings, type Sightings } from '../telemetry/sightings.ts';
 import { parseAddress } from '../wire/address.ts';
 import { monotonicNow } from './clock.ts';
@@ -15,6 +17,9 @@ import { type FirstStage, firstStage } from './first-stage.ts';
 import { composeInside, type FenceInside } from './inside.ts';
 import { type ConfigKeeper, createConfigKeeper } from './reconfigure.ts';
 import { composeTls, type FenceTls } from './tls.ts';
+
+/** Addresses that are kept as they were found in the table of peers. */
+const PROVEN_KEPT = 256;
 
 export interface Core {
   readonly context: FenceContext;
@@ -45,10 +50,7 @@ export async function createCore(config: FenceConfig, { sink, pump, stateFile }:
     config,
     pump,
     now: monotonicNow,
-    proven(address, nowMs) {
-      const bytes = parseAddress(address);
-      return bytes !== undefined && peers.recall(bytes, nowMs).proven;
-    },
+    proven: provenBy(peers),
     quarantine: () => keeper.config().quarantine,
     graceMs: () => keeper.config().graceMs,
     mayChange: () => rules.rules().policy.stage !== 'observe',
@@ -90,6 +92,22 @@ function waitsOf({ adoption }: FenceConfig): { readonly waitMs: number; readonly
   return { waitMs: adoption.strangerWaitMs, bytesMax: adoption.strangerWaitBytes };
 }
 
+/** Whether an address (text) is proven: of each alive message inspection asks twice, so those asked of lately are kept as found. */
+function provenBy(peers: PeerTable): (address: string, nowMs: number) => boolean {
+  const found = new BoundedTable<KnownPeer>(PROVEN_KEPT);
+  const find = (address: string): KnownPeer | undefined => {
+    const bytes = parseAddress(address);
+    if (bytes === undefined) return undefined;
+    const peer = peers.know(bytes, 0);
+    found.put(address, peer, false);
+    return peer;
+  };
+  return (address, nowMs) => {
+    const peer = found.get(address) ?? find(address);
+    return peer !== undefined && (peer.memory(nowMs) & MEMORY.proven) !== 0;
+  };
+}
+
 /** What the engine's thread is given of a fence. */
 export function workerOptions(config: FenceConfig, core: Core): WorkerOptions {
   return {
@@ -102,5 +120,6 @@ export function workerOptions(config: FenceConfig, core: Core): WorkerOptions {
     floodPacketsPerSecond: config.floodPacketsPerSecond,
     inside: core.inside.rules,
     rings: core.inside.rings,
+    inspect: core.inside.inspect,
   };
 }

@@ -33,6 +33,8 @@ export interface FenceInside {
   readonly inside: Inside;
   /** For the worker. */
   readonly rings: InspectionRings | undefined;
+  /** Has what waits in the rings looked at soon. */
+  inspect(): void;
   rules(): InsideRules;
   /** Frames left out; undefined while inspection is off. */
   skipped(): InspectionSkipped | undefined;
@@ -81,6 +83,7 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
       stream: eyes?.inspection.stream ?? NO_INSIDE.stream,
     },
     rings: eyes?.rings,
+    inspect: () => options.pump.wake(),
     rules: () => ({ keys: keys.bytes(), reseal, quarantine: quarantine.rules() }),
     skipped: () => eyes?.inspection.skipped(),
     ring: eyes?.ring,

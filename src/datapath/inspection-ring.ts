@@ -27,6 +27,9 @@ const WRAP = 0xffff_ffff;
 /** Half of the ring: a larger record could wait for room that two others never leave together. */
 const RECORD_MAX_BYTES = RING_CAPACITY_BYTES / 2;
 
+/** What may wait for the reader's next look by itself. The rest has room for what a busy member sends until the reader can come. */
+const PATIENT_BYTES = (RING_CAPACITY_BYTES / 8) * 3;
+
 /** An empty ring begins anew once this much of it was used: a page. */
 const RESTART_BYTES = 4 * 1024;
 
@@ -54,6 +57,10 @@ export interface RingWriter {
   room(bytes: number): boolean;
   /** Copies a packet in, or counts it as left out. */
   write(source: FrameSource, bytes: Uint8Array): boolean;
+  /** Whether something waits to be read. */
+  waiting(): boolean;
+  /** Whether so much waits that the reader should come soon. */
+  isFilling(): boolean;
 }
 
 export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
@@ -63,12 +70,13 @@ export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
     words[count] = ((words[count] ?? 0) + 1) | 0;
     return -1;
   };
+  const usedBytes = (): number => ((words[WRITTEN] ?? 0) - Atomics.load(words, TAKEN)) >>> 0;
   /** Bytes that are left unused before a record of `size`; -1 when it does not fit, which is counted. */
   const skipFor = (size: number): number => {
     if (size > RECORD_MAX_BYTES) return leaveOut(LEFT_LARGE);
     // Only this thread writes it.
     const written = words[WRITTEN] ?? 0;
-    const used = (written - Atomics.load(words, TAKEN)) >>> 0;
+    const used = usedBytes();
     const at = place(written);
     const restarts = used === 0 && at >= RESTART_BYTES && at >= size;
     const skip = restarts || RING_CAPACITY_BYTES - at < size ? RING_CAPACITY_BYTES - at : 0;
@@ -90,7 +98,12 @@ export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
     Atomics.store(words, WRITTEN, (written + size) | 0);
     return true;
   };
-  return { room: (bytes) => skipFor(((bytes + 7) & ~7) + AROUND_MAX_BYTES) >= 0, write };
+  return {
+    room: (bytes) => skipFor(((bytes + 7) & ~7) + AROUND_MAX_BYTES) >= 0,
+    write,
+    waiting: () => usedBytes() > 0,
+    isFilling: () => usedBytes() > PATIENT_BYTES,
+  };
 }
 
 /** The reader's end; one for a buffer, in one thread. What it takes is copied out. */

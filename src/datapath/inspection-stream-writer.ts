@@ -31,6 +31,8 @@ const aligned = (bytes: number): number => (bytes + RECORD_BYTES - 1) & -RECORD_
 export interface StreamRingWriter {
   /** Opens a tap of one direction of a stream; undefined when there is no place or no room for it, counted. */
   open(source: FrameSource): StreamTap | undefined;
+  /** Whether something waits to be read. */
+  waiting(): boolean;
 }
 
 /** The writer's end; one for a buffer, in one thread. `streams`: how many may be open at once, INSPECTED_STREAMS_MAX at most. */
@@ -71,6 +73,11 @@ class Writer implements StreamRingWriter {
     writeSource(this.#shared.block, at, source);
     this.#finish(OPENS, slot, sourceBytes(source));
     return this.#tap(slot);
+  }
+
+  waiting(): boolean {
+    const { words } = this.#shared;
+    return words[WRITTEN] !== Atomics.load(words, TAKEN);
   }
 
   #tap(slot: number): StreamTap {

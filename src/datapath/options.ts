@@ -34,6 +34,8 @@ export interface WorkerOptions {
   inside(): InsideRules;
   /** Where the thread puts what is to be inspected; undefined while inspection is off. */
   readonly rings: InspectionRings | undefined;
+  /** What waits there should be looked at soon. */
+  inspect(): void;
 }
 
 /** Which source address the app sees on TCP: the peer's own, or the pod's. */

@@ -39,9 +39,10 @@ export type Message =
 export type MessageOf<T extends Message['type']> = Extract<Message, { type: T }>;
 
 const BODY_TYPES = Object.keys(MESSAGE_SCHEMAS) as BodyType[];
-const TYPE_OF_BYTE: readonly (BodyType | undefined)[] = Array.from({ length: 256 }, (_, byte) =>
-  BODY_TYPES.find((type) => MESSAGE_TYPE[type] === byte),
-);
+const SCHEMA_OF_BYTE: readonly (Schema | undefined)[] = Array.from({ length: 256 }, (_, byte) => {
+  const type = BODY_TYPES.find((name) => MESSAGE_TYPE[name] === byte);
+  return type === undefined ? undefined : { ...MESSAGE_SCHEMAS[type], type };
+});
 
 /**
  * Reads one message, its type byte included. Total. Layers around messages (compound, compress, CRC) and push/pull are
@@ -51,14 +52,11 @@ export function decodeMessage(bytes: Uint8Array): Parsed<Message> {
   const first = bytes[0];
   if (first === undefined) return failed('empty', 0);
   if (first === MESSAGE_TYPE.user) return { ok: true, value: { type: 'user', data: bytes.subarray(1) } };
-  const type = TYPE_OF_BYTE[first];
-  if (type === undefined) return failed(isKnownType(first) ? 'type_unexpected' : 'type_unknown', 0);
-  const body = decodeStruct<Schema>(bytes, 1, MESSAGE_SCHEMAS[type]);
-  if (!body.ok) return body;
-  // The struct is a new object that nobody else holds: the type joins it where it stands.
-  const message: Record<string, unknown> = body.value.fields;
-  message['type'] = type;
-  return { ok: true, value: message as unknown as Message };
+  const schema = SCHEMA_OF_BYTE[first];
+  if (schema === undefined) return failed(isKnownType(first) ? 'type_unexpected' : 'type_unknown', 0);
+  const body = decodeStruct<Schema>(bytes, 1, schema);
+  // With its type, by the schema.
+  return body.ok ? { ok: true, value: body.value.fields as unknown as Message } : body;
 }
 
 function isKnownType(byte: number): boolean {

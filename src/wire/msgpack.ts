@@ -18,6 +18,8 @@ export type FieldKind = 'u8' | 'u16' | 'u32' | 'int' | 'bool' | 'bytes' | 'text'
 export interface Schema {
   readonly fields: Readonly<Record<string, FieldKind>>;
   readonly omitEmpty?: ReadonlySet<string>;
+  /** Stands in every struct read as `type`, besides the fields. */
+  readonly type?: string;
 }
 
 type FieldValue<K extends FieldKind> = K extends 'bool'
@@ -63,7 +65,10 @@ function planOf(schema: Schema): Plan {
     names,
     kinds,
     keys: names.map((name) => new Uint8Array(Buffer.from(name, 'latin1'))),
-    zero: Object.fromEntries(names.map((name, i) => [name, ZERO[kinds[i] as FieldKind]])),
+    zero: {
+      ...(schema.type === undefined ? {} : { type: schema.type }),
+      ...Object.fromEntries(names.map((name, i) => [name, ZERO[kinds[i] as FieldKind]])),
+    },
   };
   plans.set(schema, plan);
   return plan;

@@ -69,6 +69,7 @@ function throughThread(made: TestContext, listen: ListenOptions): DataPath {
   const worker: WorkerOptions = {
     ...{ label: made.context.label, peersBuffer, peers: PEERS, rules: made.rules, rings: undefined },
     ask: () => undefined,
+    inspect: () => undefined,
     waits: { waitMs: 0, bytesMax: 1 },
     floodPacketsPerSecond: 0,
     inside: () => ({ keys: [], reseal: false, quarantine: undefined }),

@@ -47,6 +47,7 @@ async function flip(): Promise<void> {
       onFault: (fault) => say(`fault ${fault.code} ${fault.message}`),
       onStranger: () => undefined,
       onRingKey: () => undefined,
+      onInspect: () => undefined,
       onDeath: (why) => say(`died: ${why}`),
     },
     {

@@ -40,6 +40,7 @@ async function wait(): Promise<void> {
       onRejection: ({ peer, reason }) => say(`rejected ${peer.address} ${reason}`),
       onFault: (fault) => say(`fault ${fault.code} ${fault.message}`),
       onRingKey: () => undefined,
+      onInspect: () => undefined,
       onStranger({ address }) {
         say(`asked ${address}`);
         if (NEVER_ANSWERED.test(address)) return;

@@ -24,6 +24,7 @@ const fence = createLinuxEngine().open(
     onFault: (fault) => say(`fault ${fault.code}`),
     onStranger: () => undefined,
     onRingKey: () => undefined,
+    onInspect: () => undefined,
     onDeath: (why) => say(`died: ${why}`),
   },
   {

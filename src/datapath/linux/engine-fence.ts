@@ -39,6 +39,8 @@ export interface EngineFence {
 export interface EngineFenceEvents extends Pick<FenceContext, 'onRejection' | 'onFault'> {
   /** The members were seen to seal with this gossip key. */
   onRingKey(key: Uint8Array): void;
+  /** What waits to be inspected should be looked at soon. */
+  onInspect(): void;
   /** A frame of somebody unknown waits. */
   onStranger(peer: Stranger): void;
   /** Called once, with a line that says why, when the thread ends without having been told to. */
@@ -122,6 +124,9 @@ class Fence implements EngineFence, FenceLink {
         break;
       case 'fault':
         this.#events.onFault(message.fault);
+        break;
+      case 'inspect':
+        this.#events.onInspect();
         break;
       case 'ring_key':
         this.#events.onRingKey(message.key);

@@ -72,7 +72,10 @@ class EngineWorker {
 
   #publish(nowMs: number): void {
     this.#publishedMs = nowMs;
-    for (const fence of this.#fences.values()) fence.publish();
+    const fences = [...this.#fences.values()];
+    for (const fence of fences) fence.publish();
+    // One reader reads for all.
+    fences.find(({ state }) => state.isUrgent())?.state.post({ type: 'inspect' });
   }
 
   #post(message: FromWorker): void {

@@ -54,6 +54,7 @@ export function threadEvents(context: FenceContext, worker: WorkerOptions, close
     onRejection: context.onRejection,
     onFault: context.onFault,
     onStranger: worker.ask,
+    onInspect: worker.inspect,
     onRingKey(ringKey) {
       // By the key itself: the files may have changed in between.
       const key = worker.inside().keys.findIndex((known) => sameBytes(known, ringKey));

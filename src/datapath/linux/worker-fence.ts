@@ -47,6 +47,8 @@ export interface WorkerFenceState extends WorkerFence {
   takeRules(rules: FenceRules): void;
   takeInside(rules: InsideRules): void;
   answered(address: string | undefined, upTo: number): void;
+  /** WorkerInside.isUrgent. */
+  isUrgent(): boolean;
   /** Decides what has waited too long at `nowMs` of the loop. Returns when the next has, by the same clock; undefined: nothing waits. */
   expire(nowMs: number): number | undefined;
 }
@@ -139,6 +141,7 @@ export function createWorkerFence(
       flood.takeRules(next);
     },
     takeInside: (next) => inside.change(next),
+    isUrgent: inside.isUrgent,
     answered(address, upTo) {
       queue.answered(address, upTo);
       tellWaiting();

@@ -14,6 +14,11 @@ const NO_BYTES = new Uint8Array(0);
 export interface WorkerInside extends Inside {
   /** Takes effect with the next packet. */
   change(rules: InsideRules): void;
+  /**
+   * Whether what waits to be inspected should be looked at soon: streams, whose rest is not told once the reader has enough, rejected frames, and
+   * so many packets that they could fill their ring before the next look.
+   */
+  isUrgent(): boolean;
 }
 
 /** Without `rings` nothing is inspected. `onRingKey`: members were seen to seal with this key. */
@@ -49,6 +54,8 @@ export function createWorkerInside(
     packet: (source, bytes) => void (source.rejected ? rejected : own)?.write(source, bytes),
     stream: (source) => (source.rejected ? rejectedStreams : ownStreams)?.open(source),
     change,
+    isUrgent: () =>
+      own?.isFilling() === true || [rejected, ownStreams, rejectedStreams].some((ring) => ring?.waiting() === true),
   };
 }
 

@@ -77,6 +77,8 @@ export type FromFence =
   | { readonly type: 'stranger'; readonly peer: Stranger; readonly question: number }
   | { readonly type: 'rejection'; readonly rejection: Rejection }
   | { readonly type: 'fault'; readonly fault: Fault }
+  /** What waits to be inspected, of whatever fence, should be looked at soon. */
+  | { readonly type: 'inspect' }
   /** The members seal with this key of InsideRules.keys from now on, as the streams here show. */
   | { readonly type: 'ring_key'; readonly key: Uint8Array }
   /** The self-test's datagram came back by the rules, or `problem` says why it cannot. */

@@ -77,6 +77,7 @@ async function open(
     peers,
     rules: () => rules,
     ask: () => undefined,
+    inspect: () => undefined,
     waits: { waitMs: 5_000, bytesMax: 1_000_000 },
     floodPacketsPerSecond: 0,
     inside: () => ({ keys, reseal: true, quarantine: undefined }),

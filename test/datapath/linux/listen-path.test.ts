@@ -37,6 +37,7 @@ function harness() {
         starting: false,
       }),
       ask: () => undefined,
+      inspect: () => undefined,
       waits: { waitMs: 0, bytesMax: 1 },
       floodPacketsPerSecond: 0,
       inside: () => ({ keys: [], reseal: false, quarantine: undefined }),
