@@ -39,14 +39,23 @@ const AROUND_MAX_BYTES = (SOURCE_AT + SOURCE_MAX_BYTES + 7) & ~7;
 /** Bytes of the buffer that a ring lives in. */
 export const RING_BYTES = HEADER_BYTES + RING_CAPACITY_BYTES;
 
+/** Up to so many bytes are copied one by one: making a view for `set`, and calling it, costs more. */
+const COPY_MAX_BYTES = 512;
+
 interface Parts {
   readonly words: Int32Array;
   readonly block: Buffer;
+  /** The block again, for what is aligned. */
+  readonly numbers: Uint32Array;
 }
 
 function partsOf(buffer: ArrayBufferLike): Parts {
   if (buffer.byteLength !== RING_BYTES) throw new RangeError(`an inspection ring has ${RING_BYTES} bytes`);
-  return { words: new Int32Array(buffer, 0, 4), block: Buffer.from(buffer, HEADER_BYTES) };
+  return {
+    words: new Int32Array(buffer, 0, 4),
+    block: Buffer.from(buffer, HEADER_BYTES),
+    numbers: new Uint32Array(buffer, HEADER_BYTES),
+  };
 }
 
 const place = (position: number): number => position & (RING_CAPACITY_BYTES - 1);
@@ -55,8 +64,8 @@ const place = (position: number): number => position & (RING_CAPACITY_BYTES - 1)
 export interface RingWriter {
   /** Whether a packet of so many bytes has room, whatever stands around it; counted when not. */
   room(bytes: number): boolean;
-  /** Copies a packet in, or counts it as left out. */
-  write(source: FrameSource, bytes: Uint8Array): boolean;
+  /** Copies the packet from `at` to `end` of `memory` in, or counts it as left out. */
+  write(source: FrameSource, memory: Uint8Array, at?: number, end?: number): boolean;
   /** Whether something waits to be read. */
   waiting(): boolean;
   /** Whether so much waits that the reader should come soon. */
@@ -64,7 +73,7 @@ export interface RingWriter {
 }
 
 export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
-  const { words, block } = partsOf(buffer);
+  const { words, block, numbers } = partsOf(buffer);
   /** Only this thread writes the counts, and nothing waits for them: a locked addition would cost more than all else of a full ring. */
   const leaveOut = (count: number): -1 => {
     words[count] = ((words[count] ?? 0) + 1) | 0;
@@ -82,19 +91,22 @@ export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
     const skip = restarts || RING_CAPACITY_BYTES - at < size ? RING_CAPACITY_BYTES - at : 0;
     return used + skip + size <= RING_CAPACITY_BYTES ? skip : leaveOut(LEFT_FULL);
   };
-  const write = (source: FrameSource, bytes: Uint8Array): boolean => {
-    const size = (SOURCE_AT + sourceBytes(source) + bytes.length + 7) & ~7;
+  const write = (source: FrameSource, memory: Uint8Array, from = 0, end = memory.length): boolean => {
+    const bytes = end - from;
+    const size = (SOURCE_AT + sourceBytes(source) + bytes + 7) & ~7;
     const skip = skipFor(size);
     if (skip < 0) return false;
     let written = words[WRITTEN] ?? 0;
     if (skip > 0) {
-      block.writeUInt32LE(WRAP, place(written));
+      numbers[place(written) / 4] = WRAP;
       written += skip;
     }
     const at = place(written);
-    block.writeUInt32LE(size, at);
-    block.writeUInt32LE(bytes.length, at + 4);
-    block.set(bytes, writeSource(block, at + SOURCE_AT, source));
+    numbers[at / 4] = size;
+    numbers[at / 4 + 1] = bytes;
+    const to = writeSource(block, at + SOURCE_AT, source);
+    if (bytes > COPY_MAX_BYTES) block.set(memory.subarray(from, end), to);
+    else for (let i = 0; i < bytes; i++) block[to + i] = memory[from + i] as number;
     Atomics.store(words, WRITTEN, (written + size) | 0);
     return true;
   };
@@ -108,17 +120,18 @@ export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
 
 /** The reader's end; one for a buffer, in one thread. What it takes is copied out. */
 export function createRingLane(buffer: ArrayBufferLike): Lane {
-  const { words, block } = partsOf(buffer);
+  const { words, block, numbers } = partsOf(buffer);
   return {
     // Asked of every lane all the time: a plain read, which may be a look behind. Who takes asks in order.
     waiting: () => words[WRITTEN] !== words[TAKEN],
     take() {
       if (Atomics.load(words, WRITTEN) === words[TAKEN]) return undefined;
       let taken = words[TAKEN] ?? 0;
-      if (block.readUInt32LE(place(taken)) === WRAP) taken += RING_CAPACITY_BYTES - place(taken);
+      if (numbers[place(taken) / 4] === WRAP) taken += RING_CAPACITY_BYTES - place(taken);
       const at = place(taken);
-      const { source, bytes } = readRecord(block, at);
-      Atomics.store(words, TAKEN, (taken + block.readUInt32LE(at)) | 0);
+      const { source, end } = readSource(block, at + SOURCE_AT);
+      const bytes = Buffer.from(block.subarray(end, end + (numbers[at / 4 + 1] as number)));
+      Atomics.store(words, TAKEN, (taken + (numbers[at / 4] as number)) | 0);
       return { type: 'packet', source, bytes };
     },
     skipped: () => ({
@@ -126,9 +139,4 @@ export function createRingLane(buffer: ArrayBufferLike): Lane {
       frame_too_large: Atomics.load(words, LEFT_LARGE) >>> 0,
     }),
   };
-}
-
-function readRecord(block: Buffer, at: number): { readonly source: FrameSource; readonly bytes: Uint8Array } {
-  const { source, end } = readSource(block, at + SOURCE_AT);
-  return { source, bytes: new Uint8Array(block.subarray(end, end + block.readUInt32LE(at + 4))) };
 }

@@ -78,7 +78,7 @@ export function createInspection(options: InspectionOptions): Inspection {
 
   return {
     room: (rejected, bytes) => (rejected ? packets.rejected : packets.own).room(bytes),
-    packet: (source, bytes) => void packets[shareOf(source)].packet(source, bytes),
+    packet: (source, memory, at, end) => void packets[shareOf(source)].packet(source, memory.subarray(at, end)),
     stream(source) {
       const share = shareOf(source);
       if (!open[share].take(source.peer.address)) {

@@ -114,7 +114,7 @@ class Gate implements PacketGate {
     if (plan.reported) this.#report(plan, memory, at, length, peer, nowMs);
     const end = at + length;
     if (this.#isNews(plan, memory, end, peer, nowMs) && context.inside.room(rejected, end - this.#bodyAt)) {
-      this.#offer(plan, memory, at, peer, nowMs);
+      this.#offer(plan, memory, at, end, peer, nowMs);
     }
     return !rejected && this.#send(plan, memory, at, length);
   }
@@ -207,7 +207,7 @@ class Gate implements PacketGate {
     return !isRepeated || !isUnread(this.#way, memory, this.#bodyAt, end);
   }
 
-  #offer({ state, rejected }: Plan, memory: Uint8Array, at: number, of: PacketPeer, atMs: number): void {
+  #offer({ state, rejected }: Plan, memory: Uint8Array, at: number, end: number, of: PacketPeer, atMs: number): void {
     const { direction, transport, kind } = this.#way;
     const { address, port } = of;
     if (direction === 'inbound') of.told(rejected ? undefined : state, atMs);
@@ -215,7 +215,7 @@ class Gate implements PacketGate {
     const labelState = labelStateOf(state);
     const peer = { address, port };
     const source = { atMs, direction, transport, kind, peer, labelState, label, rejected, answer: false };
-    this.#context.inside.packet(source, this.#inside.body());
+    this.#context.inside.packet(source, memory, this.#bodyAt, end);
   }
 
   /** Says what is to be sent of a packet that passes; false when nothing is left of it. */

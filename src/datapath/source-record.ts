@@ -32,7 +32,8 @@ export function writeSource(block: Buffer, at: number, source: FrameSource): num
   block[at + 12] = (source.rejected ? 1 : 0) | (source.answer ? 2 : 0);
   block[at + 13] = addressBytes;
   block[at + 14] = labelBytes;
-  block.writeUInt16LE(port & 0xffff, at + 16);
+  block[at + 16] = port & 0xff;
+  block[at + 17] = (port >> 8) & 0xff;
   const labelAt = at + HEAD_BYTES + addressBytes;
   // Byte by byte: they are few, and each call into node or V8 costs more than all of them.
   for (let i = 0; i < addressBytes; i++) block[at + HEAD_BYTES + i] = address.charCodeAt(i);

@@ -51,7 +51,7 @@ export function createWorkerInside(
     reseal: () => reseal,
     quarantine: () => quarantine,
     room: (isRejected, bytes) => (isRejected ? rejected : own)?.room(bytes) === true,
-    packet: (source, bytes) => void (source.rejected ? rejected : own)?.write(source, bytes),
+    packet: (source, memory, at, end) => void (source.rejected ? rejected : own)?.write(source, memory, at, end),
     stream: (source) => (source.rejected ? rejectedStreams : ownStreams)?.open(source),
     change,
     isUrgent: () =>
