@@ -135,7 +135,8 @@ export class ExchangeInside {
     this.#watched = true;
     const { context } = this.#parts;
     if (this.#stream.direction === 'outbound') noteDialOfApp(context, header.kind, body);
-    if (context.inside.room(false, body.length)) context.inside.packet(this.#record.source(header, false, false), body);
+    if (context.inside.room(false, body.length))
+      context.inside.packet(this.#record.source(header, false, false), body, 0, body.length);
   }
 
   /** Who reads along with a rejected one; the caller feeds it. */
@@ -235,7 +236,7 @@ export class ExchangeInside {
 
   #onPacket(header: StreamHeader, source: FrameSource, body: Uint8Array, counts: boolean): void {
     const { context } = this.#parts;
-    context.inside.packet(source, body);
+    context.inside.packet(source, body, 0, body.length);
     if (!counts || !context.snapshot().settings.shield) return;
     const harm = this.#rules.packetInside(header, body).look();
     if (harm !== undefined) this.#record.judgeLate(harm);

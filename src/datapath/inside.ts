@@ -27,7 +27,7 @@ export interface Inside {
    * Offers a packet after its verdict was carried out. The bytes of `memory` from `at` to `end` follow the label and may be encrypted; they
    * are copied if they are kept. Under load some are left out, counted.
    */
-  packet(source: FrameSource, memory: Uint8Array, at?: number, end?: number): void;
+  packet(source: FrameSource, memory: Uint8Array, at: number, end: number): void;
   /** Opens the inspection of one direction of a stream; undefined when the budget has no room, counted. */
   stream(source: FrameSource): StreamTap | undefined;
 }

@@ -25,6 +25,8 @@ const BUSY_INTERVAL_MS = 10;
  * that pass next on this core their warm caches, so that few long ones are better than many short ones.
  */
 const IDLE_INTERVAL_MS = 500;
+/** The same while a fence has used up its bytes, so that it has its next ones in time. */
+const THROTTLED_INTERVAL_MS = 100;
 /** Bytes taken from one lane before the next has its turn. */
 const BURST_BYTES = 16 * 1024;
 /** Bytes that a piece counts for beside its own: the smallest frames cost time too. */
@@ -151,7 +153,12 @@ class SharedPump implements Pump {
       turns = turns.filter(isDue).sort(byTaken);
     }
     this.#allowanceMs -= nowMs - startMs;
-    this.#schedule(turns.length > 0 ? BUSY_INTERVAL_MS : IDLE_INTERVAL_MS);
+    this.#schedule(turns.length > 0 ? BUSY_INTERVAL_MS : this.#restMs());
+  }
+
+  #restMs(): number {
+    for (const { tokens } of this.#entries) if (tokens <= 0) return THROTTLED_INTERVAL_MS;
+    return IDLE_INTERVAL_MS;
   }
 
   /** Time and bytes that may be spent since the last turn. */

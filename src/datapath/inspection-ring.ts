@@ -65,7 +65,7 @@ export interface RingWriter {
   /** Whether a packet of so many bytes has room, whatever stands around it; counted when not. */
   room(bytes: number): boolean;
   /** Copies the packet from `at` to `end` of `memory` in, or counts it as left out. */
-  write(source: FrameSource, memory: Uint8Array, at?: number, end?: number): boolean;
+  write(source: FrameSource, memory: Uint8Array, at: number, end: number): boolean;
   /** Whether something waits to be read. */
   waiting(): boolean;
   /** Whether so much waits that the reader should come soon. */
@@ -91,7 +91,7 @@ export function createRingWriter(buffer: ArrayBufferLike): RingWriter {
     const skip = restarts || RING_CAPACITY_BYTES - at < size ? RING_CAPACITY_BYTES - at : 0;
     return used + skip + size <= RING_CAPACITY_BYTES ? skip : leaveOut(LEFT_FULL);
   };
-  const write = (source: FrameSource, memory: Uint8Array, from = 0, end = memory.length): boolean => {
+  const write = (source: FrameSource, memory: Uint8Array, from: number, end: number): boolean => {
     const bytes = end - from;
     const size = (SOURCE_AT + sourceBytes(source) + bytes + 7) & ~7;
     const skip = skipFor(size);

@@ -143,6 +143,34 @@ t.test('a flood on one lane leaves the others their part, small frames or large'
   }
 });
 
+t.test('what comes from another thread waits for the next look, unless it is urgent', async (t) => {
+  const host = manualHost();
+  const pump = createPump(host);
+  const other = createMemoryLane(1e6, () => undefined);
+  let atMs = 0;
+  pump.add({
+    lanes: [other],
+    bytesPerSecond: 1e6,
+    inspect() {
+      atMs = host.now();
+    },
+  });
+  const waitedMs = (urgent: boolean) => {
+    host.pass(1_000);
+    const sentMs = host.now();
+    other.packet(source(), Buffer.alloc(10));
+    if (urgent) pump.wake();
+    host.pass(1_000);
+    return atMs - sentMs;
+  };
+  const waits = Array.from({ length: 20 }, () => waitedMs(false));
+  t.ok(
+    waits.every((ms) => ms > 0 && ms <= 500),
+    `${waits}`,
+  );
+  t.ok(waitedMs(true) <= 10);
+});
+
 t.test('what is queued is looked at soon, and silence costs next to nothing', async (t) => {
   const host = manualHost();
   const pump = createPump(host);

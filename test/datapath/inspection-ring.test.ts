@@ -14,7 +14,11 @@ import { source } from './inspection-kit.ts';
 
 function ring() {
   const buffer = new SharedArrayBuffer(RING_BYTES);
-  return { buffer, ...createRingWriter(buffer), lane: createRingLane(buffer) };
+  const writer = createRingWriter(buffer);
+  // As the engine does: the packet is somewhere in a larger memory.
+  const write = (from: FrameSource, bytes: Uint8Array) =>
+    writer.write(from, Buffer.concat([Buffer.from('before'), bytes, Buffer.from('after')]), 6, 6 + bytes.length);
+  return { buffer, ...writer, write, lane: createRingLane(buffer) };
 }
 
 t.test('every fact of a source survives the way', async (t) => {

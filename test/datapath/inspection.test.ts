@@ -42,18 +42,23 @@ function setup({ bytesPerSecond = 1e9, wants = Number.POSITIVE_INFINITY } = {}) 
     inspector,
     lanes: [createRingLane(buffer)],
   });
-  return { host, inspection, packets, streams, writeRing: createRingWriter(buffer).write };
+  const { write } = createRingWriter(buffer);
+  return {
+    ...{ host, inspection, packets, streams },
+    offer: (from: FrameSource, bytes: Uint8Array) => inspection.packet(from, bytes, 0, bytes.length),
+    writeRing: (from: FrameSource, bytes: Uint8Array) => write(from, bytes, 0, bytes.length),
+  };
 }
 
 t.test('packets are copied, and read later', async (t) => {
-  const { host, inspection, packets, writeRing } = setup();
+  const { host, inspection, offer, packets, writeRing } = setup();
   const bytes = Buffer.from('abc');
   const label = Buffer.from('blue');
-  inspection.packet(source({ label }), bytes);
+  offer(source({ label }), bytes);
   t.equal(packets.length, 0, 'not at once');
   bytes.fill(0);
   label.fill(0);
-  inspection.packet(source({ rejected: true, label: Buffer.from('green') }), Buffer.from('def'));
+  offer(source({ rejected: true, label: Buffer.from('green') }), Buffer.from('def'));
   writeRing(source(), Buffer.from('from the worker'));
   host.pass(200);
   t.strictSame(packets.map(({ text }) => text).sort(), ['abc', 'def', 'from the worker']);
@@ -151,22 +156,22 @@ t.test('a peer that keeps its streams open hides nobody else', async (t) => {
 });
 
 t.test('a flood of rejected packets leaves our own in', async (t) => {
-  const { host, inspection, packets } = setup({ bytesPerSecond: 500_000 });
+  const { host, inspection, offer, packets } = setup({ bytesPerSecond: 500_000 });
   for (let i = 0; i < 2_000; i++) {
-    for (let j = 0; j < 20; j++) inspection.packet(source({ rejected: true }), Buffer.alloc(1_000));
-    if (i % 20 === 0) inspection.packet(source(), Buffer.from(`own ${i}`));
+    for (let j = 0; j < 20; j++) offer(source({ rejected: true }), Buffer.alloc(1_000));
+    if (i % 20 === 0) offer(source(), Buffer.from(`own ${i}`));
     host.pass(10, true);
   }
   host.pass(2_000, true);
   t.equal(packets.filter(({ source: from }) => !from.rejected).length, 100, 'every one of ours');
   t.ok(inspection.skipped().queue_full > 10_000, `${inspection.skipped().queue_full} of the flood were left out`);
-  inspection.packet(source(), Buffer.alloc(2 * 1024 * 1024));
+  offer(source(), Buffer.alloc(2 * 1024 * 1024));
   t.equal(inspection.skipped().frame_too_large, 1);
 });
 
 t.test('once stopped, nothing is read', async (t) => {
-  const { host, inspection, packets } = setup();
-  inspection.packet(source(), Buffer.from('a'));
+  const { host, inspection, offer, packets } = setup();
+  offer(source(), Buffer.from('a'));
   inspection.stop();
   host.pass(1_000);
   t.equal(packets.length, 0);

@@ -306,9 +306,9 @@ t.test('a passing packet allocates nothing', async (t) => {
     const inside: Inside = {
       ...NO_INSIDE,
       room: (_rejected, bytes) => ring.room(bytes),
-      packet(source, bytes) {
+      packet(source, bytes, at, end) {
         offered++;
-        ring.write(source, bytes);
+        ring.write(source, bytes, at, end);
       },
     };
     const gate = createPacketGate({ ...world.context, inside }, direction, 'native');
@@ -352,8 +352,10 @@ t.test(
     const inside: Inside = {
       ...NO_INSIDE,
       room: () => !isFull,
-      packet: ({ direction, labelState, rejected }, bytes) =>
-        void told.push([direction, labelState, ...(rejected ? ['rejected'] : []), bytes[0] ?? ''].join(' ')),
+      packet: ({ direction, labelState, rejected }, memory, at, end) =>
+        void told.push(
+          [direction, labelState, ...(rejected ? ['rejected'] : []), memory.subarray(at, end)[0] ?? ''].join(' '),
+        ),
     };
     const context = { ...world.context, inside };
     const [user, news] = [Buffer.of(8, 1, 2), ping('10.0.0.1')];

@@ -71,13 +71,14 @@ async function open(
   };
   const peers = { peers: 64, windowMs: 600_000, foreignMs: 10_000 };
   let rules = { policy: made.context.snapshot().settings, admission: ADMITTED, starting };
+  const calls = { inspect: 0 };
   const worker: WorkerOptions = {
     label: OWN,
     peersBuffer: new SharedArrayBuffer(peerTableBytes(peers.peers)),
     peers,
     rules: () => rules,
     ask: () => undefined,
-    inspect: () => undefined,
+    inspect: () => void calls.inspect++,
     waits: { waitMs: 5_000, bytesMax: 1_000_000 },
     floodPacketsPerSecond: 0,
     inside: () => ({ keys, reseal: true, quarantine: undefined }),
@@ -97,7 +98,7 @@ async function open(
   await path.start();
   t.teardown(() => path.stop());
   return {
-    ...{ made, path, port, app, keyring },
+    ...{ made, path, port, app, keyring, calls },
     own: createStreamRingLane(rings.ownStreams),
     rejectedOnes: createStreamRingLane(rings.rejectedStreams),
     reading: () => readTallies(path.tallies()),
@@ -173,6 +174,7 @@ t.test(
     const dialler = await exchange(fence.port, marked('own', request));
     t.ok(dialler.received().equals(answer), 'the answer as it came');
     t.ok(fence.arrived()?.received().equals(request), 'the request without its label');
+    await until('word that something waits', () => fence.calls.inspect > 0);
     const read = createReader(fence.own);
     await until('both ends', () => read().filter(({ complete }) => complete !== undefined).length === 2);
     const [first, second] = read();

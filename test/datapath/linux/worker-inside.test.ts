@@ -1,12 +1,15 @@
 /** What a fence in the engine's thread looks with: rules that change by message, and rings for what it saw. */
 import t from 'tap';
 import { keyOfRing, noteSealOfMember } from '../../../src/datapath/app-seals.ts';
+import type { Inside } from '../../../src/datapath/inside.ts';
+import type { Lane } from '../../../src/datapath/inspection-queue.ts';
 import { createRingLane, RING_BYTES } from '../../../src/datapath/inspection-ring.ts';
 import { createStreamRingLane } from '../../../src/datapath/inspection-stream-lane.ts';
 import { createStreamRing, STREAM_RING_REJECTED_BYTES } from '../../../src/datapath/inspection-stream-ring.ts';
 import { createWorkerInside } from '../../../src/datapath/linux/worker-inside.ts';
 import { source } from '../inspection-kit.ts';
 
+const offer = ({ packet }: Inside, bytes: Uint8Array, of = source()) => packet(of, bytes, 0, bytes.length);
 const NONE = { keys: [], reseal: false, quarantine: undefined };
 const rules = {
   foreign: [{ name: 'b-1', address: '10.0.0.9', port: 7946 }],
@@ -46,6 +49,34 @@ t.test('which key the members seal with is told once for each change, and lives 
   t.strictSame(told, [1, 2, 2], 'by the key and not its place');
 });
 
+t.test('streams and rejected frames are urgent, what passed only when its ring fills', async (t) => {
+  const rings = {
+    own: new SharedArrayBuffer(RING_BYTES),
+    rejected: new SharedArrayBuffer(RING_BYTES),
+    ownStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
+    rejectedStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
+  };
+  const inside = createWorkerInside(NONE, rings);
+  const empty = (lane: Lane) => {
+    while (lane.take() !== undefined);
+    return inside.isUrgent();
+  };
+  offer(inside, Buffer.alloc(1_000), source());
+  t.notOk(inside.isUrgent());
+  for (let i = 0; i < 100; i++) offer(inside, Buffer.alloc(1_000), source());
+  t.ok(inside.isUrgent(), 'more than a third of the ring');
+  t.notOk(empty(createRingLane(rings.own)), 'read');
+  offer(inside, Buffer.from('x'), source({ rejected: true }));
+  t.ok(inside.isUrgent(), 'rejected');
+  t.notOk(empty(createRingLane(rings.rejected)));
+  for (const rejected of [false, true]) {
+    inside.stream(source({ kind: 'stream', rejected }))?.end(true);
+    t.ok(inside.isUrgent(), `a stream, ${rejected ? 'rejected' : 'passed'}`);
+    t.notOk(empty(createStreamRingLane(rejected ? rings.rejectedStreams : rings.ownStreams)));
+  }
+  t.notOk(createWorkerInside(NONE, undefined).isUrgent(), 'nothing is inspected');
+});
+
 t.test('packets and streams go to the ring of their kind; without rings nowhere', async (t) => {
   const rings = {
     own: new SharedArrayBuffer(RING_BYTES),
@@ -54,8 +85,8 @@ t.test('packets and streams go to the ring of their kind; without rings nowhere'
     rejectedStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
   };
   const inside = createWorkerInside(NONE, rings);
-  inside.packet(source(), Buffer.from('passed'));
-  inside.packet(source({ rejected: true }), Buffer.from('rejected'));
+  offer(inside, Buffer.from('passed'), source());
+  offer(inside, Buffer.from('rejected'), source({ rejected: true }));
   const taken = [rings.own, rings.rejected].map((ring) => {
     const lane = createRingLane(ring);
     const piece = lane.take();
@@ -79,5 +110,5 @@ t.test('packets and streams go to the ring of their kind; without rings nowhere'
     ],
   );
   t.equal(createWorkerInside(NONE, undefined).stream(source({ kind: 'stream' })), undefined);
-  t.doesNotThrow(() => createWorkerInside(NONE, undefined).packet(source(), Buffer.from('x')));
+  t.doesNotThrow(() => offer(createWorkerInside(NONE, undefined), Buffer.from('x')));
 });
