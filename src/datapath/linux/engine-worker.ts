@@ -67,6 +67,7 @@ class EngineWorker {
     }
     for (const { stop } of this.#fences.values()) stop();
     io.pipes.close();
+    io.spares.close();
     loop.close();
   }
 

@@ -18,7 +18,12 @@ const IP_BIND_ADDRESS_NO_PORT = 24;
 /** A way to one address, kept as the kernel takes it. */
 export function rawDialler(io: RawIo, to: Endpoint): () => RawSocket {
   const { family, name } = target(to);
-  return () => dial(io, name, (calls) => calls.socket(family, SOCK_STREAM, 0));
+  const spares = io.spares.of(family);
+  return () => {
+    const socket = dial(io, name, () => spares.take());
+    socket.spares = spares;
+    return socket;
+  };
 }
 
 /** `bind`: undefined where nobody is dialled under a peer's address. */
@@ -28,10 +33,16 @@ export function rawDiallers(io: RawIo, bind: PeerBinder): Diallers<RawSocket> {
       const { family, name } = target(to);
       return dial(io, name, (calls) => {
         const fd = calls.socket(family, SOCK_STREAM, 0);
+        calls.streams.handshakeWithData(fd);
         return from === undefined ? fd : boundTo(calls, fd, from);
       });
     },
-    asPeer: (peer, app, busy) => dial(io, target(app).name, () => bind(peer, busy)),
+    asPeer: (peer, app, busy) =>
+      dial(io, target(app).name, (calls) => {
+        const fd = bind(peer, busy);
+        calls.streams.handshakeWithData(fd);
+        return fd;
+      }),
   };
 }
 
@@ -57,13 +68,12 @@ function boundTo(calls: Syscalls, fd: number, from: string): number {
   }
 }
 
-/** `open` gives a socket, or throws a SystemError. */
+/** `open` gives a socket with what StreamCalls.handshakeWithData sets, or throws a SystemError. */
 function dial(io: RawIo, name: Buffer | undefined, open: (calls: Syscalls) => number): RawSocket {
   const { syscalls } = io;
   if (name === undefined) return new RawSocket(io, -1, true, new SystemError('connect', 'EADDRNOTAVAIL'));
   try {
     const fd = open(syscalls);
-    syscalls.streams.handshakeWithData(fd);
     const code = syscalls.connect(fd, name) < 0 ? syscalls.errno() : undefined;
     if (code === undefined || code === 'EINPROGRESS') return new RawSocket(io, fd, true);
     syscalls.close(fd);

@@ -1,6 +1,7 @@
 /** What all raw sockets of one loop share: the system calls, and memory to read into and to put small writes together in. */
 import { getSystemErrorName } from 'node:util';
 import type { Loop } from './loop.ts';
+import { Spares } from './spare-sockets.ts';
 import { SplicePipes } from './splice-pipes.ts';
 import type { StreamCalls } from './stream-calls.ts';
 import type { Syscalls } from './syscalls.ts';
@@ -23,12 +24,14 @@ export class RawIo {
   readonly room = createGatherRoom();
   /** For bulk between sockets. */
   readonly pipes: SplicePipes;
+  readonly spares: Spares;
 
   constructor(loop: Loop, syscalls: Syscalls) {
     this.loop = loop;
     this.syscalls = syscalls;
     this.calls = syscalls.streams;
     this.pipes = new SplicePipes(this.calls, (fd) => syscalls.close(fd));
+    this.spares = new Spares(syscalls);
     this.memoryAt = Number(syscalls.address(this.memory));
   }
 

@@ -77,7 +77,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
     this.destroyed = true;
     this.#splice?.close();
     this.connecting = false;
-    if (this.fd >= 0) this.io.close(this.fd);
+    if (this.fd >= 0) this.letGo(this.readableEnded && this.#watched === 0 && error === undefined);
     this.#error = error;
     this.#defer();
     return this;
@@ -95,7 +95,7 @@ export class RawSocket extends RawWriting implements StreamSocket, Watched, Defe
   }
 
   resetAndDestroy(): this {
-    if (!this.destroyed) this.io.calls.lingerZero(this.fd);
+    if (!this.destroyed) this.lingerZero();
     return this.destroy();
   }
 

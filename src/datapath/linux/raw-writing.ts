@@ -1,11 +1,15 @@
 /** The writing half of a raw socket (raw-socket.ts): straight to the kernel, and what it does not take waits here. */
 import type { RawIo } from './raw-io.ts';
 import type { SpliceTarget } from './raw-splice.ts';
+import type { SpareSockets } from './spare-sockets.ts';
 import { SystemError } from './system-error.ts';
 import { WriteQueue, type Written } from './write-queue.ts';
 
 /** From this many unsent bytes on `write` says to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
+
+/** From this send on they go out at once. */
+const NO_DELAY_FROM = 2;
 
 export abstract class RawWriting implements SpliceTarget {
   destroyed = false;
@@ -16,6 +20,8 @@ export abstract class RawWriting implements SpliceTarget {
   readonly fd: number;
   /** Why nothing can be written any more. */
   protected fault: Error | undefined;
+  /** Where its descriptor may go when the connection has ended in order: it came from there. */
+  spares: SpareSockets | undefined;
   readonly #queue = new WriteQueue();
   #needsDrain = false;
   #endFollows = false;
@@ -138,9 +144,23 @@ export abstract class RawWriting implements SpliceTarget {
     return false;
   }
 
+  /** Makes the close a RST. */
+  protected lingerZero(): void {
+    // What is set stays set.
+    this.spares = undefined;
+    this.io.calls.lingerZero(this.fd);
+  }
+
+  /** Closes the descriptor, or leaves it to be dialled anew. `spare`: the other side has ended, nothing failed, and epoll never knew it. */
+  protected letGo(spare: boolean): void {
+    const { spares } = this;
+    if (spare && spares !== undefined && this.writableFinished && this.#sends < NO_DELAY_FROM) spares.give(this.fd);
+    else this.io.close(this.fd);
+  }
+
   #noteSend(): void {
     // The first needs no setting: what is sent once is not held back.
-    if (++this.#sends === 2) this.io.noDelay(this.fd);
+    if (++this.#sends === NO_DELAY_FROM) this.io.noDelay(this.fd);
   }
 
   #refuse(written: Written | undefined): false {

@@ -34,8 +34,14 @@ const F_SETPIPE_SZ = 1031;
 
 const IPPROTO_TCP = 6;
 const TCP_DEFER_ACCEPT = 9;
+const TCP_INFO = 11;
+/** The first byte of struct tcp_info: nothing is sent or awaited any more, and no port is held. */
+const TCP_CLOSE = 7;
 /** Seconds; the shortest there is. */
 const DEFER_SECONDS = 1;
+
+/** struct sockaddr. */
+const SOCKADDR_BYTES = 16;
 
 const SHUT_WR = 1;
 const SOL_SOCKET = 1;
@@ -78,6 +84,11 @@ export interface StreamCalls {
    * wake-up with nothing to read. A kernel that knows no such thing goes without.
    */
   handshakeWithData(fd: number): void;
+  /**
+   * Makes a TCP socket one that can be dialled anew, if both sides have ended, all that was sent has been acknowledged, and nothing failed.
+   * False: it is as it was, to be closed.
+   */
+  disconnect(fd: number): boolean;
   /** A pipe, non-blocking, close-on-exec; undefined on failure. */
   pipe(): { readonly reads: number; readonly writes: number } | undefined;
   /** What it holds from then on, maybe more than was asked for. */
@@ -105,6 +116,7 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
     send: bind('long send(int, size_t, size_t, int)'),
     sendBytes: bind('long send(int, void *, size_t, int)'),
     shutdown: bind('int shutdown(int, int)'),
+    connect: bind('int connect(int, size_t, uint)'),
     pipe: bind('int pipe2(size_t, int)'),
     fcntl: bind('int fcntl(int, int, int)'),
     splice: bind('long splice(int, size_t, int, size_t, size_t, uint)'),
@@ -120,6 +132,12 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
     scratch.writeUInt32LE(low >>> 0, EPOLL_DATA_AT);
     scratch.writeUInt32LE(high >>> 0, EPOLL_DATA_AT + 4);
     if (raw.epollCtl(epoll, operation, fd, scratchAt) < 0) throw new SystemError('epoll_ctl', errno());
+  };
+  const pendingError = (fd: number): number => {
+    scratch.writeInt32LE(0, 0);
+    scratch.writeUInt32LE(4, 8);
+    raw.getsockopt(fd, SOL_SOCKET, SO_ERROR, scratchAt, scratchAt + 8);
+    return scratch.readInt32LE(0);
   };
   return {
     epollCreate() {
@@ -141,11 +159,14 @@ export function bindStreamCalls(bind: Bind, address: (buffer: Uint8Array) => big
       raw.sendBytes(fd, bytes, bytes.length, more ? MSG_DONTWAIT_NOSIGNAL | MSG_MORE : MSG_DONTWAIT_NOSIGNAL),
     peek: (fd, at) => raw.recv(fd, at, 1, MSG_PEEK),
     shutdown: (fd) => raw.shutdown(fd, SHUT_WR),
-    pendingError(fd) {
-      scratch.writeInt32LE(0, 0);
-      scratch.writeUInt32LE(4, 8);
-      raw.getsockopt(fd, SOL_SOCKET, SO_ERROR, scratchAt, scratchAt + 8);
-      return scratch.readInt32LE(0);
+    pendingError,
+    disconnect(fd) {
+      scratch.writeUInt32LE(1, 8);
+      if (raw.getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratchAt, scratchAt + 8) < 0) return false;
+      if (scratch[0] !== TCP_CLOSE || pendingError(fd) !== 0) return false;
+      // AF_UNSPEC is 0.
+      scratch.fill(0, 0, SOCKADDR_BYTES);
+      return raw.connect(fd, scratchAt, SOCKADDR_BYTES) === 0;
     },
     pipe() {
       if (raw.pipe(scratchAt, PIPE_FLAGS) < 0) return undefined;
