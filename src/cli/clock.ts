@@ -1,5 +1,6 @@
 /** The process's clock: monotonic, so that a wall clock that jumps moves nothing. */
 import type { Clock } from '../control/clock.ts';
+import { coarseMs } from '../datapath/coarse.ts';
 
 /** The longest delay that a timer of Node takes, ms; a longer one would come at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
@@ -12,7 +13,8 @@ export function monotonicNow(): number {
 export const SYSTEM_CLOCK: Clock = {
   now: monotonicNow,
   after(delayMs, act) {
-    const timer = setTimeout(act, Math.min(Math.max(delayMs, 0), TIMER_MAX_MS));
+    const waitMs = coarseMs(delayMs, performance.now());
+    const timer = setTimeout(act, Math.min(Math.max(waitMs, 0), TIMER_MAX_MS));
     timer.unref();
     return () => clearTimeout(timer);
   },

@@ -1,5 +1,6 @@
 /** What a fence is given to look below the label: its keys, quarantine, and the inspection that feeds its ring. */
 import type { FenceConfig } from '../config/types.ts';
+import { every } from '../datapath/coarse.ts';
 import type { Fault } from '../datapath/engine.ts';
 import { type Inside, type InsideRules, NO_INSIDE } from '../datapath/inside.ts';
 import { createInspection } from '../datapath/inspection.ts';
@@ -72,7 +73,7 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
   const eyes = config.inspectBytesPerSecond > 0 ? openEyes(options, keys) : undefined;
   const quarantine = createQuarantineWatch(eyes?.ring, options.quarantine, now);
   const { reseal } = config.encryption;
-  let timer: NodeJS.Timeout | undefined;
+  let cancel: (() => void) | undefined;
   return {
     inside: {
       keyring: keys.keyring,
@@ -92,14 +93,13 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
     start(onChange, onFindings) {
       keys.start(onChange);
       let looks = 0;
-      timer ??= setInterval(() => {
+      cancel ??= every(LOOK_INTERVAL_MS, () => {
         if (quarantine.look()) onChange();
         if (++looks % LOOKS_PER_FINDING === 0) onFindings();
-      }, LOOK_INTERVAL_MS);
-      timer.unref();
+      });
     },
     stop() {
-      clearInterval(timer);
+      cancel?.();
       keys.stop();
       eyes?.inspection.stop();
     },

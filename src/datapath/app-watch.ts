@@ -4,6 +4,7 @@
  */
 import { connect } from 'node:net';
 import type { AppHealth } from './app-health.ts';
+import { every } from './coarse.ts';
 import type { Endpoint } from './engine.ts';
 
 /** How often the app is probed while it is unknown or down, and how long one probe may take, ms. */
@@ -50,12 +51,12 @@ export function watchApp(app: Endpoint, health: AppHealth): AppWatch {
     if (why === undefined) health.connected();
     else if (health.up() !== true) health.failed(why.message);
   };
-  const timer = setInterval(() => void look(), PROBE_INTERVAL_MS);
+  const cancel = every(PROBE_INTERVAL_MS, () => void look());
   void look();
   return {
     stop() {
       stopped = true;
-      clearInterval(timer);
+      cancel();
     },
   };
 }

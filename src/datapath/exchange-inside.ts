@@ -133,10 +133,9 @@ export class ExchangeInside {
   /** A dskit packet passes that was held whole: `body` is what follows its label. Nobody need read along. */
   passed(header: StreamHeader, body: Uint8Array): void {
     this.#watched = true;
-    const { context } = this.#parts;
-    if (this.#stream.direction === 'outbound') noteDialOfApp(context, header.kind, body);
-    if (context.inside.room(false, body.length))
-      context.inside.packet(this.#record.source(header, false, false), body, 0, body.length);
+    const { inside } = this.#parts.context;
+    if (this.#stream.direction === 'outbound') noteDialOfApp(this.#parts.context, header.kind, body);
+    if (inside.room(false, body.length)) inside.packet(this.#record.source(header, false, false), body, 0, body.length);
   }
 
   /** Who reads along with a rejected one; the caller feeds it. */

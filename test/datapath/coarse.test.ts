@@ -1,0 +1,37 @@
+/** Waits that end together, near to what was asked for. */
+import t from 'tap';
+import { coarseMs, every } from '../../src/datapath/coarse.ts';
+
+t.test('long waits end on the same tenths of a second, short ones as asked', async (t) => {
+  for (let nowMs = 0; nowMs < 5_000; nowMs += 0.7) {
+    for (const delayMs of [1_000, 1_234.5, 30_000]) {
+      const waitMs = coarseMs(delayMs, nowMs);
+      const off = (nowMs + waitMs) % 100;
+      if (Math.abs(waitMs - delayMs) > 50 || Math.min(off, 100 - off) > 1e-6)
+        t.fail(`${delayMs} at ${nowMs}: ${waitMs}`);
+    }
+  }
+  t.equal(coarseMs(999, 12_345.6), 999);
+});
+
+t.test('one that is late does not put off the next', async (t) => {
+  t.equal(coarseMs(1_000, 2_000.9) + 2_000.9, 3_000);
+  t.equal(coarseMs(1_000, 2_030) + 2_030, 3_000);
+});
+
+t.test('every so often, until it is stopped', async (t) => {
+  const at: number[] = [];
+  const others: number[] = [];
+  const stop = every(1_000, () => at.push(performance.now()));
+  await new Promise((resolve) => setTimeout(resolve, 33));
+  const stopOther = every(1_000, () => others.push(performance.now()));
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  stop();
+  stopOther();
+  const seen = at.length;
+  t.ok(seen >= 2, `${at}`);
+  const apart = at.map((ms, i) => Math.abs(ms - (others[i] ?? 0)));
+  t.ok(Math.min(...apart) < 20, `some at least come together: ${apart}`);
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  t.equal(at.length, seen);
+});
