@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { CONNECTIONS_MAX } from '../admin/server.ts';
 import type { FenceConfig } from '../config/types.ts';
+import { SPARES_MAX } from '../datapath/linux/spare-sockets.ts';
 import { PIPES_MAX } from '../datapath/linux/splice-pipes.ts';
 
 /** What the runtime, the log and the listeners take, generously. */
@@ -9,6 +10,9 @@ const BASE_DESCRIPTORS = 64;
 
 /** Both ends of the pipes of bulk streams, which the Linux engine shares among all fences. */
 const PIPE_DESCRIPTORS = 2 * PIPES_MAX;
+
+/** Sockets that it keeps for the next dial, of both families. */
+const SPARE_DESCRIPTORS = 2 * SPARES_MAX;
 
 /** A stream is two sockets: the dialler's and the one to the other side. */
 const PER_STREAM = 2;
@@ -21,7 +25,7 @@ export function descriptorsNeeded(fences: readonly Pick<FenceConfig, 'mode' | 's
       if (mode.kind === 'listen') return sum + limits.streams * PER_STREAM + limits.sessions;
       return sum + 2 * limits.streams * PER_STREAM;
     },
-    BASE_DESCRIPTORS + CONNECTIONS_MAX + PIPE_DESCRIPTORS,
+    BASE_DESCRIPTORS + CONNECTIONS_MAX + PIPE_DESCRIPTORS + SPARE_DESCRIPTORS,
   );
 }
 

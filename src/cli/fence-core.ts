@@ -92,7 +92,7 @@ function waitsOf({ adoption }: FenceConfig): { readonly waitMs: number; readonly
   return { waitMs: adoption.strangerWaitMs, bytesMax: adoption.strangerWaitBytes };
 }
 
-/** Whether an address (text) is proven: of each alive message inspection asks twice, so those asked of lately are kept as found. */
+/** Whether an address (text) is proven: of each alive message inspection asks twice, so some are kept as they were found. */
 function provenBy(peers: PeerTable): (address: string, nowMs: number) => boolean {
   const found = new BoundedTable<KnownPeer>(PROVEN_KEPT);
   const find = (address: string): KnownPeer | undefined => {

@@ -24,10 +24,13 @@ import { type GossipKeys, openGossipKeys } from './gossip-keys.ts';
 import { createInspector } from './inspector.ts';
 import { createOwnAddresses } from './own-addresses.ts';
 
-/** Between looks for changed rules, ms: what a worker knows is at most so much older. */
+/** Between looks for changed rules, ms: what a worker knows is at most so much older than what inspection has read (inspection-pump.ts). */
 const LOOK_INTERVAL_MS = 1_000;
 /** Looks for rules to one for findings: that walks every table, 17 ms for 10,000 members. */
 const LOOKS_PER_FINDING = 3;
+
+/** Fences that this process has started. */
+let started = 0;
 
 export interface FenceInside {
   /** For the data path's context. */
@@ -92,7 +95,8 @@ export async function composeInside(options: InsideOptions): Promise<FenceInside
     keys,
     start(onChange, onFindings) {
       keys.start(onChange);
-      let looks = 0;
+      // Not in the same second as every other fence: they look at the same moments.
+      let looks = started++ % LOOKS_PER_FINDING;
       cancel ??= every(LOOK_INTERVAL_MS, () => {
         if (quarantine.look()) onChange();
         if (++looks % LOOKS_PER_FINDING === 0) onFindings();

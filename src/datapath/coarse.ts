@@ -8,18 +8,23 @@ const GRID_MS = 100;
 /** Shorter waits are not moved. */
 const COARSE_FROM_MS = 1_000;
 
-/** What to wait from `nowMs` on, in place of `delayMs`: at most half of GRID_MS more or less. */
+const onGrid = (atMs: number): number => Math.ceil(atMs / GRID_MS) * GRID_MS;
+
+/** What to wait from `nowMs` on, in place of `delayMs`: up to GRID_MS more, never less. */
 export function coarseMs(delayMs: number, nowMs: number): number {
-  if (delayMs < COARSE_FROM_MS) return delayMs;
-  return Math.round((nowMs + delayMs) / GRID_MS) * GRID_MS - nowMs;
+  return delayMs < COARSE_FROM_MS ? delayMs : onGrid(nowMs + delayMs) - nowMs;
 }
 
-/** Calls `act` every `intervalMs`, as coarseMs has it, until the result is called. Does not keep the process alive. */
+/** Calls `act` every `intervalMs`, on the grid, until the result is called. A call that is late does not put off the next. Does not keep the process alive. */
 export function every(intervalMs: number, act: () => void): () => void {
+  let dueMs = performance.now();
   let timer: NodeJS.Timeout;
   const wait = () => {
-    // Node ends a wait up to a millisecond early, by the part that it leaves out.
-    timer = setTimeout(run, Math.ceil(coarseMs(intervalMs, performance.now()))).unref();
+    const nowMs = performance.now();
+    // After a standstill there is nothing to catch up with.
+    dueMs = onGrid(Math.max(dueMs, nowMs - intervalMs) + intervalMs);
+    // Node leaves out parts of a millisecond.
+    timer = setTimeout(run, Math.ceil(dueMs - nowMs)).unref();
   };
   const run = () => {
     wait();

@@ -1,6 +1,6 @@
 /**
  * A byte ring in shared memory that carries packets to inspect from a worker thread (one writer) to the main thread (one reader).
- * Nothing blocks and nothing is posted: a full ring leaves the packet out and counts it.
+ * Nothing blocks, and writing posts nothing (linux/engine-worker.ts asks now and then whether the reader should come): a full ring leaves the packet out and counts it.
  *
  * Layout: i32 written, i32 taken (byte counts, wrapping at 2^32), i32 left out full, i32 left out too large, then CAPACITY bytes of
  * records, 8-byte aligned: u32 size, u32 payload bytes, source (source-record.ts), payload. A record that would cross the end starts at the

@@ -7,6 +7,7 @@ import t from 'tap';
 import { descriptorsNeeded, openFilesLimit } from '../../src/cli/descriptors.ts';
 import { resolveFence } from '../../src/config/resolve.ts';
 import { configSchema } from '../../src/config/schema.ts';
+import { SPARES_MAX } from '../../src/datapath/linux/spare-sockets.ts';
 import { PIPES_MAX } from '../../src/datapath/linux/splice-pipes.ts';
 import { DIST } from './fence-process.ts';
 
@@ -19,7 +20,10 @@ const listen = { listen: '127.0.0.1:1', app: { address: '127.0.0.1:2' } };
 t.test('two a stream, in each direction that is fenced; one a session in listen mode', async (t) => {
   const limits = { streams: 10, sessions: 1_000 };
   const bare = needed({ transparent: {}, limits: { ...limits, streams: 1 } }) - 4;
-  t.ok(bare > 128 + 2 * PIPES_MAX, 'the admin API and the pipes of bulk streams have their share');
+  t.ok(
+    bare > 128 + 2 * PIPES_MAX + 2 * SPARES_MAX,
+    'the admin API, the pipes of bulk streams and sockets to dial anew have their share',
+  );
   t.equal(needed({ transparent: {}, limits }), bare + 40);
   t.equal(needed({ ...listen, limits }), bare + 1_020);
   t.equal(needed({ ...listen, limits }, { transparent: {}, limits }), bare + 1_060);

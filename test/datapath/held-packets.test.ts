@@ -138,8 +138,8 @@ t.test('inspection is offered the packet once it is whole: passed, rejected, hel
     const seen: [boolean, string, string][] = [];
     const made = withInside(makeContext({ stage, shield }), {
       room: () => true,
-      packet: ({ rejected: was, labelState }, bytes) =>
-        void seen.push([was, labelState, Buffer.from(bytes).toString('hex')]),
+      packet: ({ rejected: was, labelState }, memory, at, end) =>
+        void seen.push([was, labelState, Buffer.from(memory.subarray(at, end)).toString('hex')]),
     });
     await through(made, bytewise(sent));
     await pause(20);

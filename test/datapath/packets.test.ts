@@ -39,7 +39,8 @@ interface Scene extends TestContext {
 function scene(policy: Partial<PolicySettings> = {}, inside: Partial<Inside> = {}): Scene {
   const made = makeContext(policy);
   const offered: Scene['offered'] = [];
-  const packet = (source: FrameSource, bytes: Uint8Array) => void offered.push({ source, bytes });
+  const packet = (source: FrameSource, memory: Uint8Array, at: number, end: number) =>
+    void offered.push({ source, bytes: memory.subarray(at, end) });
   const context = {
     ...made.context,
     inside: { ...NO_INSIDE, keyring: () => KEYS, room: () => true, packet, ...inside },
