@@ -52,6 +52,8 @@ export interface Starter {
 export function createStarter(options: StarterOptions): Starter {
   const { clock } = options;
   const asked = new Set<string>();
+  /** Whose datagrams came before anybody was reached: asked only when the start is over. */
+  const heard = new Set<string>();
   const reported: Stage[] = [];
   let waiting = 0;
   let over = false;
@@ -73,8 +75,8 @@ export function createStarter(options: StarterOptions): Starter {
   const askLate = (left: number) => {
     if (left === 0) return;
     cancel = clock.after(LATE_EVERY_MS, async () => {
-      const listed = options.listed().filter((address) => !asked.has(address));
-      const peers = [...asked, ...listed].filter(options.mayAsk).slice(0, ASKED_MAX);
+      const known = new Set([...asked, ...heard, ...options.listed()]);
+      const peers = [...known].filter(options.mayAsk).slice(0, ASKED_MAX);
       const stages = peers.length === 0 ? [] : await options.first(peers);
       if (stopped) return;
       if (stages.length === 0) return askLate(left - 1);
@@ -103,6 +105,7 @@ export function createStarter(options: StarterOptions): Starter {
       // Somebody's datagram, when the app may not be there yet: too early to ask, and the wait for those who come would be spent on it.
       if (over || (!reached && !options.mayAsk(address))) return;
       cancel ??= clock.after(options.waitMs * DECIDE_AT, decide);
+      if (!reached && heard.size < ASKED_MAX) heard.add(address);
       if (reached && asked.size < ASKED_MAX && !asked.has(address) && options.mayAsk(address)) void ask([address]);
       look();
     },

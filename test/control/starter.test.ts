@@ -155,6 +155,20 @@ t.test('a fence that answers after the start is still heard, once, and the askin
   t.equal(clock.planned(), 0);
 });
 
+t.test('who was heard while the app was still on its way is asked late', async (t) => {
+  const { clock, begun, asked, seen } = starterWith({ '10.0.0.1': 'enforce' }, { refused: ['10.0.0.3'] });
+  seen('10.0.0.1', false);
+  seen('10.0.0.3', false);
+  for (let i = 0; i < 2 * ASKED_MAX; i++) seen(`10.0.1.${i}`, false);
+  await clock.pass(1_800);
+  t.strictSame(asked, [], 'not while frames wait: whoever the app dials comes first');
+  t.match(begun, [['observe', 'default', /no peer was there/]]);
+  await clock.pass(LATE_EVERY_MS + 200);
+  t.strictSame(begun.slice(1), [['enforce', 'peers', 'the fences of the first peers are 1 at enforce, asked late']]);
+  t.equal(asked.length, ASKED_MAX);
+  t.notOk(asked.includes('10.0.0.3'), 'nobody who may not be asked');
+});
+
 t.test('the late asking is bounded, and ends with the starter', async (t) => {
   const lonely = starterWith({});
   lonely.seen('10.0.0.1');
