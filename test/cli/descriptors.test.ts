@@ -60,7 +60,7 @@ t.test(
     t.equal(many.status, 1, many.stderr);
     t.match(
       many.stdout,
-      /"level":"warn".*this process may open 1000 files, and the limits of its fences add up to 1520: raise/,
+      /"level":"warn".*this process may open 1000 files, and the limits of its fences add up to 1584: raise/,
     );
     const few = run('streams: 100, sessions: 100');
     t.match([few.status, few.stdout], [1, /ringfence starts/]);
