@@ -10,6 +10,12 @@ import { createWorkerInside } from '../../../src/datapath/linux/worker-inside.ts
 import { source } from '../inspection-kit.ts';
 
 const offer = ({ packet }: Inside, bytes: Uint8Array, of = source()) => packet(of, bytes, 0, bytes.length);
+const makeRings = () => ({
+  own: new SharedArrayBuffer(RING_BYTES),
+  rejected: new SharedArrayBuffer(RING_BYTES),
+  ownStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
+  rejectedStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
+});
 const NONE = { keys: [], reseal: false, quarantine: undefined };
 const rules = {
   foreign: [{ name: 'b-1', address: '10.0.0.9', port: 7946 }],
@@ -50,12 +56,7 @@ t.test('which key the members seal with is told once for each change, and lives 
 });
 
 t.test('streams and rejected frames are urgent, what passed only when its ring fills', async (t) => {
-  const rings = {
-    own: new SharedArrayBuffer(RING_BYTES),
-    rejected: new SharedArrayBuffer(RING_BYTES),
-    ownStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
-    rejectedStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
-  };
+  const rings = makeRings();
   const inside = createWorkerInside(NONE, rings);
   const empty = (lane: Lane) => {
     while (lane.take() !== undefined);
@@ -78,12 +79,7 @@ t.test('streams and rejected frames are urgent, what passed only when its ring f
 });
 
 t.test('packets and streams go to the ring of their kind; without rings nowhere', async (t) => {
-  const rings = {
-    own: new SharedArrayBuffer(RING_BYTES),
-    rejected: new SharedArrayBuffer(RING_BYTES),
-    ownStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
-    rejectedStreams: createStreamRing(STREAM_RING_REJECTED_BYTES),
-  };
+  const rings = makeRings();
   const inside = createWorkerInside(NONE, rings);
   offer(inside, Buffer.from('passed'), source());
   offer(inside, Buffer.from('rejected'), source({ rejected: true }));
