@@ -52,7 +52,7 @@ export interface Starter {
 export function createStarter(options: StarterOptions): Starter {
   const { clock } = options;
   const asked = new Set<string>();
-  /** Whose datagrams came before anybody was reached: asked only when the start is over. */
+  /** Whose datagrams came before anybody was reached: asked only when the start is over, after all others, because anybody can make them up. */
   const heard = new Set<string>();
   const reported: Stage[] = [];
   let waiting = 0;
@@ -75,7 +75,7 @@ export function createStarter(options: StarterOptions): Starter {
   const askLate = (left: number) => {
     if (left === 0) return;
     cancel = clock.after(LATE_EVERY_MS, async () => {
-      const known = new Set([...asked, ...heard, ...options.listed()]);
+      const known = new Set([...asked, ...options.listed(), ...heard]);
       const peers = [...known].filter(options.mayAsk).slice(0, ASKED_MAX);
       const stages = peers.length === 0 ? [] : await options.first(peers);
       if (stopped) return;

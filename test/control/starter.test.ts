@@ -169,6 +169,16 @@ t.test('who was heard while the app was still on its way is asked late', async (
   t.notOk(asked.includes('10.0.0.3'), 'nobody who may not be asked');
 });
 
+t.test('nobody whose datagrams can be made up takes the place of one that DNS lists', async (t) => {
+  const listed: string[] = [];
+  const { clock, begun, seen } = starterWith({ '10.0.2.1': 'label' }, { listed: () => listed });
+  for (let i = 0; i < ASKED_MAX; i++) seen(`10.0.1.${i}`, false);
+  await clock.pass(1_800);
+  listed.push('10.0.2.1');
+  await clock.pass(LATE_EVERY_MS + 200);
+  t.strictSame(begun.slice(1), [['label', 'peers', 'the fences of the first peers are 1 at label, asked late']]);
+});
+
 t.test('the late asking is bounded, and ends with the starter', async (t) => {
   const lonely = starterWith({});
   lonely.seen('10.0.0.1');
