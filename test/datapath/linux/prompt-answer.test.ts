@@ -6,7 +6,7 @@ import { rawDialler } from '../../../src/datapath/linux/raw-dial.ts';
 import { RawIo } from '../../../src/datapath/linux/raw-io.ts';
 import type { RawSocket } from '../../../src/datapath/linux/raw-socket.ts';
 import { loadSyscalls, type Syscalls } from '../../../src/datapath/linux/syscalls.ts';
-import { earsOf } from '../ears.ts';
+import { storyOf } from './raw-kit.ts';
 
 const calls = await loadSyscalls();
 const WAIT_MS = 1_000;
@@ -28,12 +28,7 @@ function dialled() {
   const loop = new Loop(counting, () => performance.now());
   const listener = listenStreams(calls, { address: '127.0.0.1', port: 0 });
   const socket: RawSocket = rawDialler(new RawIo(loop, counting), listener.at)();
-  const story: string[] = [];
-  earsOf(socket)
-    .on('data', (chunk) => story.push(chunk.toString()))
-    .on('end', () => story.push('end'))
-    .on('error', () => story.push('error'))
-    .on('close', () => story.push('close'));
+  const story = storyOf(socket);
   const memory = Buffer.from(new ArrayBuffer(64));
   const at = Number(calls.address(memory));
   memory.writeUInt32LE(28, 32);

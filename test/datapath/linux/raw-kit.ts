@@ -4,8 +4,10 @@ import { acceptStreams, listenStreams } from '../../../src/datapath/linux/accept
 import { Loop } from '../../../src/datapath/linux/loop.ts';
 import { rawDialler } from '../../../src/datapath/linux/raw-dial.ts';
 import { RawIo } from '../../../src/datapath/linux/raw-io.ts';
+import type { RawSocket } from '../../../src/datapath/linux/raw-socket.ts';
 import { loadSyscalls, type Syscalls } from '../../../src/datapath/linux/syscalls.ts';
 import { createStreams } from '../../../src/datapath/streams.ts';
+import { earsOf } from '../ears.ts';
 import { pause, type StreamEngine, useEngine } from '../harness.ts';
 
 /** A wait of the loop, ms: node's events come late by so much at most. */
@@ -90,4 +92,15 @@ export async function runOverRaw(t: Tap, files: readonly string[]): Promise<void
   void t.test('raw sockets carried it', async (t) => {
     t.ok(turned.accepted >= files.length, `${turned.accepted} connections`);
   });
+}
+
+/** What a socket tells from now on: the chunks of its data as text, and the names of all else. */
+export function storyOf(socket: RawSocket): readonly string[] {
+  const story: string[] = [];
+  earsOf(socket)
+    .on('data', (chunk) => story.push(chunk.toString()))
+    .on('end', () => story.push('end'))
+    .on('error', () => story.push('error'))
+    .on('close', () => story.push('close'));
+  return story;
 }

@@ -9,6 +9,7 @@ import type { RawSocket } from '../../../src/datapath/linux/raw-socket.ts';
 import { SPARES_MAX, SpareSockets } from '../../../src/datapath/linux/spare-sockets.ts';
 import { AF_INET, loadSyscalls } from '../../../src/datapath/linux/syscalls.ts';
 import { earsOf } from '../ears.ts';
+import { storyOf } from './raw-kit.ts';
 
 const calls = await loadSyscalls();
 const { streams } = calls;
@@ -26,12 +27,7 @@ function app() {
   /** Writes, and ends where `ends`; gives the side of the app too. */
   const ask = (question: string, ends = true) => {
     const socket: RawSocket = dial();
-    const story: string[] = [];
-    earsOf(socket)
-      .on('data', (chunk) => story.push(chunk.toString()))
-      .on('end', () => story.push('end'))
-      .on('error', () => story.push('error'))
-      .on('close', () => story.push('close'));
+    const story = storyOf(socket);
     socket.write(Buffer.from(question));
     if (ends) socket.end();
     loop.turn(0);
